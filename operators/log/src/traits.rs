@@ -1,0 +1,194 @@
+//! The capabilities of a log. Three implementations fulfil them (Kafka, the
+//! embedded log on RocksDB, the embedded log in memory) and one contract suite
+//! judges all three.
+//!
+//! Invariant: nothing here calls back into the caller except the `visit`
+//! closure of a poll, during that poll, and an appender's `done`.
+
+use std::time::Duration;
+
+use crate::error::LogError;
+use crate::record::{ConsumedRecord, NewRecord, TopicPartition};
+use crate::topic::{TopicDescription, TopicSpec};
+
+/// What a reader may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Only records of committed transactions and of plain appends.
+    ReadCommitted,
+    /// Everything written; `end_offsets` then gives the true end.
+    ReadUncommitted,
+}
+
+/// What a reader must wait for on the embedded log (`design.md` §4). On Kafka
+/// both mean "committed with `acks=all`".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// A hop inside the dataflow: sees a transaction as soon as it is written.
+    Written,
+    /// Leaves the system (acknowledgements, egress): only what is synced.
+    Durable,
+}
+
+/// Where a group stands: fences a member that was left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMetadata {
+    /// The consumer group.
+    pub group: String,
+    /// Negative where the member isn't in the group; refused locally.
+    pub generation: i32,
+    /// Empty where the member isn't in the group; refused locally.
+    pub member: String,
+    /// Opaque: which implementation's metadata this is, for `send_offsets`.
+    pub native: Option<NativeGroup>,
+}
+
+/// A client library's own form of [`GroupMetadata`].
+#[derive(Clone)]
+pub struct NativeGroup(pub std::sync::Arc<dyn std::any::Any + Send + Sync>);
+
+/// What one poll found, besides the records it visited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// Visited this many records (0 = nothing there within the timeout).
+    Records(usize),
+    /// These partitions are to be given up: commit if not `lost`, abort if
+    /// `lost`, then `ack_revoke`. No record arrives before that.
+    Revoke {
+        /// Somebody else may own them already.
+        lost: bool,
+        /// What is given up.
+        partitions: Vec<TopicPartition>,
+    },
+    /// These partitions are ours: restore, then `ack_assign`. No record
+    /// arrives before that. The list replaces the former assignment.
+    Assign(Vec<TopicPartition>),
+}
+
+/// Topics and offsets.
+pub trait Admin: Send + Sync {
+    /// Identity of this log (Kafka: cluster id). State that names another log
+    /// is rebuilt.
+    fn log_id(&self) -> Result<String, LogError>;
+    /// Creates what is missing. A topic that exists with another partition
+    /// count is an error that names both counts.
+    fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError>;
+    /// None for a topic that doesn't exist.
+    fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>, LogError>;
+    /// First offset that still exists.
+    fn start_offsets(&self, of: &[TopicPartition]) -> Result<Vec<i64>, LogError>;
+    /// Next offset to be written (`ReadUncommitted`) or the last stable offset
+    /// (`ReadCommitted`).
+    fn end_offsets(&self, of: &[TopicPartition], isolation: Isolation) -> Result<Vec<i64>, LogError>;
+    /// Committed offsets of a group; waits out unstable ones. None = never
+    /// committed.
+    fn committed_offsets(&self, group: &str, of: &[TopicPartition]) -> Result<Vec<Option<i64>>, LogError>;
+}
+
+/// Result of an append: where the record is.
+pub type Appended = Result<(u32, i64), LogError>;
+
+/// Idempotent producer outside transactions; acknowledges when durable.
+pub trait Appender: Send + Sync {
+    /// Appends to the partition of the key (murmur2, as Java) or to `partition`.
+    /// `done` is called once, from any thread: partition and offset, or why
+    /// not, at the latest after the delivery timeout (10 s).
+    fn append(&self, topic: &str, partition: Option<u32>, record: NewRecord<'_>, done: Box<dyn FnOnce(Appended) + Send>);
+}
+
+/// Producer of atomic transactions. One open transaction at a time.
+pub trait TxnProducer: Send {
+    /// Fences and aborts whatever an earlier holder of the transactional id
+    /// left open. Must be called once, first.
+    fn init(&mut self) -> Result<(), LogError>;
+    /// Opens a transaction.
+    fn begin(&mut self) -> Result<(), LogError>;
+    /// Queues a record. A failed delivery surfaces at `flush` or `commit`.
+    fn send(&mut self, topic: &str, partition: u32, record: NewRecord<'_>) -> Result<(), LogError>;
+    /// Input positions (next offset to read) that become the group's committed
+    /// offsets with this transaction. A stale generation is refused.
+    fn send_offsets(&mut self, offsets: &[(TopicPartition, i64)], group: &GroupMetadata) -> Result<(), LogError>;
+    /// Waits until everything queued is acknowledged.
+    fn flush(&mut self) -> Result<(), LogError>;
+    /// Ends the transaction; afterwards all of it is visible, or (on error)
+    /// none of it, or (`LogError::Unknown`) one of the two.
+    fn commit(&mut self) -> Result<(), LogError>;
+    /// Ends the transaction; none of it is ever visible.
+    fn abort(&mut self) -> Result<(), LogError>;
+    /// Highest acknowledged offset + 1 of a partition within the open or last
+    /// transaction: how far a changelog reaches. None if nothing was sent there.
+    fn acknowledged(&self, at: &TopicPartition) -> Option<i64>;
+}
+
+/// Member of a consumer group. Close: `unsubscribe` → poll until `Revoke` →
+/// `ack_revoke` → drop.
+pub trait GroupConsumer: Send {
+    /// Joins with these topics; all must exist.
+    fn subscribe(&mut self, topics: &[&str]) -> Result<(), LogError>;
+    /// Visits up to `max` records, or reports an assignment event. Waits up to
+    /// `timeout` for the first.
+    fn poll(&mut self, timeout: Duration, max: usize, visit: &mut dyn FnMut(ConsumedRecord<'_>)) -> Result<Polled, LogError>;
+    /// Starts reading at these offsets. The metadata holds until the next event.
+    fn ack_assign(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<GroupMetadata, LogError>;
+    /// Gives the revoked partitions up.
+    fn ack_revoke(&mut self) -> Result<(), LogError>;
+    /// Stops delivery of these partitions; what was fetched may be fetched again.
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;
+    /// Goes on. Only for paused partitions.
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;
+    /// Next records come from these offsets.
+    fn seek(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError>;
+    /// Leaves the group.
+    fn unsubscribe(&mut self) -> Result<(), LogError>;
+    /// Ends a waiting poll from another thread.
+    fn waker(&self) -> Waker;
+}
+
+/// Ends a waiting poll. Cheap to clone; may be called from any thread.
+pub type Waker = std::sync::Arc<dyn Fn() + Send + Sync>;
+
+/// Reader of chosen partitions, no group: restore, global tables, egress.
+pub trait Reader: Send {
+    /// Replaces what is read; offsets are numbers, never "beginning".
+    fn assign(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError>;
+    /// As [`GroupConsumer::poll`], never an assignment event.
+    fn poll(&mut self, timeout: Duration, max: usize, visit: &mut dyn FnMut(ConsumedRecord<'_>)) -> Result<usize, LogError>;
+    /// True once everything below `end` was visited or can't be (markers,
+    /// aborted, compacted): how a restore knows that it is done.
+    fn reached(&self, at: &TopicPartition, end: i64) -> bool;
+    /// Next offset to read.
+    fn position(&self, at: &TopicPartition) -> Option<i64>;
+    /// Ends a waiting poll from another thread.
+    fn waker(&self) -> Waker;
+}
+
+/// How a member joins a group.
+#[derive(Clone, Debug)]
+pub struct GroupOptions {
+    /// `<application.id>-group`.
+    pub group: String,
+    /// `<application.id>-…`; begins with a zero-padded slot where `range`
+    /// should give a restarted member its partitions back.
+    pub client_id: String,
+    /// After this long without a heartbeat the member is dead.
+    pub session_timeout: Duration,
+    /// Unresolved until polled again within this time.
+    pub max_poll_interval: Duration,
+}
+
+/// A log: makes the clients. One value per process.
+pub trait Log: Send + Sync {
+    /// Topics and offsets.
+    fn admin(&self) -> Result<Box<dyn Admin>, LogError>;
+    /// For the ingress.
+    fn appender(&self, client_id: &str) -> Result<Box<dyn Appender>, LogError>;
+    /// For a worker; call `init` before the first transaction.
+    fn txn_producer(&self, client_id: &str, transactional_id: &str) -> Result<Box<dyn TxnProducer>, LogError>;
+    /// For a worker.
+    fn group_consumer(&self, options: &GroupOptions) -> Result<Box<dyn GroupConsumer>, LogError>;
+    /// For restore, global tables and egress.
+    fn reader(&self, client_id: &str, isolation: Isolation, visibility: Visibility) -> Result<Box<dyn Reader>, LogError>;
+    /// Returns once everything written before the call would survive the loss
+    /// of power (embedded); on Kafka at once.
+    fn sync(&self) -> Result<(), LogError>;
+}
