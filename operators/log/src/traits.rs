@@ -138,6 +138,10 @@ pub trait GroupConsumer: Send {
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;
     /// Next records come from these offsets.
     fn seek(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError>;
+    /// True once everything below `end` of an assigned partition was visited or
+    /// can't be (markers, aborted, compacted): how a task knows that it is
+    /// level with the log although offsets have holes.
+    fn reached(&self, at: &TopicPartition, end: i64) -> bool;
     /// Leaves the group.
     fn unsubscribe(&mut self) -> Result<(), LogError>;
     /// Ends a waiting poll from another thread.
