@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# Which Debian packages are missing, and installing them. Sourced by common.sh.
+
+# Newest of the versions Debian keeps side by side; otherwise what the path has.
+postgres_bin() {
+  local dir
+  dir=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+  if [[ -x $dir/postgres ]]; then echo "$dir"; else dirname "$(command -v postgres || echo /missing/postgres)"; fi
+}
+
+java_command() { if [[ ${JAVA_HOME-} && -x $JAVA_HOME/bin/java ]]; then echo "$JAVA_HOME/bin/java"; else echo java; fi; }
+
+major() { sed -E 's/^[^0-9]*([0-9]+).*/\1/;q'; }
+at_least() { [[ $2 =~ ^[0-9]+$ ]] && (($2 >= $1)); }
+
+java_17() { have "$(java_command)" && at_least 17 "$("$(java_command)" -version 2>&1 | major)"; }
+postgres_15() { [[ -x $(postgres_bin)/initdb ]] && at_least 15 "$("$(postgres_bin)/postgres" --version | major)"; }
+redis_7() { have redis-server && have redis-cli && at_least 7 "$(redis-server --version | major)"; }
+
+# missing WHAT…: the packages that kafka, postgres, redis or build (compiling the workspace) lack.
+missing() {
+  local what
+  for what in "$@"; do
+    case $what in
+      kafka)
+        java_17 || echo openjdk-17-jre-headless
+        have mvn || echo maven
+        ;;
+      postgres) postgres_15 || echo postgresql ;;
+      redis) redis_7 || echo redis-server ;;
+      build)
+        have g++ && have make || echo build-essential
+        [[ -e /usr/include/zlib.h ]] || echo zlib1g-dev
+        compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || echo libclang-dev
+        ;;
+    esac
+  done
+}
+
+# Installs what is missing: asks a person, just does it for root without one, tells everybody else the command.
+install_missing() {
+  local packages answer
+  mapfile -t packages < <(missing "$@")
+  ((${#packages[@]})) || return 0
+  say "missing Debian packages: ${packages[*]}"
+  have apt-get || die "this isn't Debian: install the equivalents of the packages above by hand"
+  ((EUID == 0)) || die "run this, then again: sudo apt-get install --no-install-recommends ${packages[*]}"
+  if [[ -t 0 ]]; then
+    read -r -p "install them now? [y/N] " answer
+    [[ $answer == [yY]* ]] || die "nothing installed"
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >&2 ||
+    die "apt-get failed; 'apt-get update' first often helps"
+  mapfile -t packages < <(missing "$@")
+  ((${#packages[@]} == 0)) || die "still missing after installing: ${packages[*]} (is Debian 12 or newer?)"
+}
