@@ -1,0 +1,66 @@
+//! The door to an ordered map of bytes. Everything that is kept, state and embedded log alike, is kept through it.
+//!
+//! Invariant: a batch is atomic, and what survives a crash is a *prefix* of what was written with one durability.
+//! The order of write-back (rows, then the offsets they stand for) relies on that.
+
+use std::ops::ControlFlow;
+
+use crate::{StoreError, WriteBatch};
+
+/// Which way a scan runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Smallest key first.
+    Forward,
+    /// Largest key first.
+    Reverse,
+}
+
+/// What a write survives once it has returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// Nothing until [`Engine::flush`]. For state, which the changelog can bring back.
+    None,
+    /// The end of the process (`kill -9`). The end of the machine only after [`Engine::sync`].
+    Wal,
+    /// The end of the machine: the write-ahead log was synced.
+    Synced,
+}
+
+/// What a scan calls for each row; `Break` ends the scan.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// Ordered bytes to bytes. Keys order as unsigned bytes.
+///
+/// Implementations: [`MemoryEngine`](crate::MemoryEngine) and, with the feature `rocksdb`, `RocksEngine`.
+pub trait Engine: Send + Sync + std::fmt::Debug {
+    /// Calls `read` with the value of `key` if there is one; says whether there was. Copies nothing.
+    fn get_with(&self, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError>;
+
+    /// A copy of the value of `key`.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut value = None;
+        self.get_with(key, &mut |bytes| value = Some(bytes.to_vec()))?;
+        Ok(value)
+    }
+
+    /// Visits the rows of `[from, to)` in order, or in reverse, until `visit` breaks. `to = None`: to the end.
+    ///
+    /// `visit` may read the engine but must not write to it.
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        direction: Direction,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError>;
+
+    /// Applies the whole batch or nothing, operations in their order.
+    fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError>;
+
+    /// Makes everything written so far with [`Durability::Wal`] survive the end of the machine.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Makes everything written so far, [`Durability::None`] included, survive the end of the machine.
+    fn flush(&self) -> Result<(), StoreError>;
+}
