@@ -1,1 +1,2 @@
-//! placeholder
+//! What the system tests share: finding the binary, starting roles, waiting for
+//! a condition with a time limit.

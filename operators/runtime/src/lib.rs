@@ -1,1 +1,24 @@
-//! placeholder
+//! Runs a [`Topology`](operators::Topology) on a [`Log`](log::traits::Log):
+//! group membership, exactly-once commits, restore, global tables, shutdown.
+//!
+//! Not here: operators (pure, in `operators`), clients (in `operators/log`),
+//! rows (in `state-stores`), anything about orders.
+
+mod assignment;
+mod commit;
+mod error;
+mod globals;
+mod process;
+mod recover;
+mod restore;
+mod settings;
+mod thread;
+mod topics;
+mod worker;
+
+pub use commit::CommitStage;
+pub use error::WorkerError;
+pub use settings::WorkerSettings;
+pub use thread::{WorkerHandle, spawn};
+pub use topics::{TopicPlan, plan};
+pub use worker::{Progress, TaskStatus, Worker, WorkerStatus};

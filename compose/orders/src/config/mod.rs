@@ -1,0 +1,226 @@
+//! The settings of a process, read once at the start from the environment
+//! (`contract.md` §5). The libraries get structs and read nothing themselves.
+
+mod env;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+pub use env::Env;
+
+/// Every variable the program knows; a test of the README lists the same.
+pub const KNOWN: &[&str] = &[
+    "DATABASE_URL", "DATABASE_TEST_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BROKERS", "JWT_SECRET_KEY",
+    "JWT_ALGORITHM", "JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "RATE_LIMIT_ENABLED", "RATE_LIMIT_PER_MINUTE",
+    "RATE_LIMIT_FREE_PER_MINUTE", "RATE_LIMIT_PREMIUM_PER_MINUTE", "RATE_LIMIT_IP_PER_MINUTE",
+    "RATE_LIMIT_CREATE_ORDER_PER_MINUTE", "RATE_LIMIT_READ_ORDERS_PER_MINUTE", "RATE_LIMIT_WEBHOOKS_PER_HOUR",
+    "ENVIRONMENT", "SCHEMA_REGISTRY_URL", "DATA_DIR", "INGRESS_ADDR", "WEBSOCKET_ADDR", "REGISTRY_ADDR", "ADMIN_ADDR",
+    "ADMIN_EMAIL", "ADMIN_PASSWORD", "DATA_ENCRYPTION_KEY", "CORS_ALLOWED_ORIGINS", "TRUSTED_PROXIES",
+    "FRAUD_WINDOW_LIMIT", "CANCEL_GRACE_SECONDS", "INSTANCE_ID", "SIMULATION_STEP_MS", "CARRIER_DELIVERY_SECONDS",
+    "WEBHOOK_SCHEDULE", "WEBHOOK_ALLOW_HOSTS", "LOG_FORMAT", "OTEL_EXPORTER_OTLP_ENDPOINT", "TOPIC_PARTITIONS",
+    "TOPIC_REPLICATION_FACTOR",
+];
+
+/// The placeholder of the guide (R176): refused outside development (T15).
+pub const PLACEHOLDER_SECRET: &str = "your-secret-key-change-in-production";
+
+/// Where the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// A developer's machine: generated secrets, seeded products.
+    Development,
+    /// Anything else: every secret must be given.
+    Production,
+}
+
+/// Everything read from the environment.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub environment: Environment,
+    /// PostgreSQL; SQLite under `data_dir` when unset.
+    pub database_url: Option<String>,
+    pub redis_url: Option<String>,
+    /// Kafka; the embedded log when unset.
+    pub kafka: Option<String>,
+    pub schema_registry_url: Option<String>,
+    pub data_dir: PathBuf,
+    pub ingress_addr: SocketAddr,
+    pub websocket_addr: SocketAddr,
+    pub registry_addr: SocketAddr,
+    pub admin_addr: SocketAddr,
+    pub jwt_secret: Option<String>,
+    pub jwt_minutes: u32,
+    pub limits: Limits,
+    pub admin_email: Option<String>,
+    pub admin_password: Option<String>,
+    pub data_encryption_key: Option<String>,
+    pub cors_allowed_origins: Vec<String>,
+    pub trusted_proxies: Vec<String>,
+    /// Minor units of the order's currency.
+    pub fraud_limit_minor: i64,
+    pub cancel_grace_seconds: u32,
+    pub instance_id: Option<String>,
+    pub simulation_step_ms: u32,
+    /// None = only the carrier's interface or an administrator delivers.
+    pub carrier_delivery_seconds: Option<u32>,
+    /// Seconds before attempt 1, 2, ….
+    pub webhook_schedule: Vec<u32>,
+    pub webhook_allow_hosts: Vec<String>,
+    pub json_logs: bool,
+    pub topic_partitions: u32,
+    pub topic_replication: i32,
+}
+
+/// Requests per minute (webhooks: per hour).
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub enabled: bool,
+    pub free: u32,
+    pub standard: u32,
+    pub premium: u32,
+    pub address: u32,
+    pub create_order: u32,
+    pub read_orders: u32,
+    pub webhooks_per_hour: u32,
+}
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// The first variable that is wrong, by name.
+    pub fn read(env: &Env) -> Result<Self> {
+        env.refuse_unknown(KNOWN)?;
+        let environment = match env.text_or("ENVIRONMENT", "development").as_str() {
+            "development" => Environment::Development,
+            "staging" | "production" => Environment::Production,
+            other => bail!("ENVIRONMENT={other:?} can't be read: expected development, staging or production"),
+        };
+        let development = environment == Environment::Development;
+        let algorithm = env.text_or("JWT_ALGORITHM", "HS256");
+        if algorithm != "HS256" {
+            bail!("JWT_ALGORITHM={algorithm:?} is not supported: expected HS256");
+        }
+        let allow_default = if development { "127.0.0.1:9099" } else { "" };
+        let delivery = env.text_or("CARRIER_DELIVERY_SECONDS", if development { "10" } else { "never" });
+        Ok(Self {
+            environment,
+            database_url: env.text("DATABASE_URL").map(str::to_owned),
+            redis_url: env.text("REDIS_URL").map(str::to_owned),
+            kafka: kafka(env)?,
+            schema_registry_url: env.text("SCHEMA_REGISTRY_URL").map(str::to_owned),
+            data_dir: PathBuf::from(env.text_or("DATA_DIR", "./data")),
+            ingress_addr: address(env, "INGRESS_ADDR", "0.0.0.0:8000")?,
+            websocket_addr: address(env, "WEBSOCKET_ADDR", "0.0.0.0:8001")?,
+            registry_addr: address(env, "REGISTRY_ADDR", "127.0.0.1:8081")?,
+            admin_addr: address(env, "ADMIN_ADDR", "127.0.0.1:9100")?,
+            jwt_secret: env.text("JWT_SECRET_KEY").map(str::to_owned),
+            jwt_minutes: env.parsed_or("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "whole minutes", 15)?,
+            limits: Limits::read(env)?,
+            admin_email: env.text("ADMIN_EMAIL").map(str::to_owned),
+            admin_password: env.text("ADMIN_PASSWORD").map(str::to_owned),
+            data_encryption_key: env.text("DATA_ENCRYPTION_KEY").map(str::to_owned),
+            cors_allowed_origins: env.list("CORS_ALLOWED_ORIGINS"),
+            trusted_proxies: env.list("TRUSTED_PROXIES"),
+            fraud_limit_minor: env.parsed_or::<i64>("FRAUD_WINDOW_LIMIT", "whole currency units", 2_000)? * 100,
+            cancel_grace_seconds: env.parsed_or("CANCEL_GRACE_SECONDS", "whole seconds", 0)?,
+            instance_id: env.text("INSTANCE_ID").map(str::to_owned),
+            simulation_step_ms: env.parsed_or("SIMULATION_STEP_MS", "milliseconds", if development { 200 } else { 0 })?,
+            carrier_delivery_seconds: match delivery.as_str() {
+                "never" => None,
+                text => match text.parse() {
+                    Ok(seconds) => Some(seconds),
+                    Err(_) => bail!("CARRIER_DELIVERY_SECONDS={text:?} can't be read: expected whole seconds or never"),
+                },
+            },
+            webhook_schedule: schedule(env)?,
+            webhook_allow_hosts: match env.text("WEBHOOK_ALLOW_HOSTS") {
+                Some(_) => env.list("WEBHOOK_ALLOW_HOSTS"),
+                None => allow_default.split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect(),
+            },
+            json_logs: match env.text_or("LOG_FORMAT", if development { "text" } else { "json" }).as_str() {
+                "json" => true,
+                "text" => false,
+                other => bail!("LOG_FORMAT={other:?} can't be read: expected json or text"),
+            },
+            topic_partitions: env.parsed_or("TOPIC_PARTITIONS", "a count of at least 1", 3)?,
+            topic_replication: env.parsed_or("TOPIC_REPLICATION_FACTOR", "a count of at least 1", 1)?,
+        })
+    }
+
+    /// True on a developer's machine.
+    pub fn development(&self) -> bool {
+        self.environment == Environment::Development
+    }
+}
+
+impl Limits {
+    fn read(env: &Env) -> Result<Self> {
+        let per_minute = |name, default| env.parsed_or(name, "requests per minute", default);
+        Ok(Self {
+            enabled: env.flag("RATE_LIMIT_ENABLED", true)?,
+            free: per_minute("RATE_LIMIT_FREE_PER_MINUTE", 50)?,
+            standard: per_minute("RATE_LIMIT_PER_MINUTE", 100)?,
+            premium: per_minute("RATE_LIMIT_PREMIUM_PER_MINUTE", 500)?,
+            address: per_minute("RATE_LIMIT_IP_PER_MINUTE", 200)?,
+            create_order: per_minute("RATE_LIMIT_CREATE_ORDER_PER_MINUTE", 20)?,
+            read_orders: per_minute("RATE_LIMIT_READ_ORDERS_PER_MINUTE", 100)?,
+            webhooks_per_hour: env.parsed_or("RATE_LIMIT_WEBHOOKS_PER_HOUR", "requests per hour", 10)?,
+        })
+    }
+}
+
+fn kafka(env: &Env) -> Result<Option<String>> {
+    match (env.text("KAFKA_BOOTSTRAP_SERVERS"), env.text("KAFKA_BROKERS")) {
+        (Some(a), Some(b)) if a != b => {
+            bail!("KAFKA_BOOTSTRAP_SERVERS={a:?} and KAFKA_BROKERS={b:?} differ: set one of them")
+        }
+        (a, b) => Ok(a.or(b).map(str::to_owned)),
+    }
+}
+
+fn address(env: &Env, name: &str, default: &str) -> Result<SocketAddr> {
+    let text = env.text_or(name, default);
+    match text.parse() {
+        Ok(address) => Ok(address),
+        Err(_) => bail!("{name}={text:?} can't be read: expected an address and port such as {default}"),
+    }
+}
+
+fn schedule(env: &Env) -> Result<Vec<u32>> {
+    let text = env.text_or("WEBHOOK_SCHEDULE", "0,5,300,1800,7200,18000,36000,36000");
+    let delays: Result<Vec<u32>, _> = text.split(',').map(|item| item.trim().parse()).collect();
+    match delays {
+        Ok(delays) if !delays.is_empty() => Ok(delays),
+        _ => bail!("WEBHOOK_SCHEDULE={text:?} can't be read: expected whole seconds separated by commas"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_set_is_the_embedded_system() {
+        let config = Config::read(&Env::default()).unwrap();
+        assert!(config.development() && config.kafka.is_none() && config.database_url.is_none());
+        assert_eq!(config.fraud_limit_minor, 200_000);
+        assert_eq!(config.carrier_delivery_seconds, Some(10));
+    }
+
+    #[test]
+    fn both_names_of_the_brokers_must_agree() {
+        let env = Env::of(&[("KAFKA_BOOTSTRAP_SERVERS", "a:1"), ("KAFKA_BROKERS", "b:1")]);
+        assert!(Config::read(&env).unwrap_err().to_string().contains("differ"));
+        let env = Env::of(&[("KAFKA_BROKERS", "b:1")]);
+        assert_eq!(Config::read(&env).unwrap().kafka.as_deref(), Some("b:1"));
+    }
+
+    #[test]
+    fn a_schedule_with_words_is_refused_by_name() {
+        let env = Env::of(&[("WEBHOOK_SCHEDULE", "0,soon")]);
+        assert!(Config::read(&env).unwrap_err().to_string().starts_with("WEBHOOK_SCHEDULE="));
+    }
+}

@@ -1,0 +1,267 @@
+//! Joining, taking up and giving up partitions.
+//!
+//! Invariant: no record is processed between an assignment's arrival and its
+//! acknowledgement, none is carried over a revoke, and a task whose source
+//! partitions are not all present doesn't start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use log::record::TopicPartition;
+use log::traits::{GroupOptions, Polled};
+use operators::TaskId;
+
+use crate::commit::CommitStage;
+use crate::error::WorkerError;
+use crate::globals::GlobalReader;
+use crate::restore::{Restore, RestoreError, Restoring};
+use crate::topics;
+use crate::worker::{Clients, Phase, Progress, Slot, TakeUp, Then, Worker};
+
+impl Worker {
+    pub(crate) fn start(&mut self, _now: i64) -> Result<Progress, WorkerError> {
+        let application = self.topology.application_id().to_owned();
+        let admin = self.log.admin().map_err(|e| self.log_failed(e))?;
+        let plan = topics::plan(&self.topology, admin.as_ref(), self.replication)?;
+        let transactional_id = self.settings.transactional_id(&application);
+        let client_id = format!("{:04}-{application}-{}", self.settings.thread, self.settings.instance);
+        let mut producer = self
+            .log
+            .txn_producer(&format!("{application}-producer"), &transactional_id)
+            .map_err(|e| self.log_failed(e))?;
+        producer.init().map_err(|e| self.log_failed(e))?;
+        let mut consumer = self
+            .log
+            .group_consumer(&GroupOptions {
+                group: self.group.clone(),
+                client_id,
+                session_timeout: self.settings.session_timeout,
+                max_poll_interval: self.settings.max_poll_interval,
+            })
+            .map_err(|e| self.log_failed(e))?;
+        let globals = GlobalReader::open(&self.topology, self.log.as_ref(), admin.as_ref(), &plan.partitions)
+            .map_err(|e| self.log_failed(e))?;
+        let sources: BTreeSet<&str> =
+            self.topology.subtopologies().iter().flat_map(|part| part.sources.iter().map(AsRef::as_ref)).collect();
+        consumer.subscribe(&sources.into_iter().collect::<Vec<_>>()).map_err(|e| self.log_failed(e))?;
+        self.clients = Some(Clients { admin, consumer, producer, globals, plan });
+        self.phase = Phase::Bootstrap;
+        tracing::info!(application, transactional_id, "worker started");
+        Ok(Progress::Busy)
+    }
+
+    pub(crate) fn bootstrap(&mut self, now: i64) -> Result<Progress, WorkerError> {
+        let max = self.settings.poll_records_max;
+        let Some(clients) = &mut self.clients else { return Ok(Progress::Busy) };
+        let done = clients.globals.step(Duration::ZERO, max).map_err(|e| self.log_failed(e))?;
+        if done {
+            self.phase = Phase::Running;
+            return Ok(Progress::Busy);
+        }
+        Ok(Progress::IdleUntil(now + 1))
+    }
+
+    /// Handles an assignment event.
+    pub(crate) fn assignment_event(&mut self, event: Polled, now: i64) -> Result<Progress, WorkerError> {
+        match event {
+            Polled::Records(_) => {}
+            Polled::Revoke { lost, partitions } => self.begin_revoke(lost, partitions)?,
+            Polled::Assign(partitions) => self.begin_assign(&partitions)?,
+        }
+        Ok(Progress::Busy)
+    }
+
+    fn begin_assign(&mut self, partitions: &[TopicPartition]) -> Result<(), WorkerError> {
+        let owned: BTreeSet<&TopicPartition> = partitions.iter().collect();
+        let tasks = self.tasks_of(&owned);
+        let mut kept = Vec::new();
+        for slot in std::mem::take(&mut self.slots) {
+            if tasks.contains_key(&slot.id) {
+                kept.push(slot);
+            }
+        }
+        let present: BTreeSet<TaskId> = kept.iter().map(|slot| slot.id).collect();
+        self.slots = kept;
+        let mut restoring = Vec::new();
+        for (id, inputs) in tasks.into_iter().filter(|(id, _)| !present.contains(id)) {
+            restoring.push(self.restoring(id, inputs)?);
+        }
+        tracing::info!(
+            application = self.topology.application_id(),
+            new = restoring.len(),
+            kept = self.slots.len(),
+            "partitions assigned"
+        );
+        self.phase = Phase::Restoring(Box::new(Restore::new(restoring)), TakeUp::Assign);
+        Ok(())
+    }
+
+    /// Tasks whose source partitions are all ours.
+    fn tasks_of(&self, owned: &BTreeSet<&TopicPartition>) -> BTreeMap<TaskId, Vec<TopicPartition>> {
+        let mut tasks = BTreeMap::new();
+        let Some(clients) = &self.clients else { return tasks };
+        for part in self.topology.subtopologies() {
+            let count = clients.plan.tasks.get(&part.id).copied().unwrap_or(0);
+            for partition in 0..count {
+                let inputs: Vec<TopicPartition> =
+                    part.sources.iter().map(|topic| TopicPartition::new(topic.clone(), partition)).collect();
+                let present = inputs.iter().filter(|at| owned.contains(at)).count();
+                if present == inputs.len() && present > 0 {
+                    tasks.insert(TaskId { subtopology: part.id, partition }, inputs);
+                } else if present > 0 {
+                    tracing::warn!(
+                        application = self.topology.application_id(),
+                        subtopology = part.id,
+                        partition,
+                        "only {present} of {} source partitions are assigned: the task waits for the next assignment",
+                        inputs.len()
+                    );
+                }
+            }
+        }
+        tasks
+    }
+
+    pub(crate) fn restoring(&self, id: TaskId, inputs: Vec<TopicPartition>) -> Result<Restoring, WorkerError> {
+        let stores = self
+            .topology
+            .subtopologies()
+            .iter()
+            .find(|part| part.id == id.subtopology)
+            .map(|part| part.stores.as_slice())
+            .unwrap_or_default();
+        let state = self.state_dir.task_state(id.partition, stores).map_err(|e| self.state_failed(e))?;
+        let changelogs =
+            stores.iter().map(|store| TopicPartition::new(store.changelog_topic.clone(), id.partition)).collect();
+        Ok(Restoring { id, inputs: inputs.into_iter().map(|at| (at, 0)).collect(), changelogs, state })
+    }
+
+    pub(crate) fn restore(&mut self, now: i64) -> Result<Progress, WorkerError> {
+        let Phase::Restoring(restore, take_up) = &mut self.phase else { return Ok(Progress::Busy) };
+        let take_up = *take_up;
+        let Some(clients) = &mut self.clients else { return Ok(Progress::Busy) };
+        let max = self.settings.poll_records_max * 10;
+        match restore.step(self.log.as_ref(), clients.admin.as_ref(), &self.group, max) {
+            Ok(true) => {}
+            Ok(false) => {
+                // Membership goes on while state is restored; records are not ours to take yet.
+                let polled = clients.consumer.poll(Duration::ZERO, 1, &mut |_| {});
+                return match polled {
+                    Ok(Polled::Records(_)) => Ok(Progress::IdleUntil(now + 1)),
+                    Ok(event) => self.assignment_event(event, now),
+                    Err(error) => self.log_trouble(error, now),
+                };
+            }
+            Err(RestoreError::Log(error)) => return self.log_trouble(error, now),
+            Err(RestoreError::Store(error)) => return Err(self.state_failed(error)),
+        }
+        let Phase::Restoring(restore, _) = std::mem::replace(&mut self.phase, Phase::Running) else {
+            return Ok(Progress::Busy);
+        };
+        self.take_up(*restore, take_up, now)
+    }
+
+    fn take_up(&mut self, restore: Restore, how: TakeUp, now: i64) -> Result<Progress, WorkerError> {
+        let (restored, rows) = restore.finish();
+        let count = restored.len();
+        for one in restored {
+            let slot = self.slot(one);
+            self.slots.push(slot);
+        }
+        self.slots.sort_by_key(|slot| slot.id);
+        self.route();
+        let Some(clients) = &mut self.clients else { return Ok(Progress::Busy) };
+        let positions: Vec<(TopicPartition, i64)> = self
+            .slots
+            .iter()
+            .flat_map(|slot| {
+                let next = slot.task.positions().iter().zip(&slot.committed).map(|(at, committed)| at.unwrap_or(*committed));
+                slot.inputs.iter().cloned().zip(next)
+            })
+            .collect();
+        let taken = match how {
+            TakeUp::Assign => clients.consumer.ack_assign(&positions).map(|membership| self.membership = Some(membership)),
+            TakeUp::Seek => clients.consumer.seek(&positions),
+        };
+        if let Err(error) = taken {
+            return self.log_trouble(error, now);
+        }
+        if count > 0 {
+            tracing::info!(application = self.topology.application_id(), tasks = count, rows, "tasks are level with the log");
+        }
+        Ok(Progress::Busy)
+    }
+
+    fn slot(&self, restored: Restoring) -> Slot {
+        let globals = self.clients.as_ref().map(|clients| clients.globals.globals().clone()).unwrap_or_default();
+        let mut task = self.topology.task(restored.id, restored.state, globals);
+        for (source, (_, offset)) in restored.inputs.iter().enumerate() {
+            task.set_position(source, *offset);
+        }
+        let (inputs, committed): (Vec<_>, Vec<_>) = restored.inputs.into_iter().unzip();
+        Slot {
+            id: restored.id,
+            task,
+            paused: vec![false; inputs.len()],
+            inputs,
+            changelogs: restored.changelogs,
+            committed,
+            waits_for: None,
+            held_for: None,
+            failed_once: None,
+            stopped: None,
+        }
+    }
+
+    /// Rebuilds the way from partitions to tasks.
+    pub(crate) fn route(&mut self) {
+        self.routes.clear();
+        for (number, slot) in self.slots.iter().enumerate() {
+            for (source, at) in slot.inputs.iter().enumerate() {
+                let partitions = self.routes.entry(at.topic.clone()).or_default();
+                let index = at.partition as usize;
+                if partitions.len() <= index {
+                    partitions.resize(index + 1, None);
+                }
+                if let Some(route) = partitions.get_mut(index) {
+                    *route = Some((number, source));
+                }
+            }
+        }
+    }
+
+    fn begin_revoke(&mut self, lost: bool, partitions: Vec<TopicPartition>) -> Result<(), WorkerError> {
+        self.revoking = Some((lost, partitions));
+        if lost {
+            self.abandon()?;
+            return self.finish_revoke();
+        }
+        if self.uncommitted() && matches!(self.phase, Phase::Running) {
+            self.phase = Phase::Committing(CommitStage::Stage, Then::Revoke);
+            return Ok(());
+        }
+        self.finish_revoke()
+    }
+
+    /// Drops the revoked tasks and answers the log.
+    pub(crate) fn finish_revoke(&mut self) -> Result<(), WorkerError> {
+        let Some((_, partitions)) = self.revoking.take() else { return Ok(()) };
+        let gone: BTreeSet<TopicPartition> = partitions.into_iter().collect();
+        self.slots.retain(|slot| !slot.inputs.iter().any(|at| gone.contains(at)));
+        self.route();
+        self.membership = None;
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Running) {
+            _ if self.closing => Phase::Closed,
+            Phase::Restoring(restore, TakeUp::Seek) => {
+                let (mut left, _) = restore.finish();
+                left.retain(|task| !task.inputs.iter().any(|(at, _)| gone.contains(at)));
+                Phase::Restoring(Box::new(Restore::new(left)), TakeUp::Seek)
+            }
+            _ => Phase::Running,
+        };
+        match &mut self.clients {
+            Some(clients) => clients.consumer.ack_revoke().map_err(|e| self.log_failed(e)),
+            None => Ok(()),
+        }
+    }
+}

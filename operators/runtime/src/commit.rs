@@ -1,0 +1,182 @@
+//! The commit, one phase per step: stage → offsets → flush → end → apply.
+//!
+//! | dies after | log | next owner finds |
+//! |---|---|---|
+//! | stage, offsets, flush | transaction open, then aborted by the successor's init or its time-out | old offsets, old changelog: processes the input again |
+//! | end | committed | new offsets; changelog tail gives the state |
+//! | apply | committed | the same |
+//!
+//! Invariant: offsets go into the transaction before the flush, so that a
+//! former owner's transaction is always found as unstable offsets by the next.
+
+use std::time::Duration;
+
+use log::error::LogError;
+use log::record::{Header, NewRecord, TopicPartition};
+use state_stores::StoreIndex;
+
+use crate::error::WorkerError;
+use crate::worker::{Phase, Progress, Then, Worker};
+
+/// Which phase the next step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitStage {
+    /// Overlays become changelog records.
+    Stage,
+    /// Input positions go into the transaction.
+    Offsets,
+    /// Everything is acknowledged.
+    Flush,
+    /// The transaction ends.
+    End,
+    /// Overlays move into the committed layer.
+    Apply,
+}
+
+impl Worker {
+    /// True when a commit must start now; otherwise when one will.
+    pub(crate) fn commit_due(&self, drained: bool, now: i64) -> Result<(), Option<i64>> {
+        let Some(since) = self.dirty_since else { return Err(None) };
+        let earliest = self.last_commit + self.settings.commit_min_interval_ms;
+        let latest = since + self.settings.commit_interval_ms;
+        let staged: usize = self.slots.iter().map(|slot| slot.task.staged_bytes()).sum();
+        let due = now >= latest || staged >= self.settings.staged_bytes_max || (drained && now >= earliest);
+        if due { Ok(()) } else { Err(Some(if drained { earliest } else { latest })) }
+    }
+
+    pub(crate) fn commit_step(&mut self, stage: CommitStage, then: Then, now: i64) -> Result<Progress, WorkerError> {
+        let done = match stage {
+            CommitStage::Stage => self.stage(),
+            CommitStage::Offsets => self.send_offsets(),
+            CommitStage::Flush => self.producer(|producer| producer.flush()),
+            CommitStage::End => self.producer(|producer| producer.commit()),
+            CommitStage::Apply => {
+                self.apply(now)?;
+                return Ok(Progress::Busy);
+            }
+        };
+        match done {
+            Ok(()) => {
+                let next = match stage {
+                    CommitStage::Stage => CommitStage::Offsets,
+                    CommitStage::Offsets => CommitStage::Flush,
+                    CommitStage::Flush => CommitStage::End,
+                    CommitStage::End | CommitStage::Apply => CommitStage::Apply,
+                };
+                if stage == CommitStage::End {
+                    self.in_transaction = false;
+                }
+                self.phase = Phase::Committing(next, then);
+                Ok(Progress::Busy)
+            }
+            Err(LogError::Retriable(reason)) => {
+                tracing::debug!(application = self.topology.application_id(), ?stage, reason, "commit phase will be tried again");
+                self.retry_at = now + 10;
+                Ok(Progress::IdleUntil(self.retry_at))
+            }
+            Err(error) => self.transaction_failed(error, now),
+        }
+    }
+
+    fn producer(&mut self, call: impl FnOnce(&mut dyn log::traits::TxnProducer) -> Result<(), LogError>) -> Result<(), LogError> {
+        match &mut self.clients {
+            Some(clients) => call(clients.producer.as_mut()),
+            None => Err(LogError::Fatal("worker has no producer".to_owned())),
+        }
+    }
+
+    fn stage(&mut self) -> Result<(), LogError> {
+        self.begin()?;
+        let Some(clients) = &mut self.clients else { return Ok(()) };
+        for slot in &mut self.slots {
+            let changelogs = &slot.changelogs;
+            let producer = clients.producer.as_mut();
+            let timestamp = slot.task.stream_time();
+            let mut result = Ok(());
+            slot.task.state().dirty(&mut |store: StoreIndex, key, value| {
+                if let (Ok(()), Some(at)) = (&result, changelogs.get(store.index())) {
+                    let record = NewRecord { key: Some(key), value, timestamp, headers: &[] as &[Header<'_>] };
+                    result = producer.send(&at.topic, at.partition, record);
+                }
+            });
+            result?;
+        }
+        Ok(())
+    }
+
+    fn send_offsets(&mut self) -> Result<(), LogError> {
+        let mut offsets: Vec<(TopicPartition, i64)> = Vec::new();
+        for slot in self.slots.iter().filter(|slot| slot.task.uncommitted()) {
+            for ((at, committed), position) in slot.inputs.iter().zip(&slot.committed).zip(slot.task.positions()) {
+                offsets.push((at.clone(), position.unwrap_or(*committed).max(*committed)));
+            }
+        }
+        let Some(membership) = &self.membership else {
+            return Err(LogError::Abort("not a member of the group".to_owned()));
+        };
+        if membership.generation < 0 || membership.member.is_empty() {
+            return Err(LogError::Abort("left the group".to_owned()));
+        }
+        match &mut self.clients {
+            Some(clients) => clients.producer.send_offsets(&offsets, membership),
+            None => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, now: i64) -> Result<(), WorkerError> {
+        let Some(clients) = &self.clients else { return Ok(()) };
+        let mut records = 0_u64;
+        for slot in self.slots.iter_mut().filter(|slot| slot.task.uncommitted()) {
+            let next: Vec<(StoreIndex, i64)> = slot
+                .changelogs
+                .iter()
+                .enumerate()
+                .filter_map(|(store, at)| clients.producer.acknowledged(at).map(|next| (StoreIndex::new(store), next)))
+                .collect();
+            slot.task.state().apply(&next);
+            for (committed, position) in slot.committed.iter_mut().zip(slot.task.positions()) {
+                let position = position.unwrap_or(*committed).max(*committed);
+                records += u64::try_from(position - *committed).unwrap_or(0);
+                *committed = position;
+            }
+            slot.task.mark_committed();
+            slot.failed_once = None;
+        }
+        metrics::counter!("stream_commits_total", "application" => self.topology.application_id().to_owned()).increment(1);
+        metrics::counter!("stream_records_total", "application" => self.topology.application_id().to_owned()).increment(records);
+        self.dirty_since = None;
+        self.last_commit = now;
+        self.write_back(now)?;
+        let then = match &self.phase {
+            Phase::Committing(_, then) => *then,
+            _ => Then::Run,
+        };
+        self.phase = Phase::Running;
+        if then == Then::Revoke {
+            self.finish_revoke()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the committed layer to the base when it is full or old. The log
+    /// is synced first: the base must never hold a transaction the log lost.
+    pub(crate) fn write_back(&mut self, now: i64) -> Result<(), WorkerError> {
+        if !self.state_dir.write_back_due(now) {
+            return Ok(());
+        }
+        self.log.sync().map_err(|error| self.log_failed(error))?;
+        self.state_dir.write_back(now).map_err(|error| self.state_failed(error))
+    }
+
+    /// Opens a transaction if none is open.
+    pub(crate) fn begin(&mut self) -> Result<(), LogError> {
+        if !self.in_transaction {
+            self.producer(|producer| producer.begin())?;
+            self.in_transaction = true;
+        }
+        Ok(())
+    }
+
+    /// Longest wait of an idle worker, so that closing is noticed.
+    pub(crate) const IDLE: Duration = Duration::from_millis(100);
+}

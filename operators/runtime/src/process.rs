@@ -1,0 +1,267 @@
+//! Taking records from the log, running tasks, sending what they forward.
+//!
+//! Invariant: a record that was polled is either in the buffer of its task or
+//! belongs to no task of ours; outputs leave in the order they were forwarded.
+
+use std::time::Duration;
+
+use log::error::LogError;
+use log::record::{NewRecord, TopicPartition};
+use log::traits::{Isolation, Polled};
+use operators::{InputRecord, Ran};
+use state_stores::partition::partition_for_key;
+
+use crate::commit::CommitStage;
+use crate::error::WorkerError;
+use crate::worker::{Clients, Phase, Progress, Slot, Then, Worker};
+
+/// What running the tasks for a while came to.
+#[derive(Default)]
+struct Round {
+    processed: usize,
+    /// A task failed with this message.
+    failure: Option<(usize, String)>,
+}
+
+impl Worker {
+    pub(crate) fn run(&mut self, now: i64) -> Result<Progress, WorkerError> {
+        if let Some(event) = self.pending.take() {
+            return self.assignment_event(event, now);
+        }
+        self.poll(Duration::ZERO)?;
+        if let Some(event) = self.pending.take() {
+            return self.assignment_event(event, now);
+        }
+        if let Some(clients) = &mut self.clients {
+            let max = self.settings.poll_records_max;
+            clients.globals.step(Duration::ZERO, max).map_err(|e| self.log_failed(e))?;
+        }
+        let round = match self.round(now) {
+            Ok(round) => round,
+            Err(error) => return self.transaction_failed(error, now),
+        };
+        if let Some((slot, message)) = round.failure {
+            return self.task_failed(slot, &message, now);
+        }
+        if round.processed > 0 && self.dirty_since.is_none() {
+            self.dirty_since = Some(now);
+        }
+        self.adjust_pauses()?;
+        match self.commit_due(round.processed == 0, now) {
+            Ok(()) => {
+                self.phase = Phase::Committing(CommitStage::Stage, Then::Run);
+                Ok(Progress::Busy)
+            }
+            Err(_) if round.processed > 0 => Ok(Progress::Busy),
+            Err(due) => self.idle(due, now),
+        }
+    }
+
+    /// Nothing to process: leave if asked to, else say when to come back.
+    fn idle(&mut self, commit_at: Option<i64>, now: i64) -> Result<Progress, WorkerError> {
+        if self.closing && commit_at.is_none() {
+            return self.leave();
+        }
+        self.write_back(now)?;
+        let longest = now + i64::try_from(Self::IDLE.as_millis()).unwrap_or(100);
+        let waiting = self.slots.iter().any(|slot| slot.waits_for.is_some());
+        let timer = self
+            .slots
+            .iter()
+            .filter(|slot| slot.stopped.is_none())
+            .filter_map(|slot| slot.task.next_timer())
+            .min()
+            .map(|due| if waiting { now + 2 } else { due.max(now) });
+        let at = [commit_at, timer].into_iter().flatten().min().unwrap_or(longest).min(longest);
+        Ok(if at <= now { Progress::Busy } else { Progress::IdleUntil(at) })
+    }
+
+    fn leave(&mut self) -> Result<Progress, WorkerError> {
+        let Some(clients) = &mut self.clients else {
+            self.phase = Phase::Closed;
+            return Ok(Progress::Stopped);
+        };
+        clients.consumer.unsubscribe().map_err(|e| self.log_failed(e))?;
+        if self.membership.is_none() && self.slots.is_empty() {
+            self.phase = Phase::Closed;
+            return Ok(Progress::Stopped);
+        }
+        Ok(Progress::Busy)
+    }
+
+    /// Takes what the log has within `timeout`; an assignment event is kept
+    /// for the next step.
+    pub(crate) fn poll(&mut self, timeout: Duration) -> Result<(), WorkerError> {
+        let Some(clients) = &mut self.clients else { return Ok(()) };
+        let (slots, routes) = (&mut self.slots, &self.routes);
+        let polled = clients.consumer.poll(timeout, self.settings.poll_records_max, &mut |record| {
+            let route = routes.get(record.topic).and_then(|partitions| partitions.get(record.partition as usize));
+            if let Some(Some((slot, source))) = route
+                && let Some(slot) = slots.get_mut(*slot)
+            {
+                slot.task.push(
+                    *source,
+                    InputRecord {
+                        offset: record.offset,
+                        timestamp: record.timestamp,
+                        key: record.key,
+                        value: record.value,
+                        headers: record.headers,
+                    },
+                );
+            }
+        });
+        match polled {
+            Ok(Polled::Records(_)) => Ok(()),
+            Ok(event) => {
+                self.pending = Some(event);
+                Ok(())
+            }
+            Err(LogError::Retriable(reason)) => {
+                tracing::warn!(application = self.topology.application_id(), reason, "poll failed; trying again");
+                Ok(())
+            }
+            Err(error) => Err(self.log_failed(error)),
+        }
+    }
+
+    /// Runs every task in turn for up to its share of records.
+    fn round(&mut self, now: i64) -> Result<Round, LogError> {
+        let mut round = Round::default();
+        let share = self.settings.process_records_max;
+        for number in 0..self.slots.len() {
+            for _ in 0..share {
+                let Some(slot) = self.slots.get_mut(number) else { break };
+                let Some(clients) = &self.clients else { break };
+                if slot.stopped.is_some() {
+                    break;
+                }
+                level(slot, clients);
+                match slot.task.run_once(now) {
+                    Ok(Ran::Record | Ran::Timer) => {
+                        round.processed += 1;
+                        self.forward(number)?;
+                    }
+                    Ok(Ran::NeedsEnds) => {
+                        if !wait_for_ends(slot, clients, now)? {
+                            break;
+                        }
+                    }
+                    Ok(Ran::NeedsGlobalEnds(tables)) => {
+                        if !wait_for_globals(slot, clients, &tables)? {
+                            break;
+                        }
+                    }
+                    Ok(Ran::Idle) => break,
+                    Err(error) => {
+                        round.failure = Some((number, error.to_string()));
+                        return Ok(round);
+                    }
+                }
+            }
+        }
+        Ok(round)
+    }
+
+    /// Sends what the task forwarded.
+    fn forward(&mut self, number: usize) -> Result<(), LogError> {
+        let Some(slot) = self.slots.get_mut(number) else { return Ok(()) };
+        if slot.task.outputs().is_empty() {
+            return Ok(());
+        }
+        self.begin()?;
+        let (Some(slot), Some(clients)) = (self.slots.get_mut(number), &mut self.clients) else { return Ok(()) };
+        let (producer, plan) = (clients.producer.as_mut(), &clients.plan);
+        let mut result = Ok(());
+        let own = slot.id.partition;
+        slot.task.outputs().drain(&mut |record| {
+            if result.is_err() {
+                return;
+            }
+            let count = plan.partitions.get(record.topic).copied().unwrap_or(1);
+            let partition = match (record.partition, record.key) {
+                (Some(partition), _) => partition,
+                (None, Some(key)) => partition_for_key(key, count),
+                (None, None) => own % count.max(1),
+            };
+            let new = NewRecord { key: record.key, value: record.value, timestamp: record.timestamp, headers: record.headers };
+            result = producer.send(record.topic, partition, new);
+        });
+        result
+    }
+
+    /// Pauses partitions whose buffer is full, resumes those half empty.
+    fn adjust_pauses(&mut self) -> Result<(), WorkerError> {
+        let high = self.settings.buffered_records_max;
+        let (mut pause, mut resume) = (Vec::new(), Vec::new());
+        for slot in &mut self.slots {
+            for (source, paused) in slot.paused.iter_mut().enumerate() {
+                let buffered = slot.task.buffered(source);
+                let Some(at) = slot.inputs.get(source) else { continue };
+                if !*paused && (buffered >= high || slot.stopped.is_some()) {
+                    *paused = true;
+                    pause.push(at.clone());
+                } else if *paused && buffered < high / 2 && slot.stopped.is_none() {
+                    *paused = false;
+                    resume.push(at.clone());
+                }
+            }
+        }
+        let Some(clients) = &mut self.clients else { return Ok(()) };
+        let mut done = Ok(());
+        if !pause.is_empty() {
+            done = clients.consumer.pause(&pause);
+        }
+        if !resume.is_empty() {
+            done = done.and(clients.consumer.resume(&resume));
+        }
+        done.map_err(|e| self.log_failed(e))
+    }
+}
+
+/// Moves positions over holes: where the log has nothing left below the ends a
+/// timer waits for, the task is level with them.
+fn level(slot: &mut Slot, clients: &Clients) {
+    let Some((ends, _)) = &slot.waits_for else { return };
+    let mut open = false;
+    for (source, (at, end)) in slot.inputs.iter().zip(ends).enumerate() {
+        let position = slot.task.positions().get(source).copied().flatten().unwrap_or(0);
+        if position >= *end {
+            continue;
+        }
+        if slot.task.buffered(source) == 0 && clients.consumer.reached(at, *end) {
+            slot.task.advance(source, *end);
+        } else {
+            open = true;
+        }
+    }
+    if !open {
+        slot.waits_for = None;
+    }
+}
+
+/// Reads the ends a due timer needs; true if the task can go on at once.
+fn wait_for_ends(slot: &mut Slot, clients: &Clients, now: i64) -> Result<bool, LogError> {
+    if slot.waits_for.is_some() {
+        return Ok(false);
+    }
+    let ends = clients.admin.end_offsets(&slot.inputs, Isolation::ReadCommitted)?;
+    slot.task.observe_ends(&ends, now);
+    slot.waits_for = Some((ends, now));
+    level(slot, clients);
+    Ok(slot.waits_for.is_none())
+}
+
+/// Waits for the global tables a held record needs; true once they are level.
+fn wait_for_globals(slot: &mut Slot, clients: &Clients, tables: &[usize]) -> Result<bool, LogError> {
+    let ends: Vec<(TopicPartition, i64)> = match slot.held_for.take() {
+        Some(ends) => ends,
+        None => clients.globals.ends(clients.admin.as_ref(), tables)?,
+    };
+    if clients.globals.reached(&ends) {
+        slot.task.globals_caught_up();
+        return Ok(true);
+    }
+    slot.held_for = Some(ends);
+    Ok(false)
+}

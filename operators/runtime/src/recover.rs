@@ -1,0 +1,180 @@
+//! What a worker does about failures: abort and replay, restore again, or stop.
+//!
+//! Invariant: only a successful abort lets tasks keep their committed state
+//! without looking at the changelogs (`design.md` §3 invariant 1). Everything
+//! else goes through a tail restore, normally of zero records.
+
+use log::error::LogError;
+use log::record::TopicPartition;
+use state_stores::StoreError;
+
+use crate::error::WorkerError;
+use crate::restore::Restore;
+use crate::worker::{Phase, Progress, Slot, TakeUp, Worker};
+
+impl Worker {
+    pub(crate) fn log_failed(&self, source: LogError) -> WorkerError {
+        WorkerError::Log { application: self.topology.application_id().to_owned(), source }
+    }
+
+    pub(crate) fn state_failed(&self, source: StoreError) -> WorkerError {
+        WorkerError::State { application: self.topology.application_id().to_owned(), source }
+    }
+
+    /// A failure outside transactions: wait and repeat the step, or stop.
+    pub(crate) fn log_trouble(&mut self, error: LogError, now: i64) -> Result<Progress, WorkerError> {
+        match error {
+            LogError::Fatal(_) => Err(self.log_failed(error)),
+            error => {
+                tracing::warn!(application = self.topology.application_id(), %error, "trying again");
+                self.retry_at = now + 50;
+                Ok(Progress::IdleUntil(self.retry_at))
+            }
+        }
+    }
+
+    /// A failure inside a transaction.
+    pub(crate) fn transaction_failed(&mut self, error: LogError, now: i64) -> Result<Progress, WorkerError> {
+        let application = self.topology.application_id().to_owned();
+        match error {
+            LogError::Fatal(_) => Err(self.log_failed(error)),
+            LogError::Abort(reason) | LogError::Retriable(reason) => {
+                tracing::warn!(application, reason, "transaction aborted; its input is processed again");
+                self.abort_and_replay(now)?;
+                Ok(Progress::Busy)
+            }
+            LogError::Unknown(reason) => {
+                tracing::warn!(application, reason, "outcome of the commit unknown; reading it from the log");
+                self.restart_from_log(now)?;
+                Ok(Progress::Busy)
+            }
+            LogError::Fenced(reason) => {
+                let within_ms = self.settings.fenced_twice_ms;
+                if self.fenced_at.is_some_and(|at| now - at < within_ms) {
+                    let transactional_id = self.settings.transactional_id(&application);
+                    return Err(WorkerError::FencedTwice { transactional_id, within_ms });
+                }
+                tracing::warn!(application, reason, "fenced; starting again from the log");
+                self.fenced_at = Some(now);
+                self.restart_from_log(now)?;
+                Ok(Progress::Busy)
+            }
+        }
+    }
+
+    /// A record failed in an operator whose policy is to fail. Once: abort and
+    /// replay. The same again: the task stands still with the coordinates.
+    pub(crate) fn task_failed(&mut self, number: usize, message: &str, now: i64) -> Result<Progress, WorkerError> {
+        let application = self.topology.application_id().to_owned();
+        let again = self.slots.get(number).is_some_and(|slot| slot.failed_once.as_deref() == Some(message));
+        let id = self.slots.get(number).map(|slot| slot.id);
+        tracing::error!(application, task = ?id, message, again, "processing failed");
+        self.abort_and_replay(now)?;
+        if let Some(slot) = self.slots.iter_mut().find(|slot| Some(slot.id) == id) {
+            slot.failed_once = Some(message.to_owned());
+            if again {
+                slot.stopped = Some(message.to_owned());
+            }
+        }
+        Ok(Progress::Busy)
+    }
+
+    /// Aborts the open transaction; tasks start again at their committed
+    /// positions, on their committed state.
+    fn abort_and_replay(&mut self, now: i64) -> Result<(), WorkerError> {
+        if self.in_transaction {
+            let aborted = match &mut self.clients {
+                Some(clients) => clients.producer.abort(),
+                None => Ok(()),
+            };
+            self.in_transaction = false;
+            if let Err(error) = aborted {
+                tracing::warn!(application = self.topology.application_id(), %error, "abort failed; starting again from the log");
+                return self.restart_from_log(now);
+            }
+        }
+        self.dirty_since = None;
+        self.phase = Phase::Running;
+        let globals = self.clients.as_ref().map(|clients| clients.globals.globals().clone()).unwrap_or_default();
+        let slots = std::mem::take(&mut self.slots);
+        for slot in slots {
+            let mut state = slot.task.into_state();
+            state.discard();
+            let mut task = self.topology.task(slot.id, state, globals.clone());
+            for (source, offset) in slot.committed.iter().enumerate() {
+                task.set_position(source, *offset);
+            }
+            self.slots.push(Slot { task, waits_for: None, held_for: None, ..slot });
+        }
+        if self.revoking.is_some() {
+            return self.finish_revoke();
+        }
+        self.seek_committed()
+    }
+
+    fn seek_committed(&mut self) -> Result<(), WorkerError> {
+        let positions: Vec<(TopicPartition, i64)> = self
+            .slots
+            .iter()
+            .flat_map(|slot| slot.inputs.iter().cloned().zip(slot.committed.iter().copied()))
+            .collect();
+        let Some(clients) = &mut self.clients else { return Ok(()) };
+        if positions.is_empty() || self.membership.is_none() {
+            return Ok(());
+        }
+        clients.consumer.seek(&positions).map_err(|e| self.log_failed(e))
+    }
+
+    /// Drops what is uncommitted without trusting anything but the log: new
+    /// producer, stable offsets, tail of the changelogs.
+    pub(crate) fn restart_from_log(&mut self, _now: i64) -> Result<(), WorkerError> {
+        self.dirty_since = None;
+        self.in_transaction = false;
+        self.replace_producer()?;
+        let mut restoring = Vec::new();
+        for slot in std::mem::take(&mut self.slots) {
+            let mut state = slot.task.into_state();
+            state.discard();
+            drop(state);
+            restoring.push(self.restoring(slot.id, slot.inputs)?);
+        }
+        self.routes.clear();
+        self.phase = Phase::Restoring(Box::new(Restore::new(restoring)), TakeUp::Seek);
+        if self.revoking.is_some() {
+            return self.finish_revoke();
+        }
+        Ok(())
+    }
+
+    /// The assignment was lost: somebody else may own it already. Nothing of
+    /// the open transaction may become visible.
+    pub(crate) fn abandon(&mut self) -> Result<(), WorkerError> {
+        self.dirty_since = None;
+        for slot in std::mem::take(&mut self.slots) {
+            slot.task.into_state().discard();
+        }
+        if !std::mem::take(&mut self.in_transaction) {
+            return Ok(());
+        }
+        let aborted = match &mut self.clients {
+            Some(clients) => clients.producer.abort(),
+            None => Ok(()),
+        };
+        if aborted.is_err() { self.replace_producer() } else { Ok(()) }
+    }
+
+    /// A new producer ends or fences whatever the old one left open.
+    fn replace_producer(&mut self) -> Result<(), WorkerError> {
+        let application = self.topology.application_id().to_owned();
+        let transactional_id = self.settings.transactional_id(&application);
+        let mut producer = self
+            .log
+            .txn_producer(&format!("{application}-producer"), &transactional_id)
+            .map_err(|e| self.log_failed(e))?;
+        producer.init().map_err(|e| self.log_failed(e))?;
+        if let Some(clients) = &mut self.clients {
+            clients.producer = producer;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! Bringing the state of new tasks level with the log, in the order that
+//! `design.md` §4 requires.
+//!
+//! Invariant: a task is handed out only when its committed state stands for
+//! everything below T, the changelogs' ends *without isolation*, read after the
+//! group's stable committed offsets were. A transaction of a former owner is
+//! then either wholly in the state and the offsets, or in neither.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use log::error::LogError;
+use log::record::TopicPartition;
+use log::traits::{Admin, Isolation, Log, Reader, Visibility};
+use operators::TaskId;
+use state_stores::{StoreError, StoreIndex, TaskState};
+
+/// A task whose state is being brought level.
+#[derive(Debug)]
+pub(crate) struct Restoring {
+    pub(crate) id: TaskId,
+    /// Source partitions with the offset to start reading at.
+    pub(crate) inputs: Vec<(TopicPartition, i64)>,
+    pub(crate) changelogs: Vec<TopicPartition>,
+    pub(crate) state: TaskState,
+}
+
+/// What can go wrong on the way.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RestoreError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+enum Stage {
+    /// Committed offsets and ends not read yet.
+    Offsets,
+    /// Waiting until the last stable offset of every changelog reaches its end.
+    Stable,
+    /// Reading rows.
+    Rows(Box<dyn Reader>),
+    Done,
+}
+
+/// Restores a set of tasks together, with one reader.
+pub(crate) struct Restore {
+    tasks: Vec<Restoring>,
+    ends: BTreeMap<TopicPartition, i64>,
+    /// Which store of which task a changelog partition feeds.
+    targets: BTreeMap<TopicPartition, (usize, StoreIndex)>,
+    stage: Stage,
+    rows: u64,
+}
+
+impl std::fmt::Debug for Restore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Restore").field("tasks", &self.tasks.len()).field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
+impl Restore {
+    pub(crate) fn new(tasks: Vec<Restoring>) -> Self {
+        Self { tasks, ends: BTreeMap::new(), targets: BTreeMap::new(), stage: Stage::Offsets, rows: 0 }
+    }
+
+    /// Does one bounded piece of work; true when every task is level.
+    pub(crate) fn step(&mut self, log: &dyn Log, admin: &dyn Admin, group: &str, poll: usize) -> Result<bool, RestoreError> {
+        match &mut self.stage {
+            Stage::Offsets => {
+                self.read_offsets(admin, group)?;
+                self.stage = Stage::Stable;
+            }
+            Stage::Stable => {
+                if self.is_stable(admin)? {
+                    self.stage = self.start_reading(log, admin)?;
+                }
+            }
+            Stage::Rows(reader) => {
+                let read = read_rows(reader.as_mut(), &mut self.tasks, &self.targets, poll)?;
+                self.rows += read;
+                if self.ends.iter().all(|(at, end)| !self.targets.contains_key(at) || reader.reached(at, *end)) {
+                    self.settle()?;
+                    self.stage = Stage::Done;
+                }
+            }
+            Stage::Done => {}
+        }
+        Ok(matches!(self.stage, Stage::Done))
+    }
+
+    /// The restored tasks, and how many rows were read.
+    pub(crate) fn finish(self) -> (Vec<Restoring>, u64) {
+        (self.tasks, self.rows)
+    }
+
+    fn read_offsets(&mut self, admin: &dyn Admin, group: &str) -> Result<(), LogError> {
+        for task in &mut self.tasks {
+            let partitions: Vec<TopicPartition> = task.inputs.iter().map(|(at, _)| at.clone()).collect();
+            let committed = admin.committed_offsets(group, &partitions)?;
+            let starts = admin.start_offsets(&partitions)?;
+            for ((input, committed), start) in task.inputs.iter_mut().zip(committed).zip(starts) {
+                input.1 = committed.unwrap_or(start).max(start);
+            }
+        }
+        let changelogs: Vec<TopicPartition> = self.tasks.iter().flat_map(|task| task.changelogs.clone()).collect();
+        let ends = admin.end_offsets(&changelogs, Isolation::ReadUncommitted)?;
+        self.ends = changelogs.into_iter().zip(ends).collect();
+        Ok(())
+    }
+
+    fn is_stable(&self, admin: &dyn Admin) -> Result<bool, LogError> {
+        let partitions: Vec<TopicPartition> = self.ends.keys().cloned().collect();
+        let stable = admin.end_offsets(&partitions, Isolation::ReadCommitted)?;
+        Ok(self.ends.values().zip(stable).all(|(end, stable)| stable >= *end))
+    }
+
+    fn start_reading(&mut self, log: &dyn Log, admin: &dyn Admin) -> Result<Stage, RestoreError> {
+        let mut positions = Vec::new();
+        for (number, task) in self.tasks.iter_mut().enumerate() {
+            let starts = admin.start_offsets(&task.changelogs)?;
+            for (store, (at, start)) in task.changelogs.iter().zip(starts).enumerate() {
+                let store = StoreIndex::new(store);
+                let end = self.ends.get(at).copied().unwrap_or(start);
+                let from = match task.state.changelog_position(store) {
+                    Some(position) if (start..=end).contains(&position) => position,
+                    None => start,
+                    Some(position) => {
+                        tracing::warn!(changelog = %at, position, start, end, "state is not part of this changelog: rebuilding it");
+                        task.state.rebuild(store)?;
+                        start
+                    }
+                };
+                if from < end {
+                    positions.push((at.clone(), from));
+                    self.targets.insert(at.clone(), (number, store));
+                }
+            }
+        }
+        if positions.is_empty() {
+            self.settle()?;
+            return Ok(Stage::Done);
+        }
+        let mut reader = log.reader("restore", Isolation::ReadCommitted, Visibility::Written)?;
+        reader.assign(&positions)?;
+        Ok(Stage::Rows(reader))
+    }
+
+    /// Every store now stands for its changelog's end.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        for task in &mut self.tasks {
+            for (store, at) in task.changelogs.iter().enumerate() {
+                if let Some(end) = self.ends.get(at) {
+                    task.state.restore(StoreIndex::new(store), &mut std::iter::empty(), *end)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+type Row = (Vec<u8>, Option<Vec<u8>>);
+
+fn read_rows(
+    reader: &mut dyn Reader,
+    tasks: &mut [Restoring],
+    targets: &BTreeMap<TopicPartition, (usize, StoreIndex)>,
+    poll: usize,
+) -> Result<u64, RestoreError> {
+    let mut batches: BTreeMap<TopicPartition, (Vec<Row>, i64)> = BTreeMap::new();
+    let read = reader.poll(Duration::from_millis(50), poll, &mut |record| {
+        let at = TopicPartition::new(record.topic, record.partition);
+        let batch = batches.entry(at).or_default();
+        if let Some(key) = record.key {
+            batch.0.push((key.to_vec(), record.value.map(<[u8]>::to_vec)));
+        }
+        batch.1 = record.offset + 1;
+    })?;
+    for (at, (rows, next)) in batches {
+        if let Some((task, store)) = targets.get(&at)
+            && let Some(task) = tasks.get_mut(*task)
+        {
+            task.state.restore(*store, &mut rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())), next)?;
+        }
+    }
+    Ok(read as u64)
+}

@@ -1,0 +1,65 @@
+//! What a worker is told: identity, intervals and bounds.
+
+use std::time::Duration;
+
+/// Settings of one worker thread. All intervals are in milliseconds of the
+/// clock that is passed to [`Worker::step`](crate::Worker::step).
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Stable name of this process among the instances of the application:
+    /// part of the transactional id, so two live processes must never share
+    /// one.
+    pub instance: String,
+    /// Number of this thread within the process.
+    pub thread: u32,
+    /// At least this long between two commits (`commit.min.interval.ms`).
+    pub commit_min_interval_ms: i64,
+    /// At most this long with something uncommitted (`commit.interval.ms`).
+    pub commit_interval_ms: i64,
+    /// A commit is due when the overlays of all tasks hold this many bytes.
+    pub staged_bytes_max: usize,
+    /// Records buffered per source before its partition is paused; resumed at
+    /// half.
+    pub buffered_records_max: usize,
+    /// Records taken from the log in one step.
+    pub poll_records_max: usize,
+    /// Records processed in one step.
+    pub process_records_max: usize,
+    /// A member that is silent for this long is dead.
+    pub session_timeout: Duration,
+    /// A member that doesn't poll for this long is dead.
+    pub max_poll_interval: Duration,
+    /// Fenced twice within this time by the same transactional id: stop.
+    pub fenced_twice_ms: i64,
+    /// How long tombstones live in changelogs; state older than half of it is
+    /// rebuilt.
+    pub delete_retention_ms: i64,
+}
+
+impl WorkerSettings {
+    /// The defaults of `design.md` §4 for a named instance.
+    #[must_use]
+    pub fn new(instance: impl Into<String>) -> Self {
+        Self {
+            instance: instance.into(),
+            thread: 0,
+            commit_min_interval_ms: 5,
+            commit_interval_ms: 100,
+            staged_bytes_max: 16 << 20,
+            buffered_records_max: 2_000,
+            poll_records_max: 1_000,
+            process_records_max: 256,
+            session_timeout: Duration::from_secs(6),
+            max_poll_interval: Duration::from_secs(300),
+            fenced_twice_ms: 60_000,
+            delete_retention_ms: 86_400_000,
+        }
+    }
+
+    /// `<application.id>-<instance>-<thread>`: stable over restarts, so that a
+    /// successor ends its predecessor's open transaction at once.
+    #[must_use]
+    pub fn transactional_id(&self, application_id: &str) -> String {
+        format!("{application_id}-{}-{}", self.instance, self.thread)
+    }
+}

@@ -1,0 +1,126 @@
+//! The thread that owns a worker's only wait.
+//!
+//! Shutdown order: `close` → commit what is processed → leave the group →
+//! answer the last revoke → drop the clients.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use log::traits::Waker;
+
+use crate::error::WorkerError;
+use crate::worker::{Progress, Worker, WorkerStatus};
+
+/// Milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// A running worker thread.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    closing: Arc<AtomicBool>,
+    status: Arc<std::sync::Mutex<WorkerStatus>>,
+    waker: mpsc::Receiver<WakerSlot>,
+    thread: Option<JoinHandle<Result<(), WorkerError>>>,
+}
+
+struct WakerSlot(Waker);
+
+impl std::fmt::Debug for WakerSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waker")
+    }
+}
+
+/// Starts the worker on a thread of its own. `ended` is called once with the
+/// result, from that thread.
+///
+/// # Errors
+/// When the operating system refuses a thread.
+pub fn spawn(
+    worker: Worker,
+    clock: Clock,
+    ended: impl FnOnce(&Result<(), WorkerError>) + Send + 'static,
+) -> std::io::Result<WorkerHandle> {
+    let closing = Arc::new(AtomicBool::new(false));
+    let status = Arc::new(std::sync::Mutex::new(worker.status()));
+    let (send_waker, waker) = mpsc::channel();
+    let (asked, shown) = (closing.clone(), status.clone());
+    let name: String = worker.status().application.chars().take(15).collect();
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let result = drive(worker, &clock, &asked, &shown, &send_waker);
+        ended(&result);
+        result
+    })?;
+    Ok(WorkerHandle { closing, status, waker, thread: Some(thread) })
+}
+
+fn drive(
+    mut worker: Worker,
+    clock: &Clock,
+    closing: &AtomicBool,
+    status: &std::sync::Mutex<WorkerStatus>,
+    send_waker: &mpsc::Sender<WakerSlot>,
+) -> Result<(), WorkerError> {
+    let mut waker_sent = false;
+    loop {
+        if closing.load(Ordering::Acquire) {
+            worker.close();
+        }
+        if !waker_sent && let Some(waker) = worker.waker() {
+            // A dropped handle needs no waker.
+            waker_sent = send_waker.send(WakerSlot(waker)).is_ok() || !waker_sent;
+        }
+        match worker.step(clock())? {
+            Progress::Busy => {}
+            Progress::IdleUntil(at) => {
+                if let Ok(mut shown) = status.lock() {
+                    *shown = worker.status();
+                }
+                let ms = u64::try_from(at - clock()).unwrap_or(0);
+                if ms > 0 {
+                    worker.wait(Duration::from_millis(ms))?;
+                }
+            }
+            Progress::Stopped => {
+                if let Ok(mut shown) = status.lock() {
+                    *shown = worker.status();
+                }
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl WorkerHandle {
+    /// What the worker was doing when it last had nothing to do.
+    #[must_use]
+    pub fn status(&self) -> Option<WorkerStatus> {
+        self.status.lock().ok().map(|status| status.clone())
+    }
+
+    /// Asks it to stop; returns at once.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        if let Ok(WakerSlot(wake)) = self.waker.try_recv() {
+            wake();
+        }
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// Why the worker stopped, if not because it was asked to.
+    ///
+    /// # Panics
+    /// If the worker's thread panicked.
+    pub fn join(mut self) -> Result<(), WorkerError> {
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! One worker thread of one application: member of the group, owner of tasks,
+//! the only writer of its transactions.
+//!
+//! Invariant: [`Worker::step`] does one bounded piece of work and never waits;
+//! between any two steps the process may die and the next owner goes on from
+//! what the log holds. The table of what happens then is in `commit`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::record::TopicPartition;
+use log::traits::{Admin, GroupConsumer, GroupMetadata, Log, Polled, TxnProducer, Waker};
+use operators::{Task, TaskId, Topology};
+use state_stores::StateDir;
+
+use crate::commit::CommitStage;
+use crate::error::WorkerError;
+use crate::globals::GlobalReader;
+use crate::restore::Restore;
+use crate::settings::WorkerSettings;
+use crate::topics::TopicPlan;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There may be more to do at once.
+    Busy,
+    /// Nothing to do before this time (milliseconds of the caller's clock), or
+    /// before something arrives.
+    IdleUntil(i64),
+    /// Closed: all committed, group left.
+    Stopped,
+}
+
+/// The clients of a started worker.
+pub(crate) struct Clients {
+    pub(crate) admin: Box<dyn Admin>,
+    pub(crate) consumer: Box<dyn GroupConsumer>,
+    pub(crate) producer: Box<dyn TxnProducer>,
+    pub(crate) globals: GlobalReader,
+    pub(crate) plan: TopicPlan,
+}
+
+/// A task with what the worker knows about its inputs.
+pub(crate) struct Slot {
+    pub(crate) id: TaskId,
+    pub(crate) task: Task,
+    pub(crate) inputs: Vec<TopicPartition>,
+    pub(crate) changelogs: Vec<TopicPartition>,
+    /// Next offset to read per input, as last committed (or at assignment).
+    pub(crate) committed: Vec<i64>,
+    pub(crate) paused: Vec<bool>,
+    /// Ends a due timer waits for.
+    pub(crate) waits_for: Option<(Vec<i64>, i64)>,
+    /// Ends of global tables a held record waits for.
+    pub(crate) held_for: Option<Vec<(TopicPartition, i64)>>,
+    /// The failure that was answered by an abort and a replay.
+    pub(crate) failed_once: Option<String>,
+    /// The failure that came back: the task stands still, its neighbours go on.
+    pub(crate) stopped: Option<String>,
+}
+
+/// How a restored assignment is taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakeUp {
+    /// Answer the pending assignment.
+    Assign,
+    /// The assignment stands; only move the read positions.
+    Seek,
+}
+
+/// What follows a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    Run,
+    Revoke,
+}
+
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// No clients yet.
+    Starting,
+    /// Global tables are read before anything joins them.
+    Bootstrap,
+    Running,
+    Restoring(Box<Restore>, TakeUp),
+    Committing(CommitStage, Then),
+    /// Left the group; waiting for the last revoke.
+    Closed,
+}
+
+/// See the module page.
+pub struct Worker {
+    pub(crate) topology: Topology,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) state_dir: Arc<StateDir>,
+    pub(crate) settings: WorkerSettings,
+    pub(crate) group: String,
+    pub(crate) replication: i32,
+    pub(crate) clients: Option<Clients>,
+    pub(crate) phase: Phase,
+    pub(crate) slots: Vec<Slot>,
+    /// Slot and source number by topic, then partition.
+    pub(crate) routes: HashMap<Arc<str>, Vec<Option<(usize, usize)>>>,
+    pub(crate) membership: Option<GroupMetadata>,
+    /// An event that `wait` met; the next step handles it.
+    pub(crate) pending: Option<Polled>,
+    pub(crate) revoking: Option<(bool, Vec<TopicPartition>)>,
+    pub(crate) in_transaction: bool,
+    pub(crate) dirty_since: Option<i64>,
+    pub(crate) last_commit: i64,
+    pub(crate) fenced_at: Option<i64>,
+    pub(crate) closing: bool,
+    pub(crate) retry_at: i64,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("application", &self.topology.application_id())
+            .field("phase", &self.phase)
+            .field("tasks", &self.slots.iter().map(|slot| slot.id).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// A worker that hasn't joined yet. `replication` is for internal topics.
+    #[must_use]
+    pub fn new(
+        topology: Topology,
+        log: Arc<dyn Log>,
+        state_dir: Arc<StateDir>,
+        settings: WorkerSettings,
+        replication: i32,
+    ) -> Self {
+        let group = format!("{}-group", topology.application_id());
+        Self {
+            topology,
+            log,
+            state_dir,
+            settings,
+            group,
+            replication,
+            clients: None,
+            phase: Phase::Starting,
+            slots: Vec::new(),
+            routes: HashMap::new(),
+            membership: None,
+            pending: None,
+            revoking: None,
+            in_transaction: false,
+            dirty_since: None,
+            last_commit: i64::MIN / 2,
+            fenced_at: None,
+            closing: false,
+            retry_at: i64::MIN,
+        }
+    }
+
+    /// Does one bounded piece of work. `now` in milliseconds; may not go back.
+    ///
+    /// # Errors
+    /// [`WorkerError`] when only a person can help. The worker is then dead;
+    /// dropping it leaves everything uncommitted to its successor.
+    pub fn step(&mut self, now: i64) -> Result<Progress, WorkerError> {
+        if now < self.retry_at {
+            return Ok(Progress::IdleUntil(self.retry_at));
+        }
+        match &self.phase {
+            Phase::Starting => self.start(now),
+            Phase::Bootstrap => self.bootstrap(now),
+            Phase::Running => self.run(now),
+            Phase::Restoring(..) => self.restore(now),
+            Phase::Committing(stage, then) => {
+                let (stage, then) = (*stage, *then);
+                self.commit_step(stage, then, now)
+            }
+            Phase::Closed => Ok(Progress::Stopped),
+        }
+    }
+
+    /// Waits until something arrives or `timeout` is over; the only wait of a
+    /// worker, called by its thread between steps.
+    pub fn wait(&mut self, timeout: Duration) -> Result<(), WorkerError> {
+        if self.pending.is_some() || !matches!(self.phase, Phase::Running) {
+            std::thread::sleep(timeout.min(Duration::from_millis(5)));
+            return Ok(());
+        }
+        if self.slots.iter().any(|slot| slot.held_for.is_some()) {
+            if let Some(clients) = &mut self.clients {
+                clients.globals.step(timeout, self.settings.poll_records_max).map_err(|e| self.log_failed(e))?;
+            }
+            return Ok(());
+        }
+        self.poll(timeout)
+    }
+
+    /// Asks the worker to commit, leave the group and stop.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Ends a wait from another thread. None before the worker has started.
+    #[must_use]
+    pub fn waker(&self) -> Option<Waker> {
+        self.clients.as_ref().map(|clients| clients.consumer.waker())
+    }
+
+    /// What the worker is doing, for people and for `/tasks`.
+    #[must_use]
+    pub fn status(&self) -> WorkerStatus {
+        WorkerStatus {
+            application: self.topology.application_id().to_owned(),
+            phase: match &self.phase {
+                Phase::Starting => "starting",
+                Phase::Bootstrap => "reading global tables",
+                Phase::Running => "running",
+                Phase::Restoring(..) => "restoring",
+                Phase::Committing(..) => "committing",
+                Phase::Closed => "closed",
+            },
+            ready: matches!(self.phase, Phase::Running | Phase::Committing(..)) && self.membership.is_some(),
+            tasks: self.slots.iter().map(Slot::status).collect(),
+        }
+    }
+
+    /// True while anything processed is not committed yet.
+    pub(crate) fn uncommitted(&self) -> bool {
+        self.in_transaction || self.slots.iter().any(|slot| slot.task.uncommitted())
+    }
+}
+
+/// What a worker is doing.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct WorkerStatus {
+    /// `application.id`.
+    pub application: String,
+    /// In words.
+    pub phase: &'static str,
+    /// Has an assignment and all of its state.
+    pub ready: bool,
+    /// Its tasks.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// What a task is doing.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct TaskStatus {
+    /// `<sub-topology>_<partition>`.
+    pub id: String,
+    /// Committed position per input.
+    pub inputs: Vec<(String, i64)>,
+    /// Why it stands still, with the record's coordinates.
+    pub stopped: Option<String>,
+}
+
+impl Slot {
+    fn status(&self) -> TaskStatus {
+        TaskStatus {
+            id: format!("{}_{}", self.id.subtopology, self.id.partition),
+            inputs: self.inputs.iter().map(ToString::to_string).zip(self.committed.iter().copied()).collect(),
+            stopped: self.stopped.clone(),
+        }
+    }
+}

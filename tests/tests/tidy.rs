@@ -1,0 +1,205 @@
+//! The repository's own rules, as tests: dependency direction, third-party
+//! crates by place, file and function length, module docs.
+//!
+//! The tables below are the law of `ARCHITECTURE.md`; change both together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use syn::spanned::Spanned;
+use syn::visit::Visit;
+
+const FILE_LINES_MAX: usize = 500;
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// What each of our crates may depend on. `orders`, `load-tests` and
+/// `system-tests` may use anything; nothing may use them.
+const DIRECTION: &[(&str, &[&str])] = &[
+    ("schemas", &[]),
+    ("state-stores", &[]),
+    ("schema-registry", &["schemas"]),
+    ("read-model", &["schemas"]),
+    ("operators", &["state-stores"]),
+    ("operators-log", &["state-stores"]),
+    ("operators-runtime", &["operators", "operators-log", "state-stores"]),
+    ("topology", &["schemas", "operators"]),
+    ("ingress", &["schemas", "operators-log", "read-model"]),
+    ("egress", &["schemas", "operators-log", "read-model"]),
+];
+
+const TOP: &[&str] = &["orders", "load-tests", "system-tests"];
+
+/// Third-party crates that only these of ours may name.
+const PLACES: &[(&str, &[&str])] = &[
+    ("rdkafka", &["operators-log"]),
+    ("rocksdb", &["state-stores"]),
+    ("apache-avro", &["schemas"]),
+    ("axum", &["ingress", "egress", "operators-runtime", "schema-registry"]),
+    ("sqlx", &["read-model", "egress", "ingress"]),
+];
+
+/// Crates that must stay free of these, whatever the reason.
+const BANNED: &[(&str, &[&str])] =
+    &[("operators", &["tokio", "chrono", "rand", "getrandom"]), ("state-stores", &["tokio", "chrono"]), ("schemas", &["tokio"])];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
+}
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().expect("cargo metadata works")
+}
+
+/// Normal and build dependencies by package; development ones may point up
+/// where a test needs more than the crate.
+fn edges(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
+    metadata
+        .packages
+        .iter()
+        .map(|package| {
+            let names = package
+                .dependencies
+                .iter()
+                .filter(|dependency| dependency.kind != DependencyKind::Development)
+                .map(|dependency| dependency.name.clone())
+                .collect();
+            (package.name.to_string(), names)
+        })
+        .collect()
+}
+
+fn sources(under: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(under).expect("folder can be read") {
+        let path = entry.expect("entry can be read").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_dir() {
+            if !matches!(name, "target" | ".git" | "data" | "node_modules" | ".venv") {
+                sources(&path, found);
+            }
+        } else if name.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn all_sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    sources(&root(), &mut found);
+    assert!(found.len() > 20, "only {} source files found", found.len());
+    found.sort();
+    found
+}
+
+fn assert_none(what: &str, faults: &[String]) {
+    assert!(faults.is_empty(), "{what}:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn crates_depend_only_downwards() {
+    let ours: BTreeSet<&str> = DIRECTION.iter().map(|(name, _)| *name).chain(TOP.iter().copied()).collect();
+    let mut faults = Vec::new();
+    for (name, dependencies) in edges(&metadata()) {
+        assert!(ours.contains(name.as_str()), "crate {name} is not in the table of tests/tests/tidy.rs");
+        let Some((_, allowed)) = DIRECTION.iter().find(|(crate_name, _)| *crate_name == name) else { continue };
+        for dependency in dependencies.iter().filter(|dependency| ours.contains(dependency.as_str())) {
+            if !allowed.contains(&dependency.as_str()) {
+                faults.push(format!("{name} -> {dependency}"));
+            }
+        }
+    }
+    assert_none("dependencies against the direction of ARCHITECTURE.md", &faults);
+}
+
+#[test]
+fn third_party_crates_stay_in_their_place() {
+    let mut faults = Vec::new();
+    for (name, dependencies) in edges(&metadata()) {
+        if TOP.contains(&name.as_str()) {
+            continue;
+        }
+        for (library, places) in PLACES {
+            if dependencies.contains(*library) && !places.contains(&name.as_str()) {
+                faults.push(format!("{name} names {library}"));
+            }
+        }
+        for (place, banned) in BANNED.iter().filter(|(place, _)| *place == name) {
+            faults.extend(banned.iter().filter(|library| dependencies.contains(**library)).map(|library| format!("{place} names {library}")));
+        }
+    }
+    assert_none("libraries out of place", &faults);
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are_for() {
+    let mut faults = Vec::new();
+    for path in all_sources() {
+        let text = fs::read_to_string(&path).expect("source can be read");
+        let lines = text.lines().count();
+        if lines > FILE_LINES_MAX {
+            faults.push(format!("{}: {lines} lines, at most {FILE_LINES_MAX}", path.display()));
+        }
+        let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!")).unwrap_or_default();
+        let is_fixture = path.components().any(|part| part.as_os_str() == "compile_fail");
+        if !first.starts_with("//!") && !is_fixture {
+            faults.push(format!("{}: no module doc", path.display()));
+        }
+    }
+    assert_none("files", &faults);
+}
+
+struct Functions {
+    faults: Vec<String>,
+    path: String,
+}
+
+impl Functions {
+    fn check(&mut self, name: &syn::Ident, block: &syn::Block) {
+        let lines = block.span().end().line - block.span().start().line;
+        if lines > FUNCTION_LINES_MAX {
+            self.faults.push(format!("{}: {name} has {lines} lines, at most {FUNCTION_LINES_MAX}", self.path));
+        }
+    }
+}
+
+impl<'a> Visit<'a> for Functions {
+    fn visit_item_fn(&mut self, item: &'a syn::ItemFn) {
+        self.check(&item.sig.ident, &item.block);
+        syn::visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'a syn::ImplItemFn) {
+        self.check(&item.sig.ident, &item.block);
+        syn::visit::visit_impl_item_fn(self, item);
+    }
+}
+
+#[test]
+fn functions_fit_on_a_screen() {
+    let mut functions = Functions { faults: Vec::new(), path: String::new() };
+    for path in all_sources() {
+        let text = fs::read_to_string(&path).expect("source can be read");
+        let Ok(file) = syn::parse_file(&text) else { continue };
+        functions.path = path.display().to_string();
+        functions.visit_file(&file);
+    }
+    assert_none("functions", &functions.faults);
+}
+
+#[test]
+fn no_path_of_a_machine_and_no_ignored_test_is_committed() {
+    let words = ["#[ign", "todo!(", "unimpl", "/wo", "/ro"].map(str::to_owned);
+    let ends = ["ore", "", "emented!(", "rk/main", "ot/."];
+    let needles: Vec<String> = words.iter().zip(ends).map(|(start, end)| format!("{start}{end}")).collect();
+    let mut faults = Vec::new();
+    for path in all_sources() {
+        let text = fs::read_to_string(&path).expect("source can be read");
+        for needle in &needles {
+            if text.contains(needle) {
+                faults.push(format!("{}: {needle}", path.display()));
+            }
+        }
+    }
+    assert_none("marks that must not be committed", &faults);
+}
