@@ -11,12 +11,13 @@ help: ## Show these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: ## Install what building needs (asks first at a terminal)
-	@compose/dev/install build
+	@compose/dev/install --build
 
 run: setup ## Build and start the whole system embedded, with data in ./data
 	cargo run --quiet --bin orders -- run
 
-test: setup ## Start the servers and run every test
+test: ## Start the servers and run every test
+	@compose/dev/install
 	@compose/dev/test
 
 test-fast: setup ## Rings 1-3 only: no servers
