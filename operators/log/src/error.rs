@@ -1,5 +1,6 @@
-//! What can go wrong, in the four classes of `design.md` §4 and the callers'
-//! fates for each.
+//! What can go wrong, in the classes of `design.md` §4 and what the caller does
+//! about each. Invariant: every client error is sorted into one of them in one
+//! place per implementation, never by the caller.
 
 /// A failure of the log, sorted by what the caller must do.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -17,6 +18,11 @@ pub enum LogError {
     /// It isn't known whether the commit happened; find out from the log.
     #[error("outcome unknown: {0}")]
     Unknown(String),
+    /// This record can't be accepted (too large, or without a key on a
+    /// compacted topic). Nothing of it was written; an open transaction goes on
+    /// unharmed.
+    #[error("record refused: {0}")]
+    Refused(String),
     /// Nothing helps but a person. Names the topic, setting or file.
     #[error("{0}")]
     Fatal(String),

@@ -5,6 +5,9 @@
 //! Invariant: nothing here calls back into the caller except the `visit`
 //! closure of a poll, during that poll, and an appender's `done`.
 
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::LogError;
@@ -43,9 +46,23 @@ pub struct GroupMetadata {
     pub native: Option<NativeGroup>,
 }
 
-/// A client library's own form of [`GroupMetadata`].
+/// A client library's own form of [`GroupMetadata`]. Equal only to itself.
 #[derive(Clone)]
-pub struct NativeGroup(pub std::sync::Arc<dyn std::any::Any + Send + Sync>);
+pub struct NativeGroup(pub Arc<dyn Any + Send + Sync>);
+
+impl fmt::Debug for NativeGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NativeGroup")
+    }
+}
+
+impl PartialEq for NativeGroup {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for NativeGroup {}
 
 /// What one poll found, besides the records it visited.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +96,18 @@ pub trait Admin: Send + Sync {
     fn start_offsets(&self, of: &[TopicPartition]) -> Result<Vec<i64>, LogError>;
     /// Next offset to be written (`ReadUncommitted`) or the last stable offset
     /// (`ReadCommitted`).
-    fn end_offsets(&self, of: &[TopicPartition], isolation: Isolation) -> Result<Vec<i64>, LogError>;
+    fn end_offsets(
+        &self,
+        of: &[TopicPartition],
+        isolation: Isolation,
+    ) -> Result<Vec<i64>, LogError>;
     /// Committed offsets of a group; waits out unstable ones. None = never
     /// committed.
-    fn committed_offsets(&self, group: &str, of: &[TopicPartition]) -> Result<Vec<Option<i64>>, LogError>;
+    fn committed_offsets(
+        &self,
+        group: &str,
+        of: &[TopicPartition],
+    ) -> Result<Vec<Option<i64>>, LogError>;
 }
 
 /// Result of an append: where the record is.
@@ -93,7 +118,13 @@ pub trait Appender: Send + Sync {
     /// Appends to the partition of the key (murmur2, as Java) or to `partition`.
     /// `done` is called once, from any thread: partition and offset, or why
     /// not, at the latest after the delivery timeout (10 s).
-    fn append(&self, topic: &str, partition: Option<u32>, record: NewRecord<'_>, done: Box<dyn FnOnce(Appended) + Send>);
+    fn append(
+        &self,
+        topic: &str,
+        partition: Option<u32>,
+        record: NewRecord<'_>,
+        done: Box<dyn FnOnce(Appended) + Send>,
+    );
 }
 
 /// Producer of atomic transactions. One open transaction at a time.
@@ -107,7 +138,11 @@ pub trait TxnProducer: Send {
     fn send(&mut self, topic: &str, partition: u32, record: NewRecord<'_>) -> Result<(), LogError>;
     /// Input positions (next offset to read) that become the group's committed
     /// offsets with this transaction. A stale generation is refused.
-    fn send_offsets(&mut self, offsets: &[(TopicPartition, i64)], group: &GroupMetadata) -> Result<(), LogError>;
+    fn send_offsets(
+        &mut self,
+        offsets: &[(TopicPartition, i64)],
+        group: &GroupMetadata,
+    ) -> Result<(), LogError>;
     /// Waits until everything queued is acknowledged.
     fn flush(&mut self) -> Result<(), LogError>;
     /// Ends the transaction; afterwards all of it is visible, or (on error)
@@ -115,8 +150,9 @@ pub trait TxnProducer: Send {
     fn commit(&mut self) -> Result<(), LogError>;
     /// Ends the transaction; none of it is ever visible.
     fn abort(&mut self) -> Result<(), LogError>;
-    /// Highest acknowledged offset + 1 of a partition within the open or last
+    /// Highest acknowledged offset + 1 of a partition within the last committed
     /// transaction: how far a changelog reaches. None if nothing was sent there.
+    /// Asked after `commit`, because some logs give offsets only then.
     fn acknowledged(&self, at: &TopicPartition) -> Option<i64>;
 }
 
@@ -127,7 +163,12 @@ pub trait GroupConsumer: Send {
     fn subscribe(&mut self, topics: &[&str]) -> Result<(), LogError>;
     /// Visits up to `max` records, or reports an assignment event. Waits up to
     /// `timeout` for the first.
-    fn poll(&mut self, timeout: Duration, max: usize, visit: &mut dyn FnMut(ConsumedRecord<'_>)) -> Result<Polled, LogError>;
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        max: usize,
+        visit: &mut dyn FnMut(ConsumedRecord<'_>),
+    ) -> Result<Polled, LogError>;
     /// Starts reading at these offsets. The metadata holds until the next event.
     fn ack_assign(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<GroupMetadata, LogError>;
     /// Gives the revoked partitions up.
@@ -142,21 +183,28 @@ pub trait GroupConsumer: Send {
     /// can't be (markers, aborted, compacted): how a task knows that it is
     /// level with the log although offsets have holes.
     fn reached(&self, at: &TopicPartition, end: i64) -> bool;
-    /// Leaves the group.
+    /// Leaves the group. Exactly one `Revoke` follows, empty when nothing was
+    /// owned, then only `Records(0)`.
     fn unsubscribe(&mut self) -> Result<(), LogError>;
     /// Ends a waiting poll from another thread.
     fn waker(&self) -> Waker;
 }
 
-/// Ends a waiting poll. Cheap to clone; may be called from any thread.
-pub type Waker = std::sync::Arc<dyn Fn() + Send + Sync>;
+/// Ends a waiting poll. Cheap to clone; may be called from any thread. Sticky:
+/// called between two polls, it ends the next one at once.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// Reader of chosen partitions, no group: restore, global tables, egress.
 pub trait Reader: Send {
     /// Replaces what is read; offsets are numbers, never "beginning".
     fn assign(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError>;
     /// As [`GroupConsumer::poll`], never an assignment event.
-    fn poll(&mut self, timeout: Duration, max: usize, visit: &mut dyn FnMut(ConsumedRecord<'_>)) -> Result<usize, LogError>;
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        max: usize,
+        visit: &mut dyn FnMut(ConsumedRecord<'_>),
+    ) -> Result<usize, LogError>;
     /// True once everything below `end` was visited or can't be (markers,
     /// aborted, compacted): how a restore knows that it is done.
     fn reached(&self, at: &TopicPartition, end: i64) -> bool;
@@ -187,11 +235,20 @@ pub trait Log: Send + Sync {
     /// For the ingress.
     fn appender(&self, client_id: &str) -> Result<Box<dyn Appender>, LogError>;
     /// For a worker; call `init` before the first transaction.
-    fn txn_producer(&self, client_id: &str, transactional_id: &str) -> Result<Box<dyn TxnProducer>, LogError>;
+    fn txn_producer(
+        &self,
+        client_id: &str,
+        transactional_id: &str,
+    ) -> Result<Box<dyn TxnProducer>, LogError>;
     /// For a worker.
     fn group_consumer(&self, options: &GroupOptions) -> Result<Box<dyn GroupConsumer>, LogError>;
     /// For restore, global tables and egress.
-    fn reader(&self, client_id: &str, isolation: Isolation, visibility: Visibility) -> Result<Box<dyn Reader>, LogError>;
+    fn reader(
+        &self,
+        client_id: &str,
+        isolation: Isolation,
+        visibility: Visibility,
+    ) -> Result<Box<dyn Reader>, LogError>;
     /// Returns once everything written before the call would survive the loss
     /// of power (embedded); on Kafka at once.
     fn sync(&self) -> Result<(), LogError>;
