@@ -1,0 +1,205 @@
+//! The base: committed rows in the engine, and the marks that say which changelog offset they stand for.
+//!
+//! ```text
+//! 00 "format"                                   u32: version of these layouts
+//! 00 "log"                                      the log's identity
+//! 00 "store:" name                              u32: the store's number
+//! 01 | store u32 | partition u32 | key          a row
+//! 02 | store u32 | partition u32                a mark (see [`Mark`])
+//! 03 | store u32 | partition u32 | time | key   a row's time, for stores that expire; empty value
+//! ```
+//!
+//! Invariant: a mark is written after the rows it stands for, so rows may be newer than their mark but never older.
+
+use std::ops::ControlFlow;
+
+use crate::{Direction, Durability, Engine, StoreError, WriteBatch, keys};
+
+/// Version of the layouts above.
+const FORMAT: u32 = 1;
+
+const META: u8 = 0;
+const ROWS: u8 = 1;
+const MARKS: u8 = 2;
+const TIMES: u8 = 3;
+/// Tag and two numbers.
+pub(crate) const PREFIX_LEN: usize = 9;
+
+/// Where the rows of one store and partition lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    pub(crate) store: u32,
+    pub(crate) partition: u32,
+}
+
+impl Place {
+    fn prefix(self, tag: u8) -> [u8; PREFIX_LEN] {
+        let mut prefix = [tag; PREFIX_LEN];
+        prefix[1..5].copy_from_slice(&self.store.to_be_bytes());
+        prefix[5..].copy_from_slice(&self.partition.to_be_bytes());
+        prefix
+    }
+
+    pub(crate) fn rows(self) -> [u8; PREFIX_LEN] {
+        self.prefix(ROWS)
+    }
+
+    pub(crate) fn mark(self) -> [u8; PREFIX_LEN] {
+        self.prefix(MARKS)
+    }
+
+    pub(crate) fn times(self) -> [u8; PREFIX_LEN] {
+        self.prefix(TIMES)
+    }
+
+    /// The smallest key above all that begin with this place's prefix of `tag`.
+    fn end(prefix: [u8; PREFIX_LEN]) -> [u8; PREFIX_LEN] {
+        let mut end = prefix;
+        for byte in end.iter_mut().rev() {
+            let (next, overflowed) = byte.overflowing_add(1);
+            *byte = next;
+            if !overflowed {
+                break;
+            }
+        }
+        end
+    }
+
+    pub(crate) fn rows_end(self) -> [u8; PREFIX_LEN] {
+        Self::end(self.rows())
+    }
+
+    /// Adds the removal of everything kept here to `batch`, the mark first.
+    pub(crate) fn clear(self, batch: &mut WriteBatch) {
+        batch.delete(&self.mark());
+        batch.delete_range(&self.rows(), &self.rows_end());
+        batch.delete_range(&self.times(), &Self::end(self.times()));
+    }
+}
+
+/// What the base's rows of one store and partition stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The next changelog offset to read.
+    pub(crate) next_offset: Option<i64>,
+    /// When the rows were known to be the changelog's at that offset (ms since 1970).
+    pub(crate) as_of_ms: i64,
+    /// Highest row time seen; decides what has expired.
+    pub(crate) stream_time: Option<i64>,
+    /// The changelog the offset belongs to.
+    pub(crate) topic: String,
+}
+
+impl Mark {
+    /// `i64::MIN` stands for "none".
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        for number in [
+            self.next_offset.unwrap_or(i64::MIN),
+            self.as_of_ms,
+            self.stream_time.unwrap_or(i64::MIN),
+        ] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        out.extend_from_slice(self.topic.as_bytes());
+    }
+
+    fn decode(bytes: &[u8], place: Place) -> Result<Self, StoreError> {
+        let damaged = |detail: &str| StoreError::Corrupt {
+            what: format!("the offset row of store {} partition {}", place.store, place.partition),
+            detail: detail.to_owned(),
+        };
+        let (numbers, topic) = bytes.split_at_checked(24).ok_or_else(|| damaged("too short"))?;
+        let (numbers, _) = numbers.as_chunks::<8>();
+        let number = |index: usize| i64::from_be_bytes(numbers[index]);
+        let some = |number: i64| (number != i64::MIN).then_some(number);
+        let topic = std::str::from_utf8(topic).map_err(|_| damaged("topic is not UTF-8"))?;
+        Ok(Self {
+            next_offset: some(number(0)),
+            as_of_ms: number(1),
+            stream_time: some(number(2)),
+            topic: topic.to_owned(),
+        })
+    }
+}
+
+/// A number of the bookkeeping rows.
+fn number(what: &str, bytes: &[u8]) -> Result<u32, StoreError> {
+    let bytes = bytes.try_into().map_err(|_| StoreError::Corrupt {
+        what: what.to_owned(),
+        detail: format!("{} bytes instead of 4", bytes.len()),
+    })?;
+    Ok(u32::from_be_bytes(bytes))
+}
+
+fn meta(name: &str) -> Vec<u8> {
+    [&[META], name.as_bytes()].concat()
+}
+
+/// Checks the format and the log's identity. State of another log is removed; the answer is that log's identity.
+pub(crate) fn open(engine: &dyn Engine, log_id: &str) -> Result<Option<String>, StoreError> {
+    if let Some(bytes) = engine.get(&meta("format"))? {
+        let found = number("the format row", &bytes)?;
+        if found != FORMAT {
+            return Err(StoreError::Format { found, expected: FORMAT });
+        }
+    }
+    let was = engine.get(&meta("log"))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    if was.as_deref() == Some(log_id) {
+        return Ok(None);
+    }
+    // Everything but the numbers of stores, in one batch with the new identity.
+    let mut batch = WriteBatch::new();
+    batch.delete_range(&[ROWS], &[TIMES + 1]);
+    batch.put(&meta("format"), &FORMAT.to_be_bytes());
+    batch.put(&meta("log"), log_id.as_bytes());
+    engine.write(&batch, Durability::None)?;
+    Ok(was)
+}
+
+/// The number of the store `name`; gives it the next free one when it is new.
+///
+/// Callers hold the lock of the state folder. A number that a crash loses was in no surviving row.
+pub(crate) fn store_number(engine: &dyn Engine, name: &str) -> Result<u32, StoreError> {
+    let own = meta(&format!("store:{name}"));
+    if let Some(bytes) = engine.get(&own)? {
+        return number("a store's number", &bytes);
+    }
+    let first = meta("store:");
+    let end = keys::after_prefix(&first);
+    let (mut highest, mut failure) = (None, None);
+    engine.scan(&first, end.as_deref(), Direction::Forward, &mut |_, bytes| {
+        match number("a store's number", bytes) {
+            Ok(found) => highest = highest.max(Some(found)),
+            Err(error) => failure = Some(error),
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let next = highest.map_or(0, |highest| highest + 1);
+    let mut batch = WriteBatch::new();
+    batch.put(&own, &next.to_be_bytes());
+    engine.write(&batch, Durability::None)?;
+    Ok(next)
+}
+
+/// What a place holds: its mark, and whether there is any row.
+///
+/// Rows without a mark were left by a write-back that never finished. They are removed: the changelog is about to be
+/// read from its start, where the tombstone of such a row may be gone already.
+pub(crate) fn load(engine: &dyn Engine, place: Place) -> Result<(Option<Mark>, bool), StoreError> {
+    let mark = engine.get(&place.mark())?.map(|bytes| Mark::decode(&bytes, place)).transpose()?;
+    let mut any = false;
+    engine.scan(&place.rows(), Some(&place.rows_end()), Direction::Forward, &mut |_, _| {
+        any = true;
+        ControlFlow::Break(())
+    })?;
+    if any && mark.is_none() {
+        let mut batch = WriteBatch::new();
+        place.clear(&mut batch);
+        engine.write(&batch, Durability::None)?;
+        any = false;
+    }
+    Ok((mark, any))
+}

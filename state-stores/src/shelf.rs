@@ -1,0 +1,327 @@
+//! The committed layer of one store and partition, and the way through it to the base.
+//!
+//! `live` takes what transactions committed; `settled` is what the last write-back froze, kept as a read cache until
+//! the next one. Neither can be lost alone: without a write-ahead log the engine's own memory is as volatile, and the
+//! changelog covers both.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::base::{self, Mark, PREFIX_LEN, Place};
+use crate::engine::Visit;
+use crate::rows::{self, Merged, Rows, Value};
+use crate::{Direction, Engine, StoreError, StoreSpec, WriteBatch};
+
+/// Full keys up to this long are put together on the stack.
+const STACK_KEY: usize = 256;
+
+/// One store of one partition.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    pub(crate) spec: StoreSpec,
+    pub(crate) place: Place,
+    /// True while a `TaskState` owns it.
+    pub(crate) open: AtomicBool,
+    inner: RwLock<Committed>,
+}
+
+#[derive(Debug, Default)]
+struct Committed {
+    live: Rows,
+    live_bytes: usize,
+    settled: Arc<Rows>,
+    settled_bytes: usize,
+    /// False: `settled` is not in the base yet (being written, or the write failed).
+    settled_written: bool,
+    /// False: the base has no rows, so there is no need to ask it.
+    base_has_rows: bool,
+    position: Option<i64>,
+    stream_time: Option<i64>,
+    as_of_ms: Option<i64>,
+    /// The owner has confirmed, by restore or apply, that the rows are the changelog's: they age only when it ends.
+    confirmed: bool,
+    /// The mark in the base is older than this layer.
+    changed: bool,
+    /// Rows of these times and below were swept from the base.
+    swept_to: Option<i64>,
+}
+
+/// What a write-back has to write for one shelf.
+pub(crate) struct Frozen {
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) rows: Arc<Rows>,
+    pub(crate) mark: Mark,
+}
+
+impl Shelf {
+    /// Reads what the base holds. Rows of another changelog are removed.
+    pub(crate) fn load(
+        engine: &dyn Engine,
+        spec: StoreSpec,
+        place: Place,
+    ) -> Result<Self, StoreError> {
+        let (mut mark, mut base_has_rows) = base::load(engine, place)?;
+        if let Some(old) = mark.take_if(|mark| *mark.topic != *spec.changelog_topic) {
+            tracing::warn!(
+                store = %spec.name, partition = place.partition, was = %old.topic, now = %spec.changelog_topic,
+                "the store's changelog has another name: its state is rebuilt"
+            );
+            let mut batch = WriteBatch::new();
+            place.clear(&mut batch);
+            engine.write(&batch, crate::Durability::None)?;
+            base_has_rows = false;
+        }
+        let inner = Committed {
+            settled_written: true,
+            base_has_rows,
+            position: mark.as_ref().and_then(|mark| mark.next_offset),
+            stream_time: mark.as_ref().and_then(|mark| mark.stream_time),
+            as_of_ms: mark.as_ref().map(|mark| mark.as_of_ms),
+            ..Committed::default()
+        };
+        Ok(Self { spec, place, open: AtomicBool::new(false), inner: RwLock::new(inner) })
+    }
+
+    pub(crate) fn position(&self) -> Option<i64> {
+        self.inner.read_recursive().position
+    }
+
+    pub(crate) fn stream_time(&self) -> Option<i64> {
+        self.inner.read_recursive().stream_time
+    }
+
+    pub(crate) fn as_of_ms(&self) -> Option<i64> {
+        self.inner.read_recursive().as_of_ms
+    }
+
+    /// The owner is gone: from `now_ms` on (`None`: nobody ever told the time) the rows grow old.
+    pub(crate) fn close(&self, now_ms: Option<i64>) {
+        let inner = &mut *self.inner.write();
+        if std::mem::take(&mut inner.confirmed) {
+            inner.as_of_ms = now_ms.or(inner.as_of_ms);
+        }
+        self.open.store(false, Ordering::Release);
+    }
+
+    /// The committed value of `key`.
+    pub(crate) fn get_with<R>(
+        &self,
+        engine: &dyn Engine,
+        key: &[u8],
+        read: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, StoreError> {
+        {
+            let inner = self.inner.read_recursive();
+            if let Some(value) = inner.live.get(key).or_else(|| inner.settled.get(key)) {
+                return Ok(read(value.as_deref()));
+            }
+            if !inner.base_has_rows {
+                drop(inner);
+                return Ok(read(None));
+            }
+        }
+        // Without the lock: only the owner adds rows, and a row leaves `settled` only after it is in the base.
+        let (mut read, mut result) = (Some(read), None);
+        with_joined(&self.place.rows(), key, |full| {
+            engine.get_with(full, &mut |value| result = read.take().map(|read| read(Some(value))))
+        })?;
+        let result = result.or_else(|| read.take().map(|read| read(None)));
+        Ok(result.expect("`read` was called with the value, or is still there"))
+    }
+
+    /// Visits the committed rows of `[from, to)`, with the rows of `overlay` on top.
+    pub(crate) fn scan(
+        &self,
+        engine: &dyn Engine,
+        overlay: &Rows,
+        (from, to, direction): (&[u8], Option<&[u8]>, Direction),
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(());
+        }
+        let inner = self.inner.read_recursive();
+        let mut merged = Merged::new([overlay, &inner.live, &inner.settled], from, to, direction);
+        let mut flow = ControlFlow::Continue(());
+        if inner.base_has_rows {
+            let prefix = self.place.rows();
+            let lower = [&prefix, from].concat();
+            let upper =
+                to.map_or_else(|| self.place.rows_end().to_vec(), |to| [&prefix, to].concat());
+            engine.scan(&lower, Some(&upper), direction, &mut |full, value| {
+                flow = visit_below(&mut merged, &full[PREFIX_LEN..], value, direction, visit);
+                flow
+            })?;
+        }
+        while flow.is_continue()
+            && let Some((key, value)) = merged.pop()
+        {
+            if let Some(value) = value {
+                flow = visit(key, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the rows of a committed transaction with the changelog offset that follows them.
+    pub(crate) fn commit(
+        &self,
+        newer: Rows,
+        stream_time: Option<i64>,
+        position: Option<i64>,
+        total: &AtomicUsize,
+    ) {
+        let inner = &mut *self.inner.write();
+        let before = inner.live_bytes;
+        if inner.live.is_empty() {
+            inner.live_bytes =
+                newer.iter().map(|(key, value)| rows::row_bytes(key, value.as_deref())).sum();
+            inner.live = newer;
+        } else {
+            rows::merge_into(&mut inner.live, newer, &mut inner.live_bytes);
+        }
+        inner.account(before, stream_time, position, total);
+    }
+
+    /// Takes over rows read from the changelog, as [`commit`](Self::commit) does.
+    pub(crate) fn restore<'r>(
+        &self,
+        rows: impl IntoIterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+        next_offset: i64,
+        total: &AtomicUsize,
+    ) {
+        let inner = &mut *self.inner.write();
+        let before = inner.live_bytes;
+        let mut stream_time = None;
+        for (key, value) in rows {
+            stream_time = stream_time.max(self.spec.kind.row_time(key));
+            let value: Value = value.map(Into::into);
+            rows::put_into(&mut inner.live, key.into(), value, &mut inner.live_bytes);
+        }
+        inner.account(before, stream_time, Some(next_offset), total);
+    }
+
+    /// Forgets everything, in the base too. The caller holds the write-back lock.
+    pub(crate) fn clear(&self, engine: &dyn Engine, total: &AtomicUsize) -> Result<(), StoreError> {
+        let inner = &mut *self.inner.write();
+        let mut batch = WriteBatch::new();
+        self.place.clear(&mut batch);
+        engine.write(&batch, crate::Durability::None)?;
+        total.fetch_sub(inner.live_bytes, Ordering::Relaxed);
+        *inner = Committed { settled_written: true, ..Committed::default() };
+        Ok(())
+    }
+
+    /// Closes the live layer so that it can be written; `None` when the base is up to date.
+    ///
+    /// While a task owns the shelf its rows are the changelog's as of now; afterwards the time stands still.
+    pub(crate) fn freeze(self: &Arc<Self>, now_ms: i64, total: &AtomicUsize) -> Option<Frozen> {
+        let inner = &mut *self.inner.write();
+        if inner.confirmed {
+            inner.as_of_ms = Some(now_ms);
+        }
+        if !inner.changed && !inner.confirmed {
+            return None;
+        }
+        let live = std::mem::take(&mut inner.live);
+        let live_bytes = std::mem::take(&mut inner.live_bytes);
+        total.fetch_sub(live_bytes, Ordering::Relaxed);
+        if inner.settled_written {
+            (inner.settled, inner.settled_bytes) = (Arc::new(live), live_bytes);
+        } else {
+            let mut older = Arc::unwrap_or_clone(std::mem::take(&mut inner.settled));
+            rows::merge_into(&mut older, live, &mut inner.settled_bytes);
+            inner.settled = Arc::new(older);
+        }
+        inner.settled_written = false;
+        // From now on reads must look into the base, where the rows are about to appear.
+        inner.base_has_rows |= !inner.settled.is_empty();
+        inner.changed = false;
+        let mark = Mark {
+            next_offset: inner.position,
+            as_of_ms: inner.as_of_ms.unwrap_or(now_ms),
+            stream_time: inner.stream_time,
+            topic: self.spec.changelog_topic.as_ref().to_owned(),
+        };
+        Some(Frozen { shelf: Arc::clone(self), rows: Arc::clone(&inner.settled), mark })
+    }
+
+    /// The write-back of the frozen rows succeeded, or failed and has to be repeated.
+    pub(crate) fn thaw(&self, written: bool) {
+        let inner = &mut *self.inner.write();
+        inner.settled_written = written;
+        inner.changed |= !written;
+    }
+
+    pub(crate) fn swept_to(&self) -> Option<i64> {
+        self.inner.read_recursive().swept_to
+    }
+
+    pub(crate) fn set_swept_to(&self, time: i64) {
+        self.inner.write().swept_to = Some(time);
+    }
+
+    /// Memory of both layers.
+    pub(crate) fn layer_bytes(&self) -> usize {
+        let inner = self.inner.read_recursive();
+        inner.live_bytes + inner.settled_bytes
+    }
+}
+
+impl Committed {
+    fn account(
+        &mut self,
+        before: usize,
+        stream_time: Option<i64>,
+        position: Option<i64>,
+        total: &AtomicUsize,
+    ) {
+        // Adds the difference; wrapping arithmetic makes that right for a smaller layer too.
+        total.fetch_add(self.live_bytes.wrapping_sub(before), Ordering::Relaxed);
+        self.stream_time = self.stream_time.max(stream_time);
+        self.position = position.or(self.position);
+        self.confirmed = true;
+        self.changed = true;
+    }
+}
+
+/// Visits the rows of the upper layers that come before `key` of the base, then `key` as the topmost layer has it.
+fn visit_below<const N: usize>(
+    upper: &mut Merged<'_, N>,
+    key: &[u8],
+    value: &[u8],
+    direction: Direction,
+    visit: &mut Visit<'_>,
+) -> ControlFlow<()> {
+    loop {
+        let (hides, comes_first) = match upper.peek() {
+            Some(next) if next == key => (true, true),
+            Some(next) => (false, (next < key) == (direction == Direction::Forward)),
+            None => (false, false),
+        };
+        if !comes_first {
+            return visit(key, value);
+        }
+        if let Some((key, Some(value))) = upper.pop() {
+            visit(key, value)?;
+        }
+        if hides {
+            return ControlFlow::Continue(());
+        }
+    }
+}
+
+/// Calls `f` with `prefix` and `key` joined, without allocating for keys of usual length.
+fn with_joined<R>(prefix: &[u8; PREFIX_LEN], key: &[u8], f: impl FnOnce(&[u8]) -> R) -> R {
+    let length = PREFIX_LEN + key.len();
+    if length > STACK_KEY {
+        return f(&[prefix, key].concat());
+    }
+    let mut buffer = [0; STACK_KEY];
+    buffer[..PREFIX_LEN].copy_from_slice(prefix);
+    buffer[PREFIX_LEN..length].copy_from_slice(key);
+    f(&buffer[..length])
+}

@@ -1,0 +1,272 @@
+//! The state of one application instance: one engine, shared by all its tasks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::base::{self, Place};
+use crate::engine::Visit;
+use crate::rows::Rows;
+use crate::shelf::Shelf;
+use crate::write_back::WriteBack;
+use crate::{Direction, Engine, StoreError, StoreSpec, TaskState};
+
+/// A quiet instance renews the age of its state this many times less often than a busy one writes it.
+const QUIET_FACTOR: i64 = 10;
+
+/// Settings of a [`StateDir`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateOptions {
+    /// Identity of the log that holds the changelogs; state of another log is removed at opening.
+    pub log_id: String,
+    /// Memory for committed layers over all tasks, rows of the last write-back included. 64 MiB unless set.
+    pub layer_bytes: usize,
+    /// Age at which rows are written to the base although there is room left. 60 s unless set.
+    pub max_layer_age_ms: i64,
+}
+
+impl StateOptions {
+    /// Settings for the log of this identity.
+    pub fn new(log_id: impl Into<String>) -> Self {
+        Self { log_id: log_id.into(), layer_bytes: 64 << 20, max_layer_age_ms: 60_000 }
+    }
+}
+
+/// The state of one application instance.
+///
+/// Tasks come and go with the assignment; the committed layers of their stores stay here, so a task that returns finds
+/// its state as it left it, and opening one touches no files.
+#[derive(Debug)]
+pub struct StateDir {
+    shared: Arc<Shared>,
+    options: StateOptions,
+    shelves: Mutex<Shelves>,
+    replaced_log: Option<String>,
+    last_write_back_ms: AtomicI64,
+}
+
+/// What the stores of all tasks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<dyn Engine>,
+    /// Memory of rows that aren't in the base yet.
+    pub(crate) live_bytes: AtomicUsize,
+    /// The latest time anybody told us; `i64::MIN` before that.
+    pub(crate) clock_ms: AtomicI64,
+    /// Held during a write-back.
+    pub(crate) writing: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shelves {
+    numbers: HashMap<Arc<str>, u32>,
+    /// In the order of the engine's keys.
+    by_place: BTreeMap<Place, Arc<Shelf>>,
+}
+
+impl StateDir {
+    /// Opens the state kept in `engine`. State of another log is removed, see [`replaced_log`](Self::replaced_log).
+    pub fn open(engine: Arc<dyn Engine>, options: StateOptions) -> Result<Arc<Self>, StoreError> {
+        let replaced_log = base::open(&*engine, &options.log_id)?;
+        if let Some(was) = &replaced_log {
+            tracing::warn!(
+                was,
+                now = options.log_id,
+                "the state belongs to another log: it is rebuilt"
+            );
+        }
+        let shared = Shared {
+            engine,
+            live_bytes: AtomicUsize::new(0),
+            clock_ms: AtomicI64::new(i64::MIN),
+            writing: Mutex::new(()),
+        };
+        Ok(Arc::new(Self {
+            shared: Arc::new(shared),
+            options,
+            shelves: Mutex::default(),
+            replaced_log,
+            last_write_back_ms: AtomicI64::new(i64::MIN),
+        }))
+    }
+
+    /// The identity of the log whose state was found and removed at opening.
+    pub fn replaced_log(&self) -> Option<&str> {
+        self.replaced_log.as_deref()
+    }
+
+    /// The stores of a task on one partition. Cheap: opens no file.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while another `TaskState` has one of them; [`StoreError::Spec`] for a name given twice or
+    /// with two meanings.
+    pub fn task_state(
+        &self,
+        partition: u32,
+        stores: &[StoreSpec],
+    ) -> Result<TaskState, StoreError> {
+        let mut shelves = self.shelves.lock();
+        let mut own: Vec<Arc<Shelf>> = Vec::with_capacity(stores.len());
+        for (index, spec) in stores.iter().enumerate() {
+            if stores[..index].iter().any(|other| other.name == spec.name) {
+                return Err(spec_error(spec, "named twice in one task"));
+            }
+            own.push(self.shelf(&mut shelves, partition, spec)?);
+        }
+        if let Some(taken) = own.iter().find(|shelf| shelf.open.load(Ordering::Acquire)) {
+            return Err(StoreError::InUse {
+                store: taken.spec.name.as_ref().to_owned(),
+                partition,
+            });
+        }
+        // No other caller can open one between the check and here: the lock is held.
+        for shelf in &own {
+            shelf.open.store(true, Ordering::Release);
+        }
+        Ok(TaskState::new(Arc::clone(&self.shared), partition, own))
+    }
+
+    /// Committed rows of a store, for queries from other threads; `None` if no task of this instance ever had it.
+    pub fn committed(&self, store: &str, partition: u32) -> Option<CommittedStore> {
+        let shelves = self.shelves.lock();
+        let store = *shelves.numbers.get(store)?;
+        let shelf = shelves.by_place.get(&Place { store, partition })?;
+        Some(CommittedStore { shared: Arc::clone(&self.shared), shelf: Arc::clone(shelf) })
+    }
+
+    /// Memory of the committed layers, in bytes.
+    pub fn layer_bytes(&self) -> usize {
+        self.shelves.lock().by_place.values().map(|shelf| shelf.layer_bytes()).sum()
+    }
+
+    /// True when the committed layers are full or old, so that [`write_back`](Self::write_back) should run.
+    ///
+    /// Cheap enough to ask at every step.
+    pub fn write_back_due(&self, now_ms: i64) -> bool {
+        self.shared.clock_ms.fetch_max(now_ms, Ordering::Relaxed);
+        let live_bytes = self.shared.live_bytes.load(Ordering::Relaxed);
+        // Half, because the rows of the last write-back are kept for reading.
+        if live_bytes >= self.options.layer_bytes / 2 && live_bytes > 0 {
+            return true;
+        }
+        let last = self.last_write_back_ms.load(Ordering::Relaxed);
+        if last == i64::MIN {
+            self.last_write_back_ms.store(now_ms, Ordering::Relaxed);
+            return false;
+        }
+        let factor = if live_bytes > 0 { 1 } else { QUIET_FACTOR };
+        now_ms.saturating_sub(last) >= self.options.max_layer_age_ms.saturating_mul(factor)
+    }
+
+    /// Writes the committed layers to the base: rows sorted, then the offsets they stand for, then a flush.
+    ///
+    /// The log must hold durably everything applied so far, by any task. Where that takes a sync while tasks go on
+    /// applying, use [`write_back_after`](Self::write_back_after).
+    pub fn write_back(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.write_back_after(now_ms, || Ok(()))
+    }
+
+    /// As [`write_back`](Self::write_back), but takes aside what is to be written, then calls `sync_log`, then writes.
+    /// So only rows are written whose transactions the log holds durably, while other tasks go on.
+    ///
+    /// If anything fails the rows stay in memory and the next write-back tries again.
+    pub fn write_back_after<E: From<StoreError>>(
+        &self,
+        now_ms: i64,
+        sync_log: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _one_at_a_time = self.shared.writing.lock();
+        self.shared.clock_ms.fetch_max(now_ms, Ordering::Relaxed);
+        self.last_write_back_ms.store(now_ms, Ordering::Relaxed);
+        let shelves: Vec<_> = self.shelves.lock().by_place.values().cloned().collect();
+        let frozen: Vec<_> = shelves
+            .iter()
+            .filter_map(|shelf| shelf.freeze(now_ms, &self.shared.live_bytes))
+            .collect();
+        let write_back = WriteBack::new(&*self.shared.engine, &frozen);
+        let result = sync_log().and_then(|()| write_back.write().map_err(E::from));
+        for frozen in &frozen {
+            frozen.shelf.thaw(result.is_ok());
+        }
+        result?;
+        write_back.sweep().map_err(E::from)
+    }
+
+    fn shelf(
+        &self,
+        shelves: &mut Shelves,
+        partition: u32,
+        spec: &StoreSpec,
+    ) -> Result<Arc<Shelf>, StoreError> {
+        let engine = &*self.shared.engine;
+        let store = match shelves.numbers.get(&spec.name) {
+            Some(store) => *store,
+            None => {
+                let store = base::store_number(engine, &spec.name)?;
+                shelves.numbers.insert(Arc::clone(&spec.name), store);
+                store
+            }
+        };
+        let place = Place { store, partition };
+        if let Some(shelf) = shelves.by_place.get(&place) {
+            if shelf.spec != *spec {
+                return Err(spec_error(spec, "opened before with another kind or changelog"));
+            }
+            return Ok(Arc::clone(shelf));
+        }
+        let shelf = Arc::new(Shelf::load(engine, spec.clone(), place)?);
+        shelves.by_place.insert(place, Arc::clone(&shelf));
+        Ok(shelf)
+    }
+}
+
+fn spec_error(spec: &StoreSpec, detail: &str) -> StoreError {
+    StoreError::Spec { store: spec.name.as_ref().to_owned(), detail: detail.to_owned() }
+}
+
+/// Committed rows of one store and partition, readable from any thread. Each read is of one moment; two reads may be
+/// of two.
+#[derive(Debug, Clone)]
+pub struct CommittedStore {
+    shared: Arc<Shared>,
+    shelf: Arc<Shelf>,
+}
+
+impl CommittedStore {
+    /// What the store is.
+    pub fn spec(&self) -> &StoreSpec {
+        &self.shelf.spec
+    }
+
+    /// True while a task owns it; otherwise the rows are as old as the task's end.
+    pub fn is_owned(&self) -> bool {
+        self.shelf.open.load(Ordering::Acquire)
+    }
+
+    /// The next changelog offset these rows stand for.
+    pub fn changelog_position(&self) -> Option<i64> {
+        self.shelf.position()
+    }
+
+    /// Calls `read` with the value of the full store key, or `None`.
+    pub fn get_with<R>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, StoreError> {
+        self.shelf.get_with(&*self.shared.engine, key, read)
+    }
+
+    /// Visits the rows of `[from, to)` until `visit` breaks. The owner can't commit meanwhile: keep it short.
+    pub fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        direction: Direction,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        self.shelf.scan(&*self.shared.engine, &Rows::new(), (from, to, direction), visit)
+    }
+}
