@@ -1,0 +1,223 @@
+//! The command line: what can be asked of `orders`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Real-time order system: REST in, stream operators, Postgres, a realtime feed
+/// and webhooks out.
+///
+/// Without servers everything runs embedded, with data in ./data. Setting
+/// KAFKA_BOOTSTRAP_SERVERS, DATABASE_URL, REDIS_URL or SCHEMA_REGISTRY_URL
+/// switches that part to the real service.
+#[derive(Debug, Parser)]
+#[command(name = "orders", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Read NAME=value lines first; variables that are set already win.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the whole system in one process.
+    Run,
+    /// Start the REST API.
+    Ingress,
+    /// Start one application of the topology.
+    Worker {
+        /// order-lifecycle, order-validator, inventory-worker, payment-worker,
+        /// fulfillment-worker, order-feed or order-analytics.
+        application: String,
+    },
+    /// Start the WebSocket server.
+    Websocket,
+    /// Start the webhook dispatcher, or receive webhooks.
+    Webhooks {
+        #[command(subcommand)]
+        command: Option<WebhooksCommand>,
+    },
+    /// Start the SQL sink, or rebuild what it wrote.
+    Sink {
+        #[command(subcommand)]
+        command: Option<SinkCommand>,
+    },
+    /// Start the embedded schema registry on its own.
+    Registry,
+    /// Create or show topics.
+    Topics {
+        #[command(subcommand)]
+        command: TopicsCommand,
+    },
+    /// Show the order flow.
+    Topology {
+        #[command(subcommand)]
+        command: TopologyCommand,
+    },
+    /// Place, read, watch or cancel orders through the API.
+    Order {
+        #[command(subcommand)]
+        command: OrderCommand,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Send a shop's days (Online Retail CSV files) through the API.
+    Replay(ReplayArgs),
+    /// Ask a running process how it is; exit code 0 = healthy.
+    Healthcheck {
+        /// What to ask.
+        #[arg(long, default_value = "http://127.0.0.1:8000/health")]
+        url: String,
+    },
+    /// Print an access token (development, or with JWT_SECRET_KEY).
+    Token {
+        /// The customer of the guide's example request.
+        #[arg(long, conflicts_with_all = ["admin", "user"])]
+        guide: bool,
+        /// An administrator.
+        #[arg(long, conflicts_with = "user")]
+        admin: bool,
+        /// A user by id.
+        #[arg(long, value_name = "UUID")]
+        user: Option<uuid::Uuid>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WebhooksCommand {
+    /// Receive, verify and print webhooks.
+    Listen {
+        /// Where to listen; must be in WEBHOOK_ALLOW_HOSTS.
+        #[arg(long, default_value = "127.0.0.1:9099")]
+        addr: std::net::SocketAddr,
+        /// The endpoint's secret (whsec_…). Without it signatures are shown,
+        /// not checked.
+        #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
+        secret: Option<String>,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SinkCommand {
+    /// Empty the projections and read the log again from its start.
+    Rebuild,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopicsCommand {
+    /// Create every topic that is missing (R274-R278).
+    Create,
+    /// List topics with partitions and ends.
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopologyCommand {
+    /// Print an application's topology, or all of them.
+    Show {
+        /// All when absent.
+        application: Option<String>,
+        /// As a Mermaid diagram.
+        #[arg(long)]
+        mermaid: bool,
+    },
+}
+
+/// Which API, as whom.
+#[derive(Args, Clone, Debug)]
+pub struct Target {
+    /// The API.
+    #[arg(long, global = true, default_value = "http://127.0.0.1:8000", env = "ORDERS_URL")]
+    pub url: String,
+    /// The WebSocket server.
+    #[arg(long, global = true, default_value = "ws://127.0.0.1:8001", env = "ORDERS_WS_URL")]
+    pub ws_url: String,
+    /// Access token; in development the guide's customer when absent.
+    #[arg(long, global = true, env = "ORDERS_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OrderCommand {
+    /// Place an order.
+    Create {
+        /// PRODUCT=QUANTITY@PRICE, e.g. prod-1=2@29.99; may be repeated.
+        #[arg(long = "item", value_name = "ITEM", default_value = "prod-1=2@29.99")]
+        items: Vec<String>,
+        #[arg(long, default_value = "USD")]
+        currency: String,
+        #[arg(long, default_value = "CREDIT_CARD")]
+        payment_method: String,
+        /// E.g. pm_card_declined; see contract §1.4.
+        #[arg(long)]
+        payment_token: Option<String>,
+        /// Makes a repeat harmless.
+        #[arg(long)]
+        idempotency_key: Option<String>,
+        /// A body from a file in place of the options above.
+        #[arg(long, value_name = "JSON")]
+        file: Option<PathBuf>,
+    },
+    /// Show an order.
+    Get { order_id: uuid::Uuid },
+    /// List own orders, newest first.
+    List {
+        #[arg(long, default_value_t = 10)]
+        limit: u32,
+        #[arg(long)]
+        status: Vec<String>,
+    },
+    /// Follow the realtime feed.
+    Watch {
+        /// Only this order; ends when it is terminal.
+        order_id: Option<uuid::Uuid>,
+    },
+    /// Cancel an order.
+    Cancel {
+        order_id: uuid::Uuid,
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+/// `orders replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// Online Retail CSV files.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    #[arg(long, default_value = "http://127.0.0.1:8000", env = "ORDERS_URL")]
+    pub url: String,
+    /// An administrator's token; in development one is made when absent.
+    #[arg(long, env = "ORDERS_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Requests in flight.
+    #[arg(long, default_value_t = 32)]
+    pub concurrency: usize,
+    /// Orders per second at most.
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// Apply the catalogue's prices and the fraud limit.
+    #[arg(long)]
+    pub enforce: bool,
+    /// Wait until orders have this status (or failed).
+    #[arg(long, default_value = "delivered")]
+    pub until: String,
+    /// Seconds to wait for it.
+    #[arg(long, default_value_t = 300)]
+    pub timeout: u64,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
