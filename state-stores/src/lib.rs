@@ -1,20 +1,74 @@
-//! Where state lives.
+//! Where state lives: ordered bytes, and on top of them the stores of a stream topology.
+//!
+//! * [`Engine`] is an ordered map of bytes: [`MemoryEngine`], and `RocksEngine` with the feature `rocksdb`.
+//! * [`StateDir`] is the state of one application instance, [`TaskState`] that of one task. Reads look through three
+//!   layers: the *overlay* of the open transaction (with a savepoint per record), the *committed layer* in memory, the
+//!   *base* in the engine. A write-back brings committed rows to the base, with the changelog offsets they stand for.
+//! * [`KeyValueStore`], [`TimestampedKeyValueStore`], [`WindowStore`] and [`SessionStore`] are typed views of it; a
+//!   [`Codec`] says how keys and values become bytes.
+//!
+//! Nothing here knows a clock, a thread or a log: times are arguments, and the log's part in a commit is told by
+//! [`TaskState::apply`] (it committed) or [`TaskState::discard`] (it aborted).
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//! use state_stores::{
+//!     I64Be, KeyValueStore, MemoryEngine, Serde, StateDir, StateOptions, StoreIndex, StoreKind, StoreSpec, Utf8,
+//! };
+//!
+//! let dir = StateDir::open(Arc::new(MemoryEngine::new()), StateOptions::new("cluster-1"))?;
+//! let spec = StoreSpec {
+//!     name: "totals".into(),
+//!     changelog_topic: "shop-totals-changelog".into(),
+//!     kind: StoreKind::KeyValue,
+//! };
+//! let mut state = dir.task_state(0, &[spec.clone()])?;
+//! let (keys, values): (Serde<str>, Serde<i64>) = (Arc::new(Utf8), Arc::new(I64Be));
+//! let totals = StoreIndex(0);
+//! let mut store = KeyValueStore::new(totals, &keys, &values);
+//!
+//! // One record, processed and committed.
+//! store.put(&mut state, "anna", Some(&4200))?;
+//! state.dirty(&mut |_store, key, _value| assert_eq!(key, b"anna")); // what goes to the changelog
+//! state.apply(&[(totals, 1)]); // the log committed; offset 1 is the next to read
+//!
+//! // The next one fails, and leaves nothing behind.
+//! let before = state.savepoint();
+//! store.put(&mut state, "anna", None)?;
+//! state.rollback_to(before);
+//! assert_eq!(store.get(&state, "anna")?, Some(4200));
+//!
+//! // The task moves away and returns: its committed state stayed here.
+//! drop(state);
+//! let state = dir.task_state(0, &[spec])?;
+//! assert_eq!(state.changelog_position(totals), Some(1));
+//! assert_eq!(store.get(&state, "anna")?, Some(4200));
+//! # Ok::<(), state_stores::StoreError>(())
+//! ```
 
 mod base;
 mod batch;
 pub mod codec;
+mod coder;
 mod engine;
 mod error;
+mod key_value;
 pub mod keys;
 mod memory;
 mod overlay;
 pub mod partition;
 mod rebuild;
+#[cfg(feature = "rocksdb")]
+mod rocks;
 mod rows;
+mod session;
 mod shelf;
 mod spec;
 mod state_dir;
 mod task_state;
+mod window;
 mod write_back;
 
 pub use batch::{BatchOp, WriteBatch};
@@ -23,9 +77,14 @@ pub use codec::{
 };
 pub use engine::{Direction, Durability, Engine, Visit};
 pub use error::StoreError;
+pub use key_value::{KeyValueStore, TimestampedKeyValueStore};
 pub use memory::{Crash, MemoryEngine};
 pub use overlay::Savepoint;
 pub use rebuild::{ChangelogRange, Rebuild, needs_rebuild};
+#[cfg(feature = "rocksdb")]
+pub use rocks::{RocksEngine, RocksOptions};
+pub use session::{Session, SessionStore};
 pub use spec::{StoreIndex, StoreKind, StoreSpec};
 pub use state_dir::{CommittedStore, StateDir, StateOptions};
 pub use task_state::TaskState;
+pub use window::WindowStore;

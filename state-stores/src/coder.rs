@@ -1,0 +1,163 @@
+//! What the typed stores have in common: codecs, scratch, and errors that name the store.
+
+use std::ops::ControlFlow;
+
+use crate::{
+    CodecError, Decoder, Direction, Encoder, Serde, StoreError, StoreIndex, TaskState, keys,
+};
+
+/// A range of a typed store's full keys, with the layout of what follows the key in them.
+pub(crate) struct Span<'a> {
+    pub(crate) from: &'a [u8],
+    pub(crate) to: Option<&'a [u8]>,
+    pub(crate) direction: Direction,
+}
+
+/// Codecs and scratch of one typed store.
+pub(crate) struct Coder<K: ?Sized, V: ?Sized> {
+    pub(crate) store: StoreIndex,
+    key_encoder: Box<dyn Encoder<K>>,
+    pub(crate) key_decoder: Box<dyn Decoder<K>>,
+    value_encoder: Box<dyn Encoder<V>>,
+    pub(crate) value_decoder: Box<dyn Decoder<V>>,
+    /// The encoded key.
+    key: Vec<u8>,
+    /// The full store key.
+    pub(crate) full: Vec<u8>,
+    row: Vec<u8>,
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
+    pub(crate) fn new(store: StoreIndex, keys: &Serde<K>, values: &Serde<V>) -> Self {
+        Self {
+            store,
+            key_encoder: keys.encoder(),
+            key_decoder: keys.decoder(),
+            value_encoder: values.encoder(),
+            value_decoder: values.decoder(),
+            key: Vec::new(),
+            full: Vec::new(),
+            row: Vec::new(),
+        }
+    }
+
+    /// An error of this store's codecs.
+    pub(crate) fn error(&self, state: &TaskState, source: CodecError) -> StoreError {
+        StoreError::Codec { store: state.spec(self.store).name.as_ref().to_owned(), source }
+    }
+
+    /// Encodes `key` as it is.
+    pub(crate) fn key(&mut self, state: &TaskState, key: &K) -> Result<&[u8], StoreError> {
+        self.key.clear();
+        match self.key_encoder.encode(key, &mut self.key) {
+            Ok(()) => Ok(&self.key),
+            Err(source) => Err(self.error(state, source)),
+        }
+    }
+
+    /// Makes `full` the key as it is.
+    pub(crate) fn plain(&mut self, state: &TaskState, key: &K) -> Result<(), StoreError> {
+        self.key(state, key)?;
+        self.full.clone_from(&self.key);
+        Ok(())
+    }
+
+    /// Makes `full` what `layout` makes of the encoded key.
+    pub(crate) fn composed(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        layout: impl FnOnce(&[u8], &mut Vec<u8>),
+    ) -> Result<(), StoreError> {
+        self.key(state, key)?;
+        self.full.clear();
+        layout(&self.key, &mut self.full);
+        Ok(())
+    }
+
+    /// The bounds of a range of keys in a store of composed keys.
+    pub(crate) fn key_bounds(
+        &mut self,
+        state: &TaskState,
+        (from, to): (Option<&K>, Option<&K>),
+    ) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
+        let mut bound = |key: &K| {
+            let mut out = Vec::new();
+            keys::prefix(self.key(state, key)?, &mut out);
+            Ok(out)
+        };
+        Ok((from.map(&mut bound).transpose()?.unwrap_or_default(), to.map(bound).transpose()?))
+    }
+
+    /// Reads the row at `full`; `head` splits a row into what precedes the value, and the value.
+    pub(crate) fn read<H, R>(
+        &mut self,
+        state: &TaskState,
+        head: impl FnOnce(&[u8]) -> Result<(H, &[u8]), CodecError>,
+        read: impl FnOnce(Option<(H, &V)>) -> R,
+    ) -> Result<R, StoreError> {
+        let decoder = &mut *self.value_decoder;
+        let result = state.get_with(self.store, &self.full, |row| match row {
+            None => Ok(read(None)),
+            Some(row) => {
+                let (head, value) = head(row)?;
+                Ok(read(Some((head, decoder.decode(value)?))))
+            }
+        })?;
+        result.map_err(|source| self.error(state, source))
+    }
+
+    /// Writes the row at `full`: `head`, then the value. `None` deletes.
+    pub(crate) fn write(
+        &mut self,
+        state: &mut TaskState,
+        value: Option<(&[u8], &V)>,
+    ) -> Result<(), StoreError> {
+        let Some((head, value)) = value else {
+            state.put(self.store, &self.full, None);
+            return Ok(());
+        };
+        self.row.clear();
+        self.row.extend_from_slice(head);
+        match self.value_encoder.encode(value, &mut self.row) {
+            Ok(()) => {
+                state.put(self.store, &self.full, Some(&self.row));
+                Ok(())
+            }
+            Err(source) => Err(self.error(state, source)),
+        }
+    }
+
+    /// Visits full keys and rows of `span`; an error of `visit` ends the scan.
+    pub(crate) fn scan(
+        &mut self,
+        state: &TaskState,
+        span: &Span<'_>,
+        mut visit: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<ControlFlow<()>, CodecError>,
+    ) -> Result<(), StoreError> {
+        let mut failure = None;
+        state.scan(self.store, span.from, span.to, span.direction, &mut |full, row| {
+            visit(self, full, row).unwrap_or_else(|error| {
+                failure = Some(error);
+                ControlFlow::Break(())
+            })
+        })?;
+        failure.map_or(Ok(()), |source| Err(self.error(state, source)))
+    }
+}
+
+/// Timestamp and value of a row that begins with its timestamp (8 bytes, big-endian).
+pub(crate) fn timestamped(row: &[u8]) -> Result<(i64, &[u8]), CodecError> {
+    match row.split_first_chunk() {
+        Some((timestamp, value)) => Ok((i64::from_be_bytes(*timestamp), value)),
+        None => Err(CodecError::new(
+            "timestamped",
+            format!("{} bytes, less than a timestamp", row.len()),
+        )),
+    }
+}
+
+/// A full key that isn't one.
+pub(crate) fn damaged_key() -> CodecError {
+    CodecError::new("store key", "damaged")
+}

@@ -1,0 +1,200 @@
+//! The engine on files: RocksDB, one database per folder.
+//!
+//! Settings are those measured for this system (one column family, universal compaction, lz4, bloom filters of 10 bits,
+//! memtables of 16 MiB). The write-buffer budget is *not* charged to the block cache: a budget that isn't much smaller
+//! than the cache starves index and filter blocks, silently and tenfold.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompactionStyle, DBCompressionType, LogLevel, Options,
+    WriteOptions,
+};
+
+use crate::engine::Visit;
+use crate::{BatchOp, Direction, Durability, Engine, StoreError, WriteBatch};
+
+const MEMTABLE_BYTES: usize = 16 << 20;
+/// One written to, two being flushed.
+const MEMTABLES: i32 = 3;
+const BLOOM_BITS: f64 = 10.0;
+/// Bounds the file handles; tables beyond it are reopened on demand.
+const OPEN_FILES: i32 = 512;
+const BACKGROUND_THREADS: i32 = 2;
+
+/// Settings of a [`RocksEngine`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RocksOptions {
+    /// Memory for blocks read from files.
+    pub cache_bytes: usize,
+    /// Memory for rows not yet in files.
+    pub write_buffer_bytes: usize,
+    /// Whether there is a write-ahead log. State needs none, the embedded log does.
+    pub wal: bool,
+}
+
+impl Default for RocksOptions {
+    /// For state: 64 MiB of cache, 48 MiB of write buffers, no write-ahead log.
+    fn default() -> Self {
+        Self { cache_bytes: 64 << 20, write_buffer_bytes: 48 << 20, wal: false }
+    }
+}
+
+/// A RocksDB database. Its folder stays locked until the last handle is dropped; dropping doesn't flush.
+pub struct RocksEngine {
+    db: DB,
+    path: PathBuf,
+    wal: bool,
+}
+
+impl std::fmt::Debug for RocksEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RocksEngine")
+            .field("path", &self.path)
+            .field("wal", &self.wal)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RocksEngine {
+    /// Opens the database in `path`, creating folder and database if they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when it is open elsewhere, [`StoreError::Engine`] for everything else.
+    pub fn open(path: impl AsRef<Path>, options: RocksOptions) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        match DB::open(&database_options(&options), &path) {
+            Ok(db) => Ok(Self { db, path, wal: options.wal }),
+            Err(error) if is_lock_error(&error) => Err(StoreError::Locked { path }),
+            Err(error) => Err(engine_error("open", &path, &error)),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, operation: &'static str, error: &rocksdb::Error) -> StoreError {
+        engine_error(operation, &self.path, error)
+    }
+
+    fn require_wal(&self) -> Result<(), StoreError> {
+        if self.wal {
+            Ok(())
+        } else {
+            Err(StoreError::NoWal { place: self.path.display().to_string() })
+        }
+    }
+}
+
+fn database_options(options: &RocksOptions) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&Cache::new_lru_cache(options.cache_bytes));
+    table.set_bloom_filter(BLOOM_BITS, false);
+    let mut database = Options::default();
+    database.create_if_missing(true);
+    database.set_block_based_table_factory(&table);
+    database.set_compaction_style(DBCompactionStyle::Universal);
+    database.set_compression_type(DBCompressionType::Lz4);
+    database.set_write_buffer_size(MEMTABLE_BYTES.min(options.write_buffer_bytes));
+    database.set_max_write_buffer_number(MEMTABLES);
+    database.set_db_write_buffer_size(options.write_buffer_bytes);
+    database.set_max_open_files(OPEN_FILES);
+    database.increase_parallelism(BACKGROUND_THREADS);
+    database.set_log_level(LogLevel::Error);
+    database.set_keep_log_file_num(2);
+    database
+}
+
+/// RocksDB has no code of its own for a lock that is held, only this text.
+fn is_lock_error(error: &rocksdb::Error) -> bool {
+    let text = error.as_ref();
+    error.kind() == rocksdb::ErrorKind::IOError
+        && text.contains("LOCK")
+        && (text.contains("lock file") || text.contains("lock hold"))
+        && !text.contains("Permission denied")
+        && !text.contains("No such file")
+}
+
+fn engine_error(operation: &'static str, path: &Path, error: &rocksdb::Error) -> StoreError {
+    StoreError::Engine {
+        operation,
+        place: path.display().to_string(),
+        cause: error.as_ref().to_owned(),
+    }
+}
+
+impl Engine for RocksEngine {
+    fn get_with(&self, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {
+        let value = self.db.get_pinned(key).map_err(|error| self.error("get", &error))?;
+        if let Some(value) = &value {
+            read(value);
+        }
+        Ok(value.is_some())
+    }
+
+    fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        direction: Direction,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(());
+        }
+        let mut bounds = rocksdb::ReadOptions::default();
+        bounds.set_iterate_lower_bound(from);
+        if let Some(to) = to {
+            bounds.set_iterate_upper_bound(to);
+        }
+        let mut rows = self.db.raw_iterator_opt(bounds);
+        match direction {
+            Direction::Forward => rows.seek_to_first(),
+            Direction::Reverse => rows.seek_to_last(),
+        }
+        while let Some((key, value)) = rows.item() {
+            if visit(key, value) == ControlFlow::Break(()) {
+                break;
+            }
+            match direction {
+                Direction::Forward => rows.next(),
+                Direction::Reverse => rows.prev(),
+            }
+        }
+        rows.status().map_err(|error| self.error("scan", &error))
+    }
+
+    fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        match durability {
+            Durability::None => options.disable_wal(true),
+            Durability::Wal => self.require_wal()?,
+            Durability::Synced => {
+                self.require_wal()?;
+                options.set_sync(true);
+            }
+        }
+        let mut native = rocksdb::WriteBatch::default();
+        for op in batch.iter() {
+            match op {
+                BatchOp::Put(key, value) => native.put(key, value),
+                BatchOp::Delete(key) => native.delete(key),
+                BatchOp::DeleteRange(from, to) if from < to => native.delete_range(from, to),
+                BatchOp::DeleteRange(..) => {}
+            }
+        }
+        self.db.write_opt(&native, &options).map_err(|error| self.error("write", &error))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.require_wal()?;
+        self.db.flush_wal(true).map_err(|error| self.error("sync", &error))
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush().map_err(|error| self.error("flush", &error))
+    }
+}
