@@ -1,0 +1,121 @@
+//! Builds a task's nodes from the sinks up. The only place with downcasts.
+//!
+//! Invariant: when a node's factory runs, every child of it is installed.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use state_stores::StoreIndex;
+
+use crate::graph::{Graph, NodeId, NodeKind};
+use crate::outputs::Outputs;
+use crate::process::{Edge, FanOut, Nowhere, Process, Shared, TimerHandler};
+use crate::source::SourceProcess;
+
+/// The parts of one task while it is put together.
+pub(crate) struct Assembly<'a> {
+    graph: &'a Graph,
+    stores: &'a [Arc<str>],
+    outputs: &'a mut Outputs,
+    /// Node → `Edge<K, V>` (one parent) or `Shared<Edge<K, V>>` (several).
+    installed: BTreeMap<NodeId, Box<dyn Any + Send>>,
+    /// Store of the timers, and what they wake.
+    pub(crate) timers: Vec<(StoreIndex, Box<dyn TimerHandler>)>,
+    pub(crate) sources: Vec<(Arc<str>, NodeId, Box<dyn SourceProcess>)>,
+}
+
+impl<'a> Assembly<'a> {
+    pub(crate) fn new(graph: &'a Graph, stores: &'a [Arc<str>], outputs: &'a mut Outputs) -> Self {
+        Self {
+            graph,
+            stores,
+            outputs,
+            installed: BTreeMap::new(),
+            timers: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
+
+    /// What comes after `node`: nothing, its child, or all its children.
+    pub(crate) fn downstream<K, V>(&mut self, node: NodeId) -> Edge<K, V>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        let mut children = self.children(node);
+        match children.len() {
+            0 => Box::new(Nowhere),
+            1 => children.remove(0),
+            _ => Box::new(FanOut(children)),
+        }
+    }
+
+    /// All children of `node`, in the order they were declared.
+    pub(crate) fn children<K: ?Sized + 'static, V: ?Sized + 'static>(
+        &mut self,
+        node: NodeId,
+    ) -> Vec<Edge<K, V>> {
+        let graph = self.graph;
+        graph.nodes[node.0].children.iter().map(|child| self.take(*child)).collect()
+    }
+
+    fn take<K: ?Sized + 'static, V: ?Sized + 'static>(&mut self, child: NodeId) -> Edge<K, V> {
+        if self.graph.nodes[child.0].parents.len() > 1 {
+            let shared = self
+                .installed
+                .get(&child)
+                .and_then(|node| node.downcast_ref::<Shared<Edge<K, V>>>());
+            return Box::new(
+                shared.expect("children are installed first, with their parents' types").clone(),
+            );
+        }
+        let edge =
+            self.installed.remove(&child).and_then(|node| node.downcast::<Edge<K, V>>().ok());
+        *edge.expect("children are installed first, with their parents' types")
+    }
+
+    /// Hands in the finished node.
+    pub(crate) fn install<K, V>(&mut self, node: NodeId, process: impl Process<K, V> + 'static)
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        let edge: Edge<K, V> = Box::new(process);
+        let installed: Box<dyn Any + Send> = match self.graph.nodes[node.0].parents.len() {
+            0 | 1 => Box::new(edge),
+            _ => Box::new(Shared::new(edge)),
+        };
+        self.installed.insert(node, installed);
+    }
+
+    /// Hands in a finished node that timers of `store` wake, too.
+    pub(crate) fn install_timed<K, V, N>(&mut self, node: NodeId, store: StoreIndex, process: N)
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+        N: Process<K, V> + TimerHandler + 'static,
+    {
+        let shared = Shared::new(process);
+        self.timers.push((store, Box::new(shared.clone())));
+        self.install(node, shared);
+    }
+
+    /// Hands in what decodes a topic's records.
+    pub(crate) fn install_source(&mut self, node: NodeId, source: Box<dyn SourceProcess>) {
+        if let NodeKind::Source(topic) = &self.graph.nodes[node.0].kind {
+            self.sources.push((Arc::clone(topic), node, source));
+        }
+    }
+
+    /// The place of a store among the task's stores.
+    pub(crate) fn store(&self, name: &str) -> StoreIndex {
+        let place = self.stores.iter().position(|store| &**store == name);
+        StoreIndex(place.expect("a node's stores are among its sub-topology's"))
+    }
+
+    /// The number of a topic that the task writes.
+    pub(crate) fn topic(&mut self, name: &Arc<str>) -> u32 {
+        self.outputs.topic(name)
+    }
+}

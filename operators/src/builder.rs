@@ -1,0 +1,111 @@
+//! Records a flow: the door to the DSL.
+
+use std::any::TypeId;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::failure::ErrorPolicy;
+use crate::graph::{GlobalTable, Graph, NodeId, NodeKind};
+use crate::source::Source;
+use crate::stream::{KStream, Serdes};
+use crate::table::{GlobalKTable, KTable};
+use crate::topic::Topic;
+use crate::topology::{Topology, TopologyError};
+
+/// The graph while streams still add to it.
+pub(crate) type Flow = Rc<RefCell<Graph>>;
+
+/// Where a flow begins: streams and tables from topics, then `build`.
+#[derive(Debug)]
+pub struct StreamsBuilder {
+    flow: Flow,
+    feedback: Vec<Arc<str>>,
+}
+
+impl StreamsBuilder {
+    /// `application_id` names the consumer group and prefixes all internal topics.
+    pub fn new(application_id: impl Into<Arc<str>>) -> Self {
+        Self {
+            flow: Rc::new(RefCell::new(Graph::new(application_id.into()))),
+            feedback: Vec::new(),
+        }
+    }
+
+    /// Reads a topic as a stream. The same topic twice is one source.
+    ///
+    /// A record that can't be decoded goes to `dead_letters`; another policy: [`KStream::on_error`].
+    pub fn stream<K, V>(&self, topic: &Topic<K, V>) -> KStream<K, V>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        let node = source(&self.flow, topic);
+        KStream::new(&self.flow, node, Serdes::of(topic), false)
+    }
+
+    /// Reads a topic as a table kept in the store `name`: the last value of each key.
+    pub fn table<K, V>(&self, name: &str, topic: &Topic<K, V>) -> KTable<K, V>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        self.stream(topic).into_table(name)
+    }
+
+    /// Reads all partitions of a topic into a table that every instance holds whole.
+    pub fn global_table<K, V>(&self, name: &str, topic: &Topic<K, V>) -> GlobalKTable<K, V>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        let mut graph = self.flow.borrow_mut();
+        if graph.globals.iter().any(|table| &*table.store == name) {
+            graph.problems.push(TopologyError::DuplicateName { name: name.to_owned() });
+        }
+        graph.globals.push(GlobalTable { topic: Arc::clone(topic.name()), store: Arc::from(name) });
+        GlobalKTable::new(graph.globals.len() - 1, topic.clone())
+    }
+
+    /// Declares that the flow reads a topic it writes, directly or over others, on purpose.
+    pub fn feedback<K: ?Sized + 'static, V: ?Sized + 'static>(&mut self, topic: &Topic<K, V>) {
+        self.feedback.push(Arc::clone(topic.name()));
+    }
+
+    /// Validates the flow. Streams made by this builder can't add to it afterwards.
+    pub fn build(self) -> Result<Topology, TopologyError> {
+        let empty = Graph::new(Arc::clone(&self.flow.borrow().application_id));
+        Topology::new(self.flow.replace(empty), &self.feedback)
+    }
+}
+
+/// The source node of a topic, made on first use.
+pub(crate) fn source<K, V>(flow: &Flow, topic: &Topic<K, V>) -> NodeId
+where
+    K: ?Sized + 'static,
+    V: ?Sized + 'static,
+{
+    let mut graph = flow.borrow_mut();
+    let types = (TypeId::of::<K>(), TypeId::of::<V>());
+    if let Some((_, node, known)) = graph.sources.iter().find(|(name, _, _)| name == topic.name()) {
+        let (node, known) = (*node, *known);
+        if known == types {
+            return node;
+        }
+        graph.problems.push(TopologyError::SourceTypes { topic: topic.name().to_string() });
+    }
+    let codecs = topic.clone();
+    let node = graph.add(
+        None,
+        NodeKind::Source(Arc::clone(topic.name())),
+        &[],
+        Box::new(move |assembly, id| {
+            let next = assembly.downstream::<K, V>(id);
+            let (key, value) = (codecs.key().decoder(), codecs.value().decoder());
+            assembly.install_source(id, Box::new(Source { key, value, next }));
+        }),
+    );
+    graph.nodes[node.0].policy = ErrorPolicy::DeadLetter;
+    graph.sources.push((Arc::clone(topic.name()), node, types));
+    node
+}

@@ -1,0 +1,78 @@
+//! What a task's nodes share: state, outputs, timers, the clock it was given.
+
+use std::sync::Arc;
+
+use state_stores::TaskState;
+
+use crate::globals::Globals;
+use crate::outputs::{Mark, Outputs};
+use crate::timers::Timers;
+
+/// Records that were dropped, by reason, since the task was built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// No key (or no value) where the operator needs one.
+    pub incomplete: u64,
+    /// Later than window end plus grace.
+    pub late: u64,
+    /// A node failed and its policy is [`crate::ErrorPolicy::Skip`].
+    pub skipped: u64,
+    /// Sent to `dead_letters`.
+    pub dead_letters: u64,
+}
+
+pub(crate) struct TaskContext {
+    pub(crate) state: TaskState,
+    pub(crate) outputs: Outputs,
+    pub(crate) timers: Timers,
+    pub(crate) globals: Arc<Globals>,
+    /// Global tables that reached the ends read after the record at work was held.
+    pub(crate) settled: Vec<usize>,
+    pub(crate) now_ms: i64,
+    pub(crate) dropped: Dropped,
+}
+
+/// Everything a record's effects can be cut back to.
+pub(crate) struct Savepoint {
+    state: state_stores::Savepoint,
+    outputs: Mark,
+    dropped: Dropped,
+}
+
+impl TaskContext {
+    pub(crate) fn savepoint(&mut self) -> Savepoint {
+        self.timers.savepoint();
+        Savepoint {
+            state: self.state.savepoint(),
+            outputs: self.outputs.mark(),
+            dropped: self.dropped,
+        }
+    }
+
+    pub(crate) fn rollback(&mut self, to: Savepoint) {
+        self.state.rollback_to(to.state);
+        self.outputs.cut(to.outputs);
+        self.timers.rollback();
+        self.dropped = to.dropped;
+    }
+
+    /// Counts a record that an operator can't use for lack of key or value.
+    pub(crate) fn drop_incomplete(&mut self) {
+        self.dropped.incomplete += 1;
+    }
+
+    /// Counts a record that came after its window was closed.
+    pub(crate) fn drop_late(&mut self) {
+        self.dropped.late += 1;
+    }
+
+    /// Sets a durable timer of the `queue`-th timer store.
+    pub(crate) fn set_timer(&mut self, queue: usize, due: i64, key: &[u8]) {
+        self.timers.set(&mut self.state, queue, due, key);
+    }
+
+    /// Removes a durable timer; none there is fine.
+    pub(crate) fn cancel_timer(&mut self, queue: usize, due: i64, key: &[u8]) {
+        self.timers.cancel(&mut self.state, queue, due, key);
+    }
+}

@@ -1,0 +1,59 @@
+//! Why a record's way through the graph ended early.
+//!
+//! Three kinds of trouble, three fates: bad data follows the node's
+//! [`ErrorPolicy`]; a broken store ends the transaction; a held record waits.
+
+use state_stores::StoreError;
+
+use crate::graph::NodeId;
+
+/// Any error a user's function returns.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What happens to a record that a node can't process.
+///
+/// Whatever the node chose, all effects of the record are undone first: state,
+/// outputs and timers (`design.md` §3, invariant 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorPolicy {
+    /// The transaction is aborted and the task stops with the record's coordinates.
+    Fail,
+    /// The record is dropped and counted.
+    Skip,
+    /// The record goes to `dead_letters` in the same transaction.
+    DeadLetter,
+}
+
+/// One word wide, so that `Result<(), Failure>` travels in a register.
+#[derive(Debug)]
+pub(crate) struct Failure(Box<FailureKind>);
+
+#[derive(Debug)]
+pub(crate) enum FailureKind {
+    /// The state could not be read.
+    Store(StoreError),
+    /// This node can't process the record.
+    Node { node: NodeId, cause: BoxError },
+    /// The record waits for a global table.
+    Hold { table: usize },
+}
+
+impl Failure {
+    pub(crate) fn node(node: NodeId, cause: impl Into<BoxError>) -> Self {
+        Self(Box::new(FailureKind::Node { node, cause: cause.into() }))
+    }
+
+    pub(crate) fn hold(table: usize) -> Self {
+        Self(Box::new(FailureKind::Hold { table }))
+    }
+
+    pub(crate) fn into_kind(self) -> FailureKind {
+        *self.0
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self(Box::new(FailureKind::Store(error)))
+    }
+}

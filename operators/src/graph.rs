@@ -1,0 +1,163 @@
+//! The recorded graph: nodes with typed factories behind one untyped face.
+//!
+//! Invariant: a parent's id is lower than its children's, so going through the
+//! ids downwards meets every child before its parents.
+
+use std::any::TypeId;
+use std::sync::Arc;
+
+use state_stores::StoreKind;
+
+use crate::assembly::Assembly;
+use crate::failure::ErrorPolicy;
+use crate::topology::TopologyError;
+
+/// A node's place in the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeId(pub(crate) usize);
+
+/// Makes the node's part of a task; its children are made already.
+pub(crate) type Build = Box<dyn Fn(&mut Assembly<'_>, NodeId) + Send + Sync>;
+
+/// What a node is to those who read the topology.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NodeKind {
+    /// Reads this topic.
+    Source(Arc<str>),
+    /// Writes these topics.
+    Sink(Vec<Arc<str>>),
+    /// Anything between, e.g. `filter`.
+    Operator(&'static str),
+}
+
+pub(crate) struct Node {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: NodeKind,
+    pub(crate) parents: Vec<NodeId>,
+    pub(crate) children: Vec<NodeId>,
+    /// Names of the stores it reads or writes.
+    pub(crate) stores: Vec<Arc<str>>,
+    /// Global tables it reads.
+    pub(crate) globals: Vec<usize>,
+    pub(crate) policy: ErrorPolicy,
+    pub(crate) build: Build,
+}
+
+/// A store some node declared.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreDecl {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: StoreKind,
+    /// Formats of key and value, for the manifest.
+    pub(crate) formats: (String, String),
+}
+
+/// A repartition topic and the node that writes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Repartition {
+    pub(crate) topic: Arc<str>,
+    pub(crate) writer: NodeId,
+}
+
+/// A table that every instance holds whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GlobalTable {
+    /// The topic it is read from.
+    pub topic: Arc<str>,
+    /// The user's name for it.
+    pub store: Arc<str>,
+}
+
+pub(crate) struct Graph {
+    pub(crate) application_id: Arc<str>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) stores: Vec<StoreDecl>,
+    pub(crate) globals: Vec<GlobalTable>,
+    pub(crate) repartitions: Vec<Repartition>,
+    /// Source nodes by topic with the types they were read as.
+    pub(crate) sources: Vec<(Arc<str>, NodeId, (TypeId, TypeId))>,
+    /// What was wrong while recording; `build` reports the first.
+    pub(crate) problems: Vec<TopologyError>,
+}
+
+impl Graph {
+    pub(crate) fn new(application_id: Arc<str>) -> Self {
+        Self {
+            application_id,
+            nodes: Vec::new(),
+            stores: Vec::new(),
+            globals: Vec::new(),
+            repartitions: Vec::new(),
+            sources: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Adds a node below `parents`. Without a name it gets one from kind and place.
+    pub(crate) fn add(
+        &mut self,
+        name: Option<&str>,
+        kind: NodeKind,
+        parents: &[NodeId],
+        build: Build,
+    ) -> NodeId {
+        let id = NodeId(self.nodes.len());
+        let name: Arc<str> = match (name, &kind) {
+            (Some(name), _) => Arc::from(name),
+            (None, NodeKind::Source(topic)) => Arc::from(format!("source-{topic}")),
+            (None, NodeKind::Sink(topics)) => {
+                Arc::from(format!("sink-{}-{}", topics.join("-"), id.0))
+            }
+            (None, NodeKind::Operator(kind)) => Arc::from(format!("{kind}-{}", id.0)),
+        };
+        if name.is_empty() {
+            self.problems.push(TopologyError::Unnamed { operator: format!("{kind:?}") });
+        } else if self.nodes.iter().any(|node| node.name == name) {
+            self.problems.push(TopologyError::DuplicateName { name: name.to_string() });
+        }
+        let policy = if matches!(kind, NodeKind::Source(_)) {
+            ErrorPolicy::DeadLetter
+        } else {
+            ErrorPolicy::Fail
+        };
+        for parent in parents {
+            self.nodes[parent.0].children.push(id);
+        }
+        self.nodes.push(Node {
+            name,
+            kind,
+            parents: parents.to_vec(),
+            children: Vec::new(),
+            stores: Vec::new(),
+            globals: Vec::new(),
+            policy,
+            build,
+        });
+        id
+    }
+
+    /// Declares a store that belongs to `node`.
+    pub(crate) fn declare(&mut self, node: NodeId, store: StoreDecl) {
+        if self.stores.iter().any(|other| other.name == store.name) {
+            self.problems.push(TopologyError::DuplicateName { name: store.name.to_string() });
+        }
+        self.nodes[node.0].stores.push(Arc::clone(&store.name));
+        self.stores.push(store);
+    }
+
+    /// `<application.id>-<name>-repartition`
+    pub(crate) fn repartition_topic(&self, name: &str) -> Arc<str> {
+        Arc::from(format!("{}-{name}-repartition", self.application_id))
+    }
+
+    /// `<application.id>-<name>-changelog`
+    pub(crate) fn changelog_topic(&self, store: &str) -> Arc<str> {
+        Arc::from(format!("{}-{store}-changelog", self.application_id))
+    }
+}
+
+impl std::fmt::Debug for Graph {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.nodes.iter().map(|node| (&node.name, &node.kind))).finish()
+    }
+}

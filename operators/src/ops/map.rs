@@ -1,0 +1,95 @@
+//! `map`, `map_values`, `try_map_values`: one record in, one out.
+
+use std::sync::Arc;
+
+use crate::context::TaskContext;
+use crate::failure::{BoxError, Failure};
+use crate::graph::NodeId;
+use crate::process::{Edge, Process};
+use crate::record::Record;
+use crate::stream::{KStream, Serdes};
+
+type MapFn<K, V, KO, VO> = Arc<dyn Fn(&K, &V) -> (<KO as ToOwned>::Owned, VO) + Send + Sync>;
+
+struct Map<K: ?Sized, V: ?Sized, KO: ?Sized + ToOwned, VO> {
+    map: MapFn<K, V, KO, VO>,
+    next: Edge<KO, VO>,
+}
+
+impl<K: ?Sized, V: ?Sized, KO: ?Sized + ToOwned, VO> Process<K, V> for Map<K, V, KO, VO> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let Some((key, value)) = record.key.zip(record.value) else {
+            ctx.drop_incomplete();
+            return Ok(());
+        };
+        let (key, value) = (self.map)(key, value);
+        let (timestamp, headers) = (record.timestamp, record.headers);
+        let key = Some(std::borrow::Borrow::borrow(&key));
+        self.next.process(Record { key, value: Some(&value), timestamp, headers }, ctx)
+    }
+}
+
+type TryMapFn<V, VO> = Arc<dyn Fn(&V) -> Result<VO, BoxError> + Send + Sync>;
+
+struct MapValues<V: ?Sized, VO, K: ?Sized> {
+    id: NodeId,
+    map: TryMapFn<V, VO>,
+    next: Edge<K, VO>,
+}
+
+impl<K: ?Sized, V: ?Sized, VO> Process<K, V> for MapValues<V, VO, K> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let value = record.value.map(|value| (self.map)(value)).transpose();
+        let value = value.map_err(|cause| Failure::node(self.id, cause))?;
+        self.next.process(record.with_value(value.as_ref()), ctx)
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
+    /// Makes a new key and value of each record. The next operator that needs the key will
+    /// repartition. Records without key or value are dropped and counted.
+    pub fn map<KO, VO>(
+        &self,
+        map: impl Fn(&K, &V) -> (KO::Owned, VO) + Send + Sync + 'static,
+    ) -> KStream<KO, VO>
+    where
+        KO: ?Sized + ToOwned + 'static,
+        VO: 'static,
+    {
+        let map: MapFn<K, V, KO, VO> = Arc::new(map);
+        let node = self
+            .then("map", None, move |_, next: Edge<KO, VO>| Map { map: Arc::clone(&map), next });
+        KStream::new(&self.flow, node, Serdes::none(), true)
+    }
+
+    /// Makes a new value of each record; the key stays, so nothing is repartitioned. A record
+    /// without value passes as it is.
+    pub fn map_values<VO: 'static>(
+        &self,
+        map: impl Fn(&V) -> VO + Send + Sync + 'static,
+    ) -> KStream<K, VO> {
+        self.mapped(Arc::new(move |value: &V| Ok(map(value))))
+    }
+
+    /// As [`Self::map_values`] by a function that may refuse the value; what then happens says
+    /// [`Self::on_error`].
+    pub fn try_map_values<VO, E>(
+        &self,
+        map: impl Fn(&V) -> Result<VO, E> + Send + Sync + 'static,
+    ) -> KStream<K, VO>
+    where
+        VO: 'static,
+        E: Into<BoxError>,
+    {
+        self.mapped(Arc::new(move |value: &V| map(value).map_err(Into::into)))
+    }
+
+    fn mapped<VO: 'static>(&self, map: TryMapFn<V, VO>) -> KStream<K, VO> {
+        let node = self.then("map-values", None, move |id, next| MapValues {
+            id,
+            map: Arc::clone(&map),
+            next,
+        });
+        KStream::new(&self.flow, node, self.serdes.with_value(None), self.rekeyed)
+    }
+}

@@ -1,0 +1,42 @@
+//! `merge`: two streams of one type as one.
+
+use std::rc::Rc;
+
+use crate::context::TaskContext;
+use crate::failure::Failure;
+use crate::graph::NodeKind;
+use crate::process::{Edge, Process};
+use crate::record::Record;
+use crate::stream::KStream;
+use crate::topology::TopologyError;
+
+struct Merge<K: ?Sized, V: ?Sized>(Edge<K, V>);
+
+impl<K: ?Sized, V: ?Sized> Process<K, V> for Merge<K, V> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        self.0.process(record, ctx)
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
+    /// The records of both, by timestamp as far as both are at hand. Their topics must have one
+    /// partition count.
+    pub fn merge(&self, other: &Self) -> Self {
+        if !Rc::ptr_eq(&self.flow, &other.flow) {
+            self.problem(TopologyError::TwoBuilders { operator: "merge".to_owned() });
+            return self.clone();
+        }
+        let build = |assembly: &mut crate::assembly::Assembly<'_>, id| {
+            let next = assembly.downstream::<K, V>(id);
+            assembly.install::<K, V>(id, Merge(next));
+        };
+        let parents = [self.node, other.node];
+        let node = self.flow.borrow_mut().add(
+            None,
+            NodeKind::Operator("merge"),
+            &parents,
+            Box::new(build),
+        );
+        Self::new(&self.flow, node, self.serdes.clone(), self.rekeyed || other.rekeyed)
+    }
+}

@@ -1,0 +1,59 @@
+//! `peek` sees every record; `with_headers` changes headers.
+
+use std::sync::Arc;
+
+use crate::context::TaskContext;
+use crate::failure::Failure;
+use crate::headers::Headers;
+use crate::process::{Edge, Process};
+use crate::record::Record;
+use crate::stream::KStream;
+
+type Look<K, V> = Arc<dyn for<'a> Fn(Record<'a, K, V>) + Send + Sync>;
+
+struct Peek<K: ?Sized, V: ?Sized> {
+    look: Look<K, V>,
+    next: Edge<K, V>,
+}
+
+impl<K: ?Sized, V: ?Sized> Process<K, V> for Peek<K, V> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        (self.look)(record);
+        self.next.process(record, ctx)
+    }
+}
+
+type SetHeaders<K, V> = Arc<dyn for<'a> Fn(Record<'a, K, V>, &mut Headers) + Send + Sync>;
+
+struct WithHeaders<K: ?Sized, V: ?Sized> {
+    set: SetHeaders<K, V>,
+    headers: Headers,
+    next: Edge<K, V>,
+}
+
+impl<K: ?Sized, V: ?Sized> Process<K, V> for WithHeaders<K, V> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        self.headers.copy_from(record.headers);
+        (self.set)(record, &mut self.headers);
+        self.next.process(record.with_headers(&self.headers), ctx)
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
+    /// Shows each record to `look`, unchanged. Seen again when a transaction is repeated.
+    pub fn peek(&self, look: impl for<'a> Fn(Record<'a, K, V>) + Send + Sync + 'static) -> Self {
+        let look: Look<K, V> = Arc::new(look);
+        self.at(self.then("peek", None, move |_, next| Peek { look: Arc::clone(&look), next }))
+    }
+
+    /// Changes the headers of each record, which begin as those it came with.
+    pub fn with_headers(
+        &self,
+        set: impl for<'a> Fn(Record<'a, K, V>, &mut Headers) + Send + Sync + 'static,
+    ) -> Self {
+        let set: SetHeaders<K, V> = Arc::new(set);
+        let make =
+            move |_, next| WithHeaders { set: Arc::clone(&set), headers: Headers::new(), next };
+        self.at(self.then("with-headers", None, make))
+    }
+}

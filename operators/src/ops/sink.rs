@@ -1,0 +1,126 @@
+//! `to`, `to_one_of`: where records leave the flow.
+
+use std::sync::Arc;
+
+use state_stores::Encoder;
+
+use crate::context::TaskContext;
+use crate::failure::Failure;
+use crate::graph::{NodeId, NodeKind};
+use crate::process::Process;
+use crate::record::Record;
+use crate::stream::KStream;
+use crate::topic::Topic;
+
+/// One topic with encoders of the task's own.
+pub(crate) struct Sink<K: ?Sized, V: ?Sized> {
+    id: NodeId,
+    topic: u32,
+    key: Box<dyn Encoder<K>>,
+    value: Box<dyn Encoder<V>>,
+    /// Repartition topics for grouping have no use for records without key.
+    needs_key: bool,
+}
+
+impl<K: ?Sized, V: ?Sized> Process<K, V> for Sink<K, V> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        if self.needs_key && record.key.is_none() {
+            ctx.drop_incomplete();
+            return Ok(());
+        }
+        let (keys, values) = (&mut self.key, &mut self.value);
+        ctx.outputs
+            .add(
+                self.topic,
+                record.timestamp,
+                record.headers,
+                |out| {
+                    record.key.map(|key| keys.encode(key, out)).transpose().map(|key| key.is_some())
+                },
+                |out| {
+                    record
+                        .value
+                        .map(|value| values.encode(value, out))
+                        .transpose()
+                        .map(|value| value.is_some())
+                },
+            )
+            .map_err(|error| Failure::node(self.id, error))
+    }
+}
+
+/// Declares a sink node for one topic.
+pub(crate) fn sink<K, V>(stream: &KStream<K, V>, topic: &Topic<K, V>, needs_key: bool) -> NodeId
+where
+    K: ?Sized + 'static,
+    V: ?Sized + 'static,
+{
+    let kind = NodeKind::Sink(vec![Arc::clone(topic.name())]);
+    let topic = topic.clone();
+    let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
+        let (key, value) = (topic.key().encoder(), topic.value().encoder());
+        let topic = assembly.topic(topic.name());
+        assembly.install::<K, V>(id, Sink { id, topic, key, value, needs_key });
+    };
+    stream.flow.borrow_mut().add(None, kind, &[stream.node], Box::new(build))
+}
+
+/// Gives the name of a topic, or none.
+type Choose<K, V> = dyn for<'a> Fn(Option<&'a K>, &'a V) -> Option<&'a str> + Send + Sync;
+
+struct OneOf<K: ?Sized, V: ?Sized> {
+    id: NodeId,
+    choose: Arc<Choose<K, V>>,
+    sinks: Vec<(Arc<str>, Sink<K, V>)>,
+}
+
+impl<K: ?Sized, V: ?Sized> Process<K, V> for OneOf<K, V> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let Some(value) = record.value else {
+            ctx.drop_incomplete();
+            return Ok(());
+        };
+        let Some(name) = (self.choose)(record.key, value) else { return Ok(()) };
+        match self.sinks.iter_mut().find(|(topic, _)| &**topic == name) {
+            Some((_, sink)) => sink.process(record, ctx),
+            None => Err(Failure::node(
+                self.id,
+                format!("topic `{name}` isn't among the declared topics; add it"),
+            )),
+        }
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
+    /// Writes every record to a topic, partitioned by its key as Kafka does.
+    pub fn to(&self, topic: &Topic<K, V>) {
+        sink(self, topic, false);
+    }
+
+    /// Writes each record to the one of `topics` whose name `choose` gives; `None` drops it, as
+    /// does a record without value. The choice of topics is declared, so that the topology shows where records can go.
+    ///
+    /// A name that isn't among `topics` is an error of the node.
+    pub fn to_one_of(
+        &self,
+        topics: &[Topic<K, V>],
+        choose: impl for<'a> Fn(Option<&'a K>, &'a V) -> Option<&'a str> + Send + Sync + 'static,
+    ) {
+        let kind = NodeKind::Sink(topics.iter().map(|topic| Arc::clone(topic.name())).collect());
+        let topics = topics.to_vec();
+        let choose: Arc<Choose<K, V>> = Arc::new(choose);
+        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
+            let mut sinks = Vec::with_capacity(topics.len());
+            for topic in &topics {
+                let (key, value) = (topic.key().encoder(), topic.value().encoder());
+                let number = assembly.topic(topic.name());
+                sinks.push((
+                    Arc::clone(topic.name()),
+                    Sink { id, topic: number, key, value, needs_key: false },
+                ));
+            }
+            assembly.install::<K, V>(id, OneOf { id, choose: Arc::clone(&choose), sinks });
+        };
+        self.flow.borrow_mut().add(None, kind, &[self.node], Box::new(build));
+    }
+}

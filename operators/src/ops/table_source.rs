@@ -1,0 +1,67 @@
+//! `table`, `to_table`: a stream read as the last value of each key.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use state_stores::StoreKind;
+
+use crate::context::TaskContext;
+use crate::failure::Failure;
+use crate::graph::NodeKind;
+use crate::materialized::Materialized;
+use crate::process::{Edge, Process};
+use crate::record::Record;
+use crate::rows::Rows;
+use crate::stream::KStream;
+use crate::table::KTable;
+use crate::topology::TopologyError;
+
+/// Puts each record into the store, in the order of offsets: an older timestamp still overwrites.
+struct TableSource<K: ?Sized, V: ?Sized> {
+    rows: Rows<K, V>,
+    next: Edge<K, V>,
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> Process<K, V> for TableSource<K, V> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let Some(key) = record.key else {
+            ctx.drop_incomplete();
+            return Ok(());
+        };
+        self.rows.set(&mut ctx.state, key, record.timestamp, record.value)?;
+        self.next.process(record, ctx)
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
+    /// Reads the stream as a table: the last value of each key; no value deletes. Records without
+    /// key are dropped and counted. Repartitions if the key may have changed.
+    pub fn to_table(&self, materialized: &Materialized<K, V>) -> KTable<K, V> {
+        let serdes = (materialized.key.clone(), materialized.value.clone());
+        let named = self.clone().with_key_serde(serdes.0).with_value_serde(serdes.1);
+        let input = named.keyed(&materialized.name);
+        let rows = materialized.clone();
+        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
+            let next = assembly.downstream::<K, V>(id);
+            let rows = Rows::new(&rows.name, assembly.store(&rows.name), &rows.key, &rows.value);
+            assembly.install::<K, V>(id, TableSource { rows, next });
+        };
+        let mut graph = self.flow.borrow_mut();
+        let kind = NodeKind::Operator("table");
+        let node = graph.add(Some(&materialized.name), kind, &[input.node], Box::new(build));
+        graph.declare(node, materialized.declare(StoreKind::KeyValue));
+        let store = Some(Arc::clone(&materialized.name));
+        KTable { flow: Rc::clone(&self.flow), node, store, serdes: input.serdes.clone() }
+    }
+
+    /// [`Self::to_table`] with the stream's own codecs.
+    pub(crate) fn into_table(self, name: &str) -> KTable<K, V> {
+        match (self.serdes.key.clone(), self.serdes.value.clone()) {
+            (Some(key), Some(value)) => self.to_table(&Materialized::as_(name, key, value)),
+            _ => {
+                self.problem(TopologyError::NoSerde { operator: name.to_owned(), part: "value" });
+                KTable { flow: self.flow, node: self.node, store: None, serdes: self.serdes }
+            }
+        }
+    }
+}

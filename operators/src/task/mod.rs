@@ -1,0 +1,437 @@
+//! A task: one sub-topology on one partition. Synchronous; owns no thread and no clock.
+//!
+//! Invariants:
+//! * buffered records and due timers are taken in timestamp order;
+//! * a timer due at T fires only after everything below the end offsets read at
+//!   or after T was processed (`design.md` §3, *Timers*);
+//! * what a failed record did is undone before its policy is followed.
+
+mod buffer;
+mod dead_letter;
+mod error;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use state_stores::{StoreIndex, TaskState};
+
+pub use self::buffer::InputRecord;
+pub use self::dead_letter::DEAD_LETTERS;
+pub use self::error::TaskError;
+use crate::assembly::Assembly;
+use crate::context::{Dropped, TaskContext};
+use crate::failure::{BoxError, ErrorPolicy, Failure, FailureKind};
+use crate::globals::Globals;
+use crate::graph::{Graph, NodeId};
+use crate::outputs::Outputs;
+use crate::process::TimerHandler;
+use crate::source::{RawRecord, SourceFailure, SourceProcess};
+use crate::timers::Timers;
+use crate::topology::{SubTopology, TaskId, Topology};
+use buffer::Buffer;
+
+/// What one call of [`Task::run_once`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// Processed one buffered record.
+    Record,
+    /// Fired one timer.
+    Timer,
+    /// A timer is due: read the end offsets of all sources now and call [`Task::observe_ends`].
+    NeedsEnds,
+    /// The head record waits for these global tables: read their end offsets now, wait until
+    /// the reader of global tables has reached them, then call [`Task::globals_reached`].
+    NeedsGlobals(Vec<usize>),
+    /// Still waiting for [`Task::globals_reached`].
+    Held,
+    /// Nothing to do until a record is pushed or [`Task::next_timer`] is due.
+    Idle,
+}
+
+struct SourceSlot {
+    topic: Arc<str>,
+    node: NodeId,
+    process: Box<dyn SourceProcess>,
+    buffer: Buffer,
+}
+
+/// End offsets and when they were read.
+struct Ends {
+    offsets: Vec<i64>,
+    read_at_ms: i64,
+}
+
+struct Held {
+    source: usize,
+    waiting: bool,
+}
+
+/// A running copy of one sub-topology.
+pub struct Task {
+    id: TaskId,
+    topology: Topology,
+    sources: Vec<SourceSlot>,
+    positions: Vec<Option<i64>>,
+    handlers: Vec<Box<dyn TimerHandler>>,
+    ctx: TaskContext,
+    ends: Option<Ends>,
+    held: Option<Held>,
+    timer_key: Vec<u8>,
+    dead_letters: u32,
+    uncommitted: bool,
+}
+
+impl Task {
+    pub(crate) fn new(
+        topology: &Topology,
+        sub: &SubTopology,
+        nodes: &[NodeId],
+        id: TaskId,
+        state: TaskState,
+        globals: Arc<Globals>,
+    ) -> Self {
+        let graph = topology.graph();
+        let stores: Vec<Arc<str>> =
+            sub.stores.iter().map(|store| Arc::clone(&store.name)).collect();
+        let mut outputs = Outputs::default();
+        let dead_letters = outputs.topic(&Arc::from(DEAD_LETTERS));
+        let mut assembly = Assembly::new(graph, &stores, &mut outputs);
+        for node in nodes.iter().rev() {
+            (graph.nodes[node.0].build)(&mut assembly, *node);
+        }
+        let (timed, mut built) = (assembly.timers, assembly.sources);
+        built.sort_by_key(|(_, node, _)| *node);
+        let timers = Timers::new(timed.iter().map(|(store, _)| *store));
+        let slot =
+            |(topic, node, process)| SourceSlot { topic, node, process, buffer: Buffer::default() };
+        let sources: Vec<SourceSlot> = built.into_iter().map(slot).collect();
+        let (settled, dropped) = (Vec::new(), Dropped::default());
+        Self {
+            id,
+            topology: topology.clone(),
+            positions: vec![None; sources.len()],
+            sources,
+            handlers: timed.into_iter().map(|(_, handler)| handler).collect(),
+            ctx: TaskContext { state, outputs, timers, globals, settled, now_ms: 0, dropped },
+            ends: None,
+            held: None,
+            timer_key: Vec::new(),
+            dead_letters,
+            uncommitted: false,
+        }
+    }
+
+    /// Which sub-topology and partition it runs.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Copies a record into the buffer of a source (numbered as [`SubTopology::sources`]).
+    pub fn push(&mut self, source: usize, record: InputRecord<'_>) {
+        self.sources[source].buffer.push(record);
+    }
+
+    /// Records that wait in the buffer of a source.
+    pub fn buffered(&self, source: usize) -> usize {
+        self.sources[source].buffer.len()
+    }
+
+    /// Takes the buffered record or due timer with the lowest timestamp. `now_ms` is
+    /// the task's clock (milliseconds since 1970) and must not go back.
+    pub fn run_once(&mut self, now_ms: i64) -> Result<Ran, TaskError> {
+        self.ctx.now_ms = now_ms;
+        let ran = self.step()?;
+        self.ctx.timers.earliest(&self.ctx.state)?;
+        Ok(ran)
+    }
+
+    fn step(&mut self) -> Result<Ran, TaskError> {
+        match &self.held {
+            Some(Held { waiting: true, .. }) => return Ok(Ran::Held),
+            Some(Held { source, .. }) => return self.run_record(*source),
+            None => {}
+        }
+        let head = self.head();
+        let timer = self.ctx.timers.earliest(&self.ctx.state)?;
+        if let Some((due, queue)) = timer
+            && due <= self.ctx.now_ms
+            && head.is_none_or(|(timestamp, _)| due < timestamp)
+        {
+            match &self.ends {
+                Some(ends) if ends.read_at_ms >= due => {
+                    if self.has_reached(&ends.offsets) {
+                        return self.fire(due, queue);
+                    }
+                }
+                _ => return Ok(Ran::NeedsEnds),
+            }
+        }
+        head.map_or(Ok(Ran::Idle), |(_, source)| self.run_record(source))
+    }
+
+    /// Timestamp and source of the buffered record with the lowest timestamp.
+    fn head(&self) -> Option<(i64, usize)> {
+        let heads = self.sources.iter().enumerate();
+        heads.filter_map(|(number, source)| Some((source.buffer.front()?.timestamp, number))).min()
+    }
+
+    fn has_reached(&self, ends: &[i64]) -> bool {
+        self.positions.iter().zip(ends).all(|(position, end)| position.unwrap_or(0) >= *end)
+    }
+
+    fn run_record(&mut self, number: usize) -> Result<Ran, TaskError> {
+        let savepoint = self.ctx.savepoint();
+        let source = &mut self.sources[number];
+        let Some(record) = source.buffer.front() else { return Ok(Ran::Idle) };
+        let offset = record.offset;
+        let failed = match source.process.process(record.raw(), &mut self.ctx) {
+            Ok(()) => None,
+            Err(SourceFailure::Decode { part, error }) => {
+                Some((source.node, format!("{part}: {error}").into()))
+            }
+            Err(SourceFailure::Downstream(failure)) => match failure.into_kind() {
+                FailureKind::Store(error) => return Err(error.into()),
+                FailureKind::Node { node, cause } => Some((node, cause)),
+                FailureKind::Hold { table } => {
+                    self.ctx.rollback(savepoint);
+                    self.ctx.settled.push(table);
+                    self.held = Some(Held { source: number, waiting: true });
+                    return Ok(Ran::NeedsGlobals(self.ctx.settled.clone()));
+                }
+            },
+        };
+        if let Some((node, cause)) = failed {
+            self.ctx.rollback(savepoint);
+            self.give_up(node, number, cause)?;
+        }
+        self.sources[number].buffer.pop();
+        self.positions[number] = Some(offset + 1);
+        self.held = None;
+        self.ctx.settled.clear();
+        self.uncommitted = true;
+        Ok(Ran::Record)
+    }
+
+    /// Follows the policy of the node that can't process the head record of a source.
+    fn give_up(&mut self, node: NodeId, source: usize, cause: BoxError) -> Result<(), TaskError> {
+        let topology = self.topology.clone();
+        let source = &self.sources[source];
+        let Some(record) = source.buffer.front() else { return Ok(()) };
+        let failing = &topology.graph().nodes[node.0];
+        match failing.policy {
+            ErrorPolicy::Fail => {
+                return Err(TaskError::Record {
+                    node: Arc::clone(&failing.name),
+                    topic: Arc::clone(&source.topic),
+                    partition: self.id.partition,
+                    offset: record.offset,
+                    cause,
+                });
+            }
+            ErrorPolicy::Skip => self.ctx.dropped.skipped += 1,
+            ErrorPolicy::DeadLetter => {
+                let exception = if node == source.node { "decode" } else { "processing" };
+                let place = (&*source.topic, record.offset);
+                bury(
+                    &mut self.ctx,
+                    self.dead_letters,
+                    self.id,
+                    topology.graph(),
+                    node,
+                    record.raw(),
+                    place,
+                    exception,
+                    &cause,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn fire(&mut self, due: i64, queue: usize) -> Result<Ran, TaskError> {
+        let mut key = std::mem::take(&mut self.timer_key);
+        let savepoint = self.ctx.savepoint();
+        self.ctx.timers.take(&mut self.ctx.state, queue, due, &mut key)?;
+        if let Err(failure) = self.handlers[queue].on_timer(&key, due, &mut self.ctx) {
+            self.ctx.rollback(savepoint);
+            self.give_up_timer(due, queue, &key, failure)?;
+        }
+        self.timer_key = key;
+        self.uncommitted = true;
+        Ok(Ran::Timer)
+    }
+
+    /// As [`Self::give_up`]; the timer itself stays removed.
+    fn give_up_timer(
+        &mut self,
+        due: i64,
+        queue: usize,
+        key: &[u8],
+        failure: Failure,
+    ) -> Result<(), TaskError> {
+        let (node, cause) = match failure.into_kind() {
+            FailureKind::Store(error) => return Err(error.into()),
+            FailureKind::Node { node, cause } => (node, cause),
+            FailureKind::Hold { table } => {
+                let cause = format!(
+                    "a timer can't wait for global table {table}; look up in the stream instead"
+                );
+                (NodeId(0), cause.into())
+            }
+        };
+        let topology = self.topology.clone();
+        let failing = &topology.graph().nodes[node.0];
+        match failing.policy {
+            ErrorPolicy::Fail => {
+                let (node, partition) = (Arc::clone(&failing.name), self.id.partition);
+                return Err(TaskError::Timer { node, partition, due, cause });
+            }
+            ErrorPolicy::Skip => self.ctx.dropped.skipped += 1,
+            ErrorPolicy::DeadLetter => {
+                let headers = &crate::headers::NO_HEADERS;
+                let raw =
+                    RawRecord { key: Some(key), value: None, timestamp: self.ctx.now_ms, headers };
+                bury(
+                    &mut self.ctx,
+                    self.dead_letters,
+                    self.id,
+                    topology.graph(),
+                    node,
+                    raw,
+                    ("timer", due),
+                    "timer",
+                    &cause,
+                );
+            }
+        }
+        self.ctx.timers.cancel(&mut self.ctx.state, queue, due, key);
+        Ok(())
+    }
+
+    /// End offsets of all sources (next offset to be written), read at `read_at_ms` or later:
+    /// timers due until then may fire once everything below is processed.
+    pub fn observe_ends(&mut self, ends: &[i64], read_at_ms: i64) {
+        self.ends = Some(Ends { offsets: ends.to_vec(), read_at_ms });
+    }
+
+    /// The global tables the head record waits for have reached the ends that were read after
+    /// [`Ran::NeedsGlobals`]; it is tried again as settled.
+    pub fn globals_reached(&mut self, tables: &[usize]) {
+        if let Some(held) = &mut self.held
+            && self.ctx.settled.iter().all(|table| tables.contains(table))
+        {
+            held.waiting = false;
+        }
+    }
+
+    /// The earliest durable timer (ms since 1970). `Some(i64::MIN)` before the first
+    /// [`Self::run_once`]: it isn't known yet.
+    pub fn next_timer(&self) -> Option<i64> {
+        self.ctx.timers.cached().unwrap_or(Some(i64::MIN))
+    }
+
+    /// Per source: the next offset after everything processed. `None`: nothing known yet.
+    pub fn positions(&self) -> &[Option<i64>] {
+        &self.positions
+    }
+
+    /// Where a source begins, at assignment.
+    pub fn set_position(&mut self, source: usize, next_offset: i64) {
+        self.positions[source] = Some(next_offset);
+    }
+
+    /// The log has nothing more for this source below `next_offset` (markers, aborted
+    /// records): without that, holes would block timers. Ignored while records are buffered.
+    pub fn advance(&mut self, source: usize, next_offset: i64) {
+        if self.buffered(source) == 0
+            && self.positions[source].is_none_or(|position| position < next_offset)
+        {
+            self.positions[source] = Some(next_offset);
+        }
+    }
+
+    /// What is to be sent. Complete for all records processed so far.
+    pub fn outputs(&mut self) -> &mut Outputs {
+        &mut self.ctx.outputs
+    }
+
+    /// True when something was processed since the last [`Self::committed`].
+    pub fn uncommitted(&self) -> bool {
+        self.uncommitted
+    }
+
+    /// Bytes of staged state.
+    pub fn staged_bytes(&self) -> usize {
+        self.ctx.state.dirty_bytes()
+    }
+
+    /// The log's transaction committed: staged state becomes committed, together with the
+    /// next offset of each changelog written.
+    pub fn committed(&mut self, next_offsets: &[(StoreIndex, i64)]) {
+        self.ctx.state.apply(next_offsets);
+        self.uncommitted = false;
+    }
+
+    /// The task's state: its dirty rows are the commit's changelog records.
+    pub fn state(&mut self) -> &mut TaskState {
+        &mut self.ctx.state
+    }
+
+    /// Ends the task; the state goes on without it (abort: discard it, then build a new task on it).
+    pub fn into_state(self) -> TaskState {
+        self.ctx.state
+    }
+
+    /// Records dropped so far, by reason.
+    pub fn dropped(&self) -> Dropped {
+        self.ctx.dropped
+    }
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.id)
+            .field("positions", &self.positions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Emits a dead letter.
+#[expect(clippy::too_many_arguments, reason = "the coordinates of a failure, passed once")]
+fn bury(
+    ctx: &mut TaskContext,
+    topic: u32,
+    id: TaskId,
+    graph: &Graph,
+    node: NodeId,
+    raw: RawRecord<'_>,
+    (source, offset): (&str, i64),
+    exception: &str,
+    cause: &BoxError,
+) {
+    let application = &graph.application_id;
+    let node = &graph.nodes[node.0].name;
+    let cause = dead_letter::Cause {
+        application,
+        node,
+        topic: source,
+        partition: id.partition,
+        offset,
+        exception,
+        message: cause,
+    };
+    let headers = dead_letter::headers(raw.headers, &cause);
+    let write = |bytes: Option<&[u8]>, out: &mut Vec<u8>| -> Result<bool, Infallible> {
+        out.extend_from_slice(bytes.unwrap_or_default());
+        Ok(bytes.is_some())
+    };
+    let Ok(()) = ctx.outputs.add(
+        topic,
+        raw.timestamp,
+        &headers,
+        |out| write(raw.key, out),
+        |out| write(raw.value, out),
+    );
+    ctx.dropped.dead_letters += 1;
+}

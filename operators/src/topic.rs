@@ -1,0 +1,90 @@
+//! A topic of the log with the types of its keys and values.
+
+use std::sync::Arc;
+
+use state_stores::{Codec, Serde};
+
+/// A topic's name with the codecs of its keys and values.
+pub struct Topic<K: ?Sized, V: ?Sized> {
+    name: Arc<str>,
+    key: Serde<K>,
+    value: Serde<V>,
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> Topic<K, V> {
+    /// Describes the topic; creating it is the runtime's business.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        key: impl IntoSerde<K>,
+        value: impl IntoSerde<V>,
+    ) -> Self {
+        Self { name: name.into(), key: key.into_serde(), value: value.into_serde() }
+    }
+
+    /// The name on the log.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The codec of the keys.
+    pub fn key(&self) -> &Serde<K> {
+        &self.key
+    }
+
+    /// The codec of the values.
+    pub fn value(&self) -> &Serde<V> {
+        &self.value
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> Clone for Topic<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            key: Arc::clone(&self.key),
+            value: Arc::clone(&self.value),
+        }
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> std::fmt::Debug for Topic<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Topic").field(&self.name).finish()
+    }
+}
+
+/// A built-in codec, or a shared codec of any kind: what goes where a serde is asked for.
+pub trait IntoSerde<T: ?Sized> {
+    /// The shared codec.
+    fn into_serde(self) -> Serde<T>;
+}
+
+impl<T: ?Sized> IntoSerde<T> for Serde<T> {
+    fn into_serde(self) -> Serde<T> {
+        self
+    }
+}
+
+impl<T: ?Sized> IntoSerde<T> for &Serde<T> {
+    fn into_serde(self) -> Serde<T> {
+        Arc::clone(self)
+    }
+}
+
+impl<T: ?Sized, C: Codec<T>> IntoSerde<T> for Arc<C> {
+    fn into_serde(self) -> Serde<T> {
+        self
+    }
+}
+
+macro_rules! built_in {
+    ($($codec:ident: $type:ty),*) => {$(
+        impl IntoSerde<$type> for state_stores::$codec {
+            fn into_serde(self) -> Serde<$type> {
+                Arc::new(self)
+            }
+        }
+    )*};
+}
+
+built_in!(Utf8: str, Utf8: String, RawBytes: [u8], RawBytes: Vec<u8>, Unit: (), I64Be: i64, I32Be: i32, U64Be: u64, U32Be: u32);

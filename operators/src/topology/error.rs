@@ -1,0 +1,93 @@
+//! What can be wrong with a topology.
+
+/// A topology that can't be run. Every message names the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopologyError {
+    /// A stateful operator without a name.
+    #[error(
+        "a stateful operator has an empty name ({operator}); give it one: its store and topics are named after it"
+    )]
+    Unnamed {
+        /// The operator.
+        operator: String,
+    },
+    /// Two operators or stores of one name.
+    #[error(
+        "the name `{name}` is used twice; rename one: stores, changelogs and repartition topics are named after it"
+    )]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// One topic read as two types.
+    #[error(
+        "topic `{topic}` is read with two different key or value types; read it once and map the stream"
+    )]
+    SourceTypes {
+        /// The topic.
+        topic: String,
+    },
+    /// A stateful operator after a change of type, with no codec to write the record.
+    #[error(
+        "operator `{operator}` has no codec for the {part}s of its input; attach one with `with_{part}_serde` before it"
+    )]
+    NoSerde {
+        /// The operator.
+        operator: String,
+        /// `key` or `value`.
+        part: &'static str,
+    },
+    /// A join with a table that has no store.
+    #[error(
+        "operator `{operator}` needs the rows of a table that has no store; join the table before it is mapped or filtered"
+    )]
+    NotMaterialized {
+        /// The operator.
+        operator: String,
+    },
+    /// A stream was joined or merged after its key changed.
+    #[error(
+        "operator `{operator}` needs its input by key, but the key may have changed; call `repartition` before it"
+    )]
+    NeedsRepartition {
+        /// The operator.
+        operator: String,
+    },
+    /// Streams of two builders in one operator.
+    #[error(
+        "operator `{operator}` combines streams of two builders; make both from one StreamsBuilder"
+    )]
+    TwoBuilders {
+        /// The operator.
+        operator: String,
+    },
+    /// The flow feeds itself.
+    #[error("the flow is a circle through the topics {}; if that is meant, declare one of them with `StreamsBuilder::feedback`", topics.join(", "))]
+    Cycle {
+        /// The topics on the circle.
+        topics: Vec<String>,
+    },
+    /// A source topic that isn't there.
+    #[error("source topic `{topic}` doesn't exist; create it first (`orders topics create`)")]
+    MissingTopic {
+        /// The topic.
+        topic: String,
+    },
+    /// Two topics that are read together have different partition counts.
+    #[error(
+        "topics `{first}` ({first_count} partitions) and `{second}` ({second_count} partitions) are read together and must have one partition count; recreate one of them, or put `.repartition(…)` behind one"
+    )]
+    NotCopartitioned {
+        /// One topic.
+        first: String,
+        /// Its partitions.
+        first_count: u32,
+        /// The other topic.
+        second: String,
+        /// Its partitions.
+        second_count: u32,
+    },
+    /// Nothing is read.
+    #[error("the topology reads no topic; begin with StreamsBuilder::stream or table")]
+    Empty,
+}

@@ -1,0 +1,172 @@
+//! The topology: a value that says what is read, done, kept and written.
+//!
+//! Invariant: nodes that share an edge or a store are in one sub-topology, and
+//! sub-topologies meet only in topics.
+
+mod cut;
+mod describe;
+mod error;
+mod partitions;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use state_stores::{StoreSpec, TaskState};
+
+pub use self::error::TopologyError;
+use crate::globals::Globals;
+pub use crate::graph::GlobalTable;
+use crate::graph::{Graph, NodeId};
+use crate::task::Task;
+
+/// Names a task: which sub-topology, which partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId {
+    /// [`SubTopology::id`].
+    pub subtopology: u32,
+    /// Partition of every source topic.
+    pub partition: u32,
+}
+
+impl std::fmt::Display for TaskId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}_{}", self.subtopology, self.partition)
+    }
+}
+
+/// A part of the topology that one task runs per partition.
+#[derive(Clone, Debug)]
+pub struct SubTopology {
+    /// Counts from 0, in the order of the flow.
+    pub id: u32,
+    /// Topics it reads, repartition topics included. All have one partition count.
+    pub sources: Vec<Arc<str>>,
+    /// Topics it writes.
+    pub sinks: Vec<Arc<str>>,
+    /// Its stores; a `StoreIndex` is a place in this list.
+    pub stores: Vec<StoreSpec>,
+    /// Numbers of the global tables it reads.
+    pub uses_globals: Vec<usize>,
+}
+
+/// A topic that belongs to the topology itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternalTopic {
+    /// `<application.id>-<name>-changelog` or `…-repartition`.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub kind: InternalTopicKind,
+    /// A topic of the user's that has the same partition count.
+    pub partitions_like: Arc<str>,
+}
+
+/// What an internal topic is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InternalTopicKind {
+    /// Records on the way to the task of their new key. Deleted by time, unlimited until read.
+    Repartition,
+    /// A store's history.
+    Changelog {
+        /// Only the last value of a key counts.
+        compact: bool,
+        /// Older records may go (ms); set for window and session stores.
+        retention_ms: Option<i64>,
+    },
+}
+
+/// A validated flow. Cheap to clone.
+#[derive(Clone)]
+pub struct Topology {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    graph: Graph,
+    subtopologies: Vec<SubTopology>,
+    /// Nodes of each sub-topology, ascending.
+    nodes: Vec<Vec<NodeId>>,
+}
+
+impl Topology {
+    pub(crate) fn new(graph: Graph, feedback: &[Arc<str>]) -> Result<Self, TopologyError> {
+        if let Some(problem) = graph.problems.first() {
+            return Err(problem.clone());
+        }
+        if graph.sources.is_empty() {
+            return Err(TopologyError::Empty);
+        }
+        let nodes = cut::components(&graph);
+        let subtopologies: Vec<SubTopology> =
+            nodes.iter().enumerate().map(|(id, nodes)| cut::describe(&graph, id, nodes)).collect();
+        cut::refuse_cycles(&subtopologies, feedback)?;
+        Ok(Self { inner: Arc::new(Inner { graph, subtopologies, nodes }) })
+    }
+
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.inner.graph
+    }
+
+    /// Names the application: consumer group and internal topics derive from it.
+    pub fn application_id(&self) -> &str {
+        &self.inner.graph.application_id
+    }
+
+    /// The parts that run as tasks.
+    pub fn subtopologies(&self) -> &[SubTopology] {
+        &self.inner.subtopologies
+    }
+
+    /// The tables that every instance holds whole.
+    pub fn global_tables(&self) -> &[GlobalTable] {
+        &self.inner.graph.globals
+    }
+
+    /// Changelogs and repartition topics, to be created before the start.
+    pub fn internal_topics(&self) -> Vec<InternalTopic> {
+        partitions::internal_topics(self)
+    }
+
+    /// Partition count of each sub-topology, if all its topics agree. `of` gives a topic's
+    /// count; internal topics that don't exist yet are left out.
+    pub fn check_partitions(
+        &self,
+        of: &dyn Fn(&str) -> Option<u32>,
+    ) -> Result<BTreeMap<u32, u32>, TopologyError> {
+        partitions::check(self, of)
+    }
+
+    /// Builds a task on the state of its partition.
+    ///
+    /// # Panics
+    /// When the sub-topology doesn't exist.
+    pub fn task(&self, id: TaskId, state: TaskState, globals: Arc<Globals>) -> Task {
+        let place = id.subtopology as usize;
+        Task::new(
+            self,
+            &self.inner.subtopologies[place],
+            &self.inner.nodes[place],
+            id,
+            state,
+            globals,
+        )
+    }
+
+    /// The graph in Mermaid's flowchart language.
+    pub fn mermaid(&self) -> String {
+        describe::mermaid(self)
+    }
+}
+
+impl std::fmt::Display for Topology {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        describe::describe(self, f)
+    }
+}
+
+impl std::fmt::Debug for Topology {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Topology")
+            .field("application_id", &self.inner.graph.application_id)
+            .finish_non_exhaustive()
+    }
+}
