@@ -39,8 +39,12 @@ pub(crate) enum FailureKind {
 }
 
 impl Failure {
+    /// A store's error keeps its own fate even when it went through a user's function.
     pub(crate) fn node(node: NodeId, cause: impl Into<BoxError>) -> Self {
-        Self(Box::new(FailureKind::Node { node, cause: cause.into() }))
+        match cause.into().downcast::<StoreError>() {
+            Ok(error) => (*error).into(),
+            Err(cause) => Self(Box::new(FailureKind::Node { node, cause })),
+        }
     }
 
     pub(crate) fn hold(table: usize) -> Self {

@@ -12,14 +12,15 @@ mod ops;
 mod outputs;
 mod process;
 mod record;
-mod rows;
 mod source;
 mod stream;
+mod stream_time;
 mod table;
 mod task;
 mod timers;
 mod topic;
 mod topology;
+mod windows;
 
 pub use state_stores::codec::*;
 
@@ -29,7 +30,11 @@ pub use self::failure::{BoxError, ErrorPolicy};
 pub use self::globals::Globals;
 pub use self::headers::Headers;
 pub use self::materialized::Materialized;
-pub use self::ops::Split;
+pub use self::ops::{
+    Emit, EmitRecord, GlobalView, Input, KGroupedStream, KeyValueDef, MachineContext, Processor,
+    ProcessorContext, ProcessorStores, SessionWindowedKStream, Settle, Split, StoreDef,
+    TimeWindowedKStream,
+};
 pub use self::outputs::{OutputRecord, Outputs};
 pub use self::record::Record;
 pub use self::stream::KStream;
@@ -39,3 +44,4 @@ pub use self::topic::{IntoSerde, Topic};
 pub use self::topology::{
     GlobalTable, InternalTopic, InternalTopicKind, SubTopology, TaskId, Topology, TopologyError,
 };
+pub use self::windows::{SessionWindows, TimeWindows, Window, Windowed};

@@ -38,6 +38,11 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Materialized<K, V> {
         self
     }
 
+    /// The retention that was set, but not below what the windows need.
+    pub(crate) fn retention(&self, least_ms: i64) -> i64 {
+        self.retention_ms.unwrap_or(least_ms).max(least_ms)
+    }
+
     pub(crate) fn declare(&self, kind: StoreKind) -> StoreDecl {
         let formats = (self.key.format().to_owned(), self.value.format().to_owned());
         StoreDecl { name: Arc::clone(&self.name), kind, formats }

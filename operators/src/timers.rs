@@ -10,7 +10,9 @@
 
 use std::ops::ControlFlow;
 
-use state_stores::{Direction, StoreError, StoreIndex, TaskState, keys};
+use state_stores::{Direction, StoreError, StoreIndex, StoreKind, TaskState, keys};
+
+use crate::graph::StoreDecl;
 
 const PRESENT: &[u8] = &[1];
 
@@ -34,6 +36,12 @@ impl Timers {
         let queue =
             |store| Queue { store, floor: i64::MIN, floor_at_savepoint: i64::MIN, next: None };
         Self { queues: stores.into_iter().map(queue).collect(), row: Vec::new() }
+    }
+
+    /// The store `<operator>-timers`.
+    pub(crate) fn declare(operator: &str) -> StoreDecl {
+        let formats = ("timer".to_owned(), "bytes".to_owned());
+        StoreDecl { name: format!("{operator}-timers").into(), kind: StoreKind::KeyValue, formats }
     }
 
     /// The queue kept in this store.

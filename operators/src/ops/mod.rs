@@ -1,14 +1,29 @@
 //! The operators, one file each: the method of the DSL, the node, its tests.
 
+mod aggregate;
 mod filter;
 mod flat_map;
+mod global_join;
+mod group;
+mod lookup;
+mod machine_context;
 mod map;
 mod merge;
 mod peek;
+mod processor;
 mod repartition;
 mod select_key;
+mod session_aggregate;
 mod sink;
 mod split;
+mod state_machine;
+mod table_join;
 mod table_source;
+mod window_aggregate;
 
+pub use self::flat_map::EmitRecord;
+pub use self::group::{KGroupedStream, SessionWindowedKStream, TimeWindowedKStream};
+pub use self::lookup::{GlobalView, Settle};
+pub use self::machine_context::{Emit, Input, MachineContext};
+pub use self::processor::{KeyValueDef, Processor, ProcessorContext, ProcessorStores, StoreDef};
 pub use self::split::Split;

@@ -22,7 +22,12 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
     /// The stream partitioned by its key: itself, or repartitioned under `name` without the
     /// records that have no key.
     pub(crate) fn keyed(&self, name: &str) -> Self {
-        if self.rekeyed { self.through(name, true) } else { self.clone() }
+        self.through_if_rekeyed(name, true)
+    }
+
+    /// As [`Self::keyed`]; records without key are kept unless `needs_key`.
+    pub(crate) fn through_if_rekeyed(&self, name: &str, needs_key: bool) -> Self {
+        if self.rekeyed { self.through(name, needs_key) } else { self.clone() }
     }
 
     fn through(&self, name: &str, needs_key: bool) -> Self {

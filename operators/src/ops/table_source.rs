@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use state_stores::StoreKind;
+use state_stores::{StoreKind, TimestampedKeyValueStore};
 
 use crate::context::TaskContext;
 use crate::failure::Failure;
@@ -11,14 +11,13 @@ use crate::graph::NodeKind;
 use crate::materialized::Materialized;
 use crate::process::{Edge, Process};
 use crate::record::Record;
-use crate::rows::Rows;
 use crate::stream::KStream;
 use crate::table::KTable;
 use crate::topology::TopologyError;
 
 /// Puts each record into the store, in the order of offsets: an older timestamp still overwrites.
 struct TableSource<K: ?Sized, V: ?Sized> {
-    rows: Rows<K, V>,
+    rows: TimestampedKeyValueStore<K, V>,
     next: Edge<K, V>,
 }
 
@@ -28,7 +27,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Process<K, V> for TableSource<K, 
             ctx.drop_incomplete();
             return Ok(());
         };
-        self.rows.set(&mut ctx.state, key, record.timestamp, record.value)?;
+        self.rows.put(&mut ctx.state, key, record.value.map(|value| (value, record.timestamp)))?;
         self.next.process(record, ctx)
     }
 }
@@ -43,7 +42,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         let rows = materialized.clone();
         let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
             let next = assembly.downstream::<K, V>(id);
-            let rows = Rows::new(&rows.name, assembly.store(&rows.name), &rows.key, &rows.value);
+            let rows =
+                TimestampedKeyValueStore::new(assembly.store(&rows.name), &rows.key, &rows.value);
             assembly.install::<K, V>(id, TableSource { rows, next });
         };
         let mut graph = self.flow.borrow_mut();

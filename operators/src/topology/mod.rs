@@ -151,6 +151,15 @@ impl Topology {
         )
     }
 
+    /// Each store with the formats of its keys and values, for the manifest kept beside the state.
+    pub fn formats(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.inner
+            .graph
+            .stores
+            .iter()
+            .map(|store| (&*store.name, &*store.formats.0, &*store.formats.1))
+    }
+
     /// The graph in Mermaid's flowchart language.
     pub fn mermaid(&self) -> String {
         describe::mermaid(self)

@@ -1,0 +1,156 @@
+//! `count`, `reduce`, `aggregate` without windows: one row per key.
+//!
+//! Records without key or value are dropped and counted. The result's time is
+//! the highest of the records in it since the row exists.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use state_stores::{StoreKind, TimestampedKeyValueStore};
+
+use super::group::KGroupedStream;
+use crate::context::TaskContext;
+use crate::failure::Failure;
+use crate::graph::NodeKind;
+use crate::materialized::Materialized;
+use crate::process::{Edge, Process};
+use crate::record::Record;
+use crate::stream::{KStream, Serdes};
+use crate::table::KTable;
+
+/// The row after a record: of key, value and the row before. No row: deleted.
+pub(crate) type Update<K, V, A> =
+    Arc<dyn Fn(&K, Option<&V>, Option<&A>) -> Option<A> + Send + Sync>;
+
+/// An update from a starting value and a function over both.
+pub(crate) fn from_init<K, V, A, R>(
+    init: impl Fn() -> A + Send + Sync + 'static,
+    aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
+) -> impl Fn(&K, &V, Option<&A>) -> Option<A> + Send + Sync + 'static
+where
+    K: ?Sized,
+    V: ?Sized,
+    R: Into<Option<A>>,
+{
+    move |key, value, row| match row {
+        Some(row) => aggregate(key, value, row).into(),
+        None => aggregate(key, value, &init()).into(),
+    }
+}
+
+/// An update for records with a value; others leave the row as it is.
+fn with_value<K: ?Sized + 'static, V: ?Sized + 'static, A: 'static>(
+    update: impl Fn(&K, &V, Option<&A>) -> Option<A> + Send + Sync + 'static,
+) -> Update<K, V, A> {
+    Arc::new(move |key, value: Option<&V>, row: Option<&A>| {
+        value.and_then(|value| update(key, value, row))
+    })
+}
+
+struct Aggregate<K: ?Sized, V: ?Sized, A> {
+    update: Update<K, V, A>,
+    rows: TimestampedKeyValueStore<K, A>,
+    next: Edge<K, A>,
+}
+
+impl<K: ?Sized + 'static, V: ?Sized, A: 'static> Process<K, V> for Aggregate<K, V, A> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let (Some(key), Some(_)) = (record.key, record.value) else {
+            ctx.drop_incomplete();
+            return Ok(());
+        };
+        let update = &self.update;
+        let (row, timestamp) = self.rows.get_with(&ctx.state, key, |row| {
+            let timestamp =
+                row.map_or(record.timestamp, |(_, timestamp)| timestamp.max(record.timestamp));
+            (update(key, record.value, row.map(|(row, _)| row)), timestamp)
+        })?;
+        self.rows.put(&mut ctx.state, key, row.as_ref().map(|row| (row, timestamp)))?;
+        self.next.process(record.with_value(row.as_ref()).with_timestamp(timestamp), ctx)
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
+    /// How many records each key had.
+    pub fn count(&self, materialized: &Materialized<K, i64>) -> KTable<K, i64> {
+        self.build(
+            "count",
+            materialized,
+            with_value(|_, _, row: Option<&i64>| Some(row.unwrap_or(&0) + 1)),
+        )
+    }
+
+    /// Combines each key's values two by two; the first is taken as it is.
+    pub fn reduce(
+        &self,
+        materialized: &Materialized<K, V>,
+        reduce: impl Fn(&V, &V) -> V + Send + Sync + 'static,
+    ) -> KTable<K, V>
+    where
+        V: Clone,
+    {
+        let update = move |_: &K, value: &V, row: Option<&V>| {
+            Some(row.map_or_else(|| value.clone(), |row| reduce(row, value)))
+        };
+        self.build("reduce", materialized, with_value(update))
+    }
+
+    /// Adds each record to the aggregate of its key, which begins as `init()`. The result is an
+    /// `A`, or an `Option<A>` where `None` deletes the row.
+    pub fn aggregate<A: 'static, R: Into<Option<A>>>(
+        &self,
+        materialized: &Materialized<K, A>,
+        init: impl Fn() -> A + Send + Sync + 'static,
+        aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
+    ) -> KTable<K, A> {
+        self.build("aggregate", materialized, with_value(from_init(init, aggregate)))
+    }
+
+    fn build<A: 'static>(
+        &self,
+        kind: &'static str,
+        materialized: &Materialized<K, A>,
+        update: Update<K, V, A>,
+    ) -> KTable<K, A> {
+        let input = keyed(&self.stream, materialized);
+        let store = materialized.clone();
+        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
+            let next = assembly.downstream::<K, A>(id);
+            let rows = TimestampedKeyValueStore::new(
+                assembly.store(&store.name),
+                &store.key,
+                &store.value,
+            );
+            assembly.install::<K, V>(id, Aggregate { update: Arc::clone(&update), rows, next });
+        };
+        let mut graph = input.flow.borrow_mut();
+        let node = graph.add(
+            Some(&materialized.name),
+            NodeKind::Operator(kind),
+            &[input.node],
+            Box::new(build),
+        );
+        graph.declare(node, materialized.declare(StoreKind::KeyValue));
+        let serdes =
+            Serdes { key: Some(materialized.key.clone()), value: Some(materialized.value.clone()) };
+        KTable {
+            flow: Rc::clone(&input.flow),
+            node,
+            store: Some(Arc::clone(&materialized.name)),
+            serdes,
+        }
+    }
+}
+
+/// The stream by key, repartitioned with the key codec of the result if need be.
+pub(crate) fn keyed<K, V, A>(
+    stream: &KStream<K, V>,
+    materialized: &Materialized<K, A>,
+) -> KStream<K, V>
+where
+    K: ?Sized + 'static,
+    V: ?Sized + 'static,
+    A: ?Sized + 'static,
+{
+    stream.clone().with_key_serde(&materialized.key).keyed(&materialized.name)
+}

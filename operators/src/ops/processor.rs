@@ -1,0 +1,261 @@
+//! `process`: the Processor API, for what the other operators don't say.
+//!
+//! Invariant: what a processor remembers in its own fields may be lost at any
+//! commit; what affects its output belongs in stores and timers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use state_stores::{KeyValueStore, Serde, StoreIndex, StoreKind, TaskState};
+
+use crate::context::TaskContext;
+use crate::failure::{BoxError, Failure};
+use crate::graph::{NodeId, NodeKind, StoreDecl};
+use crate::process::{Edge, Process, TimerHandler};
+use crate::record::Record;
+use crate::stream::{KStream, Serdes};
+use crate::timers::Timers;
+use crate::topic::IntoSerde;
+
+/// A user's own operator: takes records, keeps stores and timers, forwards records.
+pub trait Processor<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized>: Send {
+    /// Takes one record. An error follows the node's [`crate::ErrorPolicy`]; a
+    /// [`StoreError`](state_stores::StoreError) ends the transaction.
+    fn process(
+        &mut self,
+        record: Record<'_, K, V>,
+        ctx: &mut ProcessorContext<'_, KO, VO>,
+    ) -> Result<(), BoxError>;
+
+    /// A timer this processor set is due. It is gone by now.
+    fn on_timer(
+        &mut self,
+        _key: &[u8],
+        _due: i64,
+        _ctx: &mut ProcessorContext<'_, KO, VO>,
+    ) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// A store that a processor declares.
+#[derive(Clone, Debug)]
+pub struct StoreDef(Def);
+
+#[derive(Clone, Debug)]
+enum Def {
+    Store(StoreDecl),
+    Timers,
+}
+
+impl StoreDef {
+    /// The processor sets timers: they get a store `<name of the processor>-timers`.
+    pub fn timers() -> Self {
+        Self(Def::Timers)
+    }
+}
+
+/// A key-value store that a processor declares, with its types.
+pub struct KeyValueDef<K: ?Sized, V: ?Sized> {
+    name: Arc<str>,
+    key: Serde<K>,
+    value: Serde<V>,
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KeyValueDef<K, V> {
+    /// A store of this name.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        key: impl IntoSerde<K>,
+        value: impl IntoSerde<V>,
+    ) -> Self {
+        Self { name: name.into(), key: key.into_serde(), value: value.into_serde() }
+    }
+
+    /// The declaration, for [`KStream::process`].
+    pub fn def(&self) -> StoreDef {
+        let formats = (self.key.format().to_owned(), self.value.format().to_owned());
+        StoreDef(Def::Store(StoreDecl {
+            name: Arc::clone(&self.name),
+            kind: StoreKind::KeyValue,
+            formats,
+        }))
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> Clone for KeyValueDef<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            key: Arc::clone(&self.key),
+            value: Arc::clone(&self.value),
+        }
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> std::fmt::Debug for KeyValueDef<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KeyValueDef").field(&self.name).finish()
+    }
+}
+
+/// A processor's stores in one task.
+#[derive(Debug)]
+pub struct ProcessorStores {
+    stores: BTreeMap<Arc<str>, StoreIndex>,
+}
+
+impl ProcessorStores {
+    /// Opens a declared store.
+    ///
+    /// # Panics
+    /// When the processor didn't declare it.
+    pub fn key_value<K, V>(&self, def: &KeyValueDef<K, V>) -> KeyValueStore<K, V>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        let store =
+            self.stores.get(&def.name).expect("a store is declared in the call of `process`");
+        KeyValueStore::new(*store, &def.key, &def.value)
+    }
+}
+
+/// What a processor can do beside computing.
+pub struct ProcessorContext<'a, KO: ?Sized, VO: ?Sized> {
+    ctx: &'a mut TaskContext,
+    next: &'a mut Edge<KO, VO>,
+    timers: Option<StoreIndex>,
+    failure: Option<Failure>,
+}
+
+impl<KO: ?Sized, VO: ?Sized> ProcessorContext<'_, KO, VO> {
+    /// The task's clock, ms since 1970.
+    pub fn now(&self) -> i64 {
+        self.ctx.now_ms
+    }
+
+    /// The task's state, for the stores' methods.
+    pub fn state(&mut self) -> &mut TaskState {
+        &mut self.ctx.state
+    }
+
+    /// Hands a record on, at once. After a failure further down nothing is handed on any more.
+    pub fn forward(&mut self, record: Record<'_, KO, VO>) {
+        if self.failure.is_none() {
+            self.failure = self.next.process(record, self.ctx).err();
+        }
+    }
+
+    /// Sets a durable timer (ms since 1970, task clock). Several per key are fine; the same key and
+    /// time twice is one.
+    ///
+    /// # Panics
+    /// When the processor didn't declare [`StoreDef::timers`].
+    pub fn timer(&mut self, key: &[u8], due: i64) {
+        let queue = self.queue();
+        self.ctx.set_timer(queue, due, key);
+    }
+
+    /// Takes a timer away; none there is fine.
+    ///
+    /// # Panics
+    /// When the processor didn't declare [`StoreDef::timers`].
+    pub fn cancel_timer(&mut self, key: &[u8], due: i64) {
+        let queue = self.queue();
+        self.ctx.cancel_timer(queue, due, key);
+    }
+
+    fn queue(&self) -> usize {
+        let store = self.timers.expect("a processor that sets timers declares StoreDef::timers()");
+        self.ctx.timers.queue_of(store)
+    }
+}
+
+impl<KO: ?Sized, VO: ?Sized> std::fmt::Debug for ProcessorContext<'_, KO, VO> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessorContext").field("now_ms", &self.ctx.now_ms).finish_non_exhaustive()
+    }
+}
+
+struct ProcessorNode<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized> {
+    id: NodeId,
+    processor: Box<dyn Processor<K, V, KO, VO>>,
+    timers: Option<StoreIndex>,
+    next: Edge<KO, VO>,
+}
+
+impl<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized> ProcessorNode<K, V, KO, VO> {
+    fn run(
+        &mut self,
+        ctx: &mut TaskContext,
+        call: impl FnOnce(
+            &mut dyn Processor<K, V, KO, VO>,
+            &mut ProcessorContext<'_, KO, VO>,
+        ) -> Result<(), BoxError>,
+    ) -> Result<(), Failure> {
+        let mut context =
+            ProcessorContext { ctx, next: &mut self.next, timers: self.timers, failure: None };
+        let result = call(&mut *self.processor, &mut context);
+        match context.failure {
+            Some(failure) => Err(failure),
+            None => result.map_err(|cause| Failure::node(self.id, cause)),
+        }
+    }
+}
+
+impl<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized> Process<K, V> for ProcessorNode<K, V, KO, VO> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        self.run(ctx, |processor, context| processor.process(record, context))
+    }
+}
+
+impl<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized> TimerHandler for ProcessorNode<K, V, KO, VO> {
+    fn on_timer(&mut self, key: &[u8], due: i64, ctx: &mut TaskContext) -> Result<(), Failure> {
+        self.run(ctx, |processor, context| processor.on_timer(key, due, context))
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
+    /// Runs a processor of the user's with the stores it declares. `make` is called once per task.
+    /// Null keys and values are shown. If the key may have changed, records with a key are
+    /// repartitioned first and those without are dropped.
+    pub fn process<KO: ?Sized + 'static, VO: ?Sized + 'static>(
+        &self,
+        name: &str,
+        stores: &[StoreDef],
+        make: impl Fn(&ProcessorStores) -> Box<dyn Processor<K, V, KO, VO>> + Send + Sync + 'static,
+    ) -> KStream<KO, VO> {
+        let input = if stores.is_empty() { self.clone() } else { self.keyed(name) };
+        let timers = stores
+            .iter()
+            .any(|store| matches!(store.0, Def::Timers))
+            .then(|| Timers::declare(name));
+        let declared = stores.iter().filter_map(|store| match &store.0 {
+            Def::Store(store) => Some(store.clone()),
+            Def::Timers => None,
+        });
+        let all: Vec<StoreDecl> = declared.chain(timers.clone()).collect();
+        let names: Vec<Arc<str>> = all.iter().map(|store| Arc::clone(&store.name)).collect();
+        let timers = timers.map(|store| store.name);
+        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
+            let next = assembly.downstream::<KO, VO>(id);
+            let stores =
+                names.iter().map(|name| (Arc::clone(name), assembly.store(name))).collect();
+            let processor = make(&ProcessorStores { stores });
+            let timers = timers.as_ref().map(|name| assembly.store(name));
+            let node = ProcessorNode { id, processor, timers, next };
+            match timers {
+                Some(timers) => assembly.install_timed::<K, V, _>(id, timers, node),
+                None => assembly.install::<K, V>(id, node),
+            }
+        };
+        let mut graph = input.flow.borrow_mut();
+        let node =
+            graph.add(Some(name), NodeKind::Operator("process"), &[input.node], Box::new(build));
+        for store in all {
+            graph.declare(node, store);
+        }
+        KStream::new(&input.flow, node, Serdes::none(), true)
+    }
+}

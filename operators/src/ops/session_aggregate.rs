@@ -1,0 +1,224 @@
+//! `count`, `reduce`, `aggregate` over sessions: one row per key and stretch of activity.
+//!
+//! A record merges all sessions it touches: each of them goes out as deleted,
+//! then the merged one. A result's time is its session's end; it carries no
+//! headers. Records without key are dropped before they move stream time.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use state_stores::{Direction, Session, SessionStore, StoreKind};
+
+use super::aggregate::{Update, from_init, keyed};
+use super::group::SessionWindowedKStream;
+use crate::context::TaskContext;
+use crate::failure::Failure;
+use crate::graph::NodeKind;
+use crate::headers::NO_HEADERS;
+use crate::materialized::Materialized;
+use crate::process::{Edge, Process};
+use crate::record::Record;
+use crate::stream::Serdes;
+use crate::stream_time::StreamTime;
+use crate::table::KTable;
+use crate::windows::{SessionWindows, Window, Windowed, session_serde};
+
+/// Two sessions' aggregates as one; the first is `None` before any session was met.
+type Merge<K, A> = Arc<dyn Fn(&K, Option<&A>, &A) -> A + Send + Sync>;
+
+struct SessionAggregate<K: ?Sized + ToOwned, V: ?Sized, A> {
+    windows: SessionWindows,
+    update: Update<K, V, A>,
+    merge: Merge<K, A>,
+    time: StreamTime,
+    rows: SessionStore<K, A>,
+    merged: Vec<Session>,
+    scratch: Option<Windowed<K>>,
+    next: Edge<Windowed<K>, A>,
+}
+
+impl<K, V, A> Process<K, V> for SessionAggregate<K, V, A>
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized,
+    A: 'static,
+{
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let Some(key) = record.key else {
+            ctx.drop_incomplete();
+            return Ok(());
+        };
+        let timestamp = record.timestamp;
+        let stream_time = self.time.observe(&mut ctx.state, timestamp)?;
+        let (whole, row) = self.touched(key, timestamp, ctx)?;
+        if whole.end < stream_time.saturating_sub(self.windows.retention_ms()) {
+            ctx.drop_late();
+            return Ok(());
+        }
+        if whole != (Session { start: timestamp, end: timestamp }) {
+            let mut merged = std::mem::take(&mut self.merged);
+            for session in merged.drain(..) {
+                self.rows.put(&mut ctx.state, key, session, None)?;
+                self.emit(key, session, None, ctx)?;
+            }
+            self.merged = merged;
+        }
+        let row = (self.update)(key, record.value, row.as_ref());
+        self.rows.put(&mut ctx.state, key, whole, row.as_ref())?;
+        self.emit(key, whole, row.as_ref(), ctx)
+    }
+}
+
+impl<K, V, A> SessionAggregate<K, V, A>
+where
+    K: ?Sized + ToOwned + 'static,
+    V: ?Sized,
+    A: 'static,
+{
+    /// The session that a record at `timestamp` and all it touches make up, with their aggregate.
+    fn touched(
+        &mut self,
+        key: &K,
+        timestamp: i64,
+        ctx: &TaskContext,
+    ) -> Result<(Session, Option<A>), Failure> {
+        let gap = self.windows.gap_ms;
+        let overlap = timestamp.saturating_sub(gap)..=timestamp.saturating_add(gap);
+        let mut whole = Session { start: timestamp, end: timestamp };
+        let mut row = None;
+        let (merged, merge) = (&mut self.merged, &self.merge);
+        merged.clear();
+        self.rows.find(&ctx.state, key, overlap, Direction::Forward, |session, value| {
+            whole =
+                Session { start: whole.start.min(session.start), end: whole.end.max(session.end) };
+            row = Some(merge(key, row.as_ref(), value));
+            merged.push(session);
+            ControlFlow::Continue(())
+        })?;
+        Ok((whole, row))
+    }
+
+    fn emit(
+        &mut self,
+        key: &K,
+        session: Session,
+        row: Option<&A>,
+        ctx: &mut TaskContext,
+    ) -> Result<(), Failure> {
+        let window = Window { start: session.start, end: session.end };
+        let windowed = self.scratch.get_or_insert_with(|| Windowed::new(key, window));
+        windowed.set(key, window);
+        let (key, timestamp) = (Some(&*windowed), session.end);
+        self.next.process(Record { key, value: row, timestamp, headers: &NO_HEADERS }, ctx)
+    }
+}
+
+impl<K, V> SessionWindowedKStream<K, V>
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized + 'static,
+{
+    /// How many records each session has; those without value count.
+    pub fn count(&self, materialized: &Materialized<K, i64>) -> KTable<Windowed<K>, i64> {
+        let update = |_: &K, _: Option<&V>, row: Option<&i64>| Some(row.unwrap_or(&0) + 1);
+        let merge = |_: &K, a: Option<&i64>, b: &i64| a.unwrap_or(&0) + b;
+        self.build("session-count", materialized, Arc::new(update), Arc::new(merge))
+    }
+
+    /// Combines the values of each session two by two; the first is taken as it is. Records
+    /// without value only hold the session open.
+    pub fn reduce(
+        &self,
+        materialized: &Materialized<K, V>,
+        reduce: impl Fn(&V, &V) -> V + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, V>
+    where
+        V: Clone,
+    {
+        let reduce = Arc::new(reduce);
+        let merge = Arc::clone(&reduce);
+        let update = move |_: &K, value: Option<&V>, row: Option<&V>| match (row, value) {
+            (Some(row), Some(value)) => Some(reduce(row, value)),
+            (one, other) => one.or(other).cloned(),
+        };
+        let merge = move |_: &K, a: Option<&V>, b: &V| a.map_or_else(|| b.clone(), |a| merge(a, b));
+        self.build("session-reduce", materialized, Arc::new(update), Arc::new(merge))
+    }
+
+    /// Adds each record to the aggregate of its session, which begins as `init()`; `merge` makes
+    /// one of two sessions that a record joins. Records without value leave the aggregate as it is.
+    pub fn aggregate<A: Clone + 'static, R: Into<Option<A>>>(
+        &self,
+        materialized: &Materialized<K, A>,
+        init: impl Fn() -> A + Clone + Send + Sync + 'static,
+        aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
+        merge: impl Fn(&K, &A, &A) -> A + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, A> {
+        let update = from_init(init.clone(), aggregate);
+        let update = move |key: &K, value: Option<&V>, row: Option<&A>| match value {
+            Some(value) => update(key, value, row),
+            None => row.cloned(),
+        };
+        self.aggregate_records(materialized, init, update, merge)
+    }
+
+    /// The aggregate after each record of key, value (if it has one) and the aggregate before (if
+    /// there was one). `None` deletes the session. Merging begins with `merge(init(), first)`.
+    pub fn aggregate_records<A: 'static>(
+        &self,
+        materialized: &Materialized<K, A>,
+        init: impl Fn() -> A + Send + Sync + 'static,
+        update: impl Fn(&K, Option<&V>, Option<&A>) -> Option<A> + Send + Sync + 'static,
+        merge: impl Fn(&K, &A, &A) -> A + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, A> {
+        let merge = move |key: &K, a: Option<&A>, b: &A| match a {
+            Some(a) => merge(key, a, b),
+            None => merge(key, &init(), b),
+        };
+        self.build("session-aggregate", materialized, Arc::new(update), Arc::new(merge))
+    }
+
+    fn build<A: 'static>(
+        &self,
+        kind: &'static str,
+        materialized: &Materialized<K, A>,
+        update: Update<K, V, A>,
+        merge: Merge<K, A>,
+    ) -> KTable<Windowed<K>, A> {
+        let input = keyed(&self.stream, materialized);
+        let (store, windows) = (materialized.clone(), self.windows);
+        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
+            let next = assembly.downstream::<Windowed<K>, A>(id);
+            let time = StreamTime(assembly.store(&StreamTime::store_name(&store.name)));
+            let rows = SessionStore::new(assembly.store(&store.name), &store.key, &store.value);
+            let (update, merge) = (Arc::clone(&update), Arc::clone(&merge));
+            let (merged, scratch) = (Vec::new(), None);
+            let node =
+                SessionAggregate { windows, update, merge, time, rows, merged, scratch, next };
+            assembly.install::<K, V>(id, node);
+        };
+        let retention_ms = materialized.retention(self.windows.retention_ms());
+        let mut graph = input.flow.borrow_mut();
+        let node = graph.add(
+            Some(&materialized.name),
+            NodeKind::Operator(kind),
+            &[input.node],
+            Box::new(build),
+        );
+        graph.declare(node, materialized.declare(StoreKind::Session { retention_ms }));
+        graph.declare(node, StreamTime::declare(&materialized.name));
+        let serdes = Serdes {
+            key: Some(session_serde(&materialized.key)),
+            value: Some(materialized.value.clone()),
+        };
+        KTable {
+            flow: Rc::clone(&input.flow),
+            node,
+            store: Some(Arc::clone(&materialized.name)),
+            serdes,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `count`, `reduce`, `aggregate` over tumbling and hopping windows: one row per key and window.
+//!
+//! Stream time is the operator's own and durable. A window takes records until
+//! stream time reaches its end plus grace; later ones are dropped and counted.
+//! Records without key are dropped before they move stream time.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use state_stores::{StoreKind, WindowStore};
+
+use super::aggregate::{Update, from_init, keyed};
+use super::group::TimeWindowedKStream;
+use crate::context::TaskContext;
+use crate::failure::Failure;
+use crate::graph::NodeKind;
+use crate::materialized::Materialized;
+use crate::process::{Edge, Process};
+use crate::record::Record;
+use crate::stream::Serdes;
+use crate::stream_time::StreamTime;
+use crate::table::KTable;
+use crate::windows::{TimeWindows, Window, Windowed, time_serde};
+
+struct WindowAggregate<K: ?Sized + ToOwned, V: ?Sized, A> {
+    windows: TimeWindows,
+    update: Update<K, V, A>,
+    time: StreamTime,
+    rows: WindowStore<K, A>,
+    scratch: Option<Windowed<K>>,
+    next: Edge<Windowed<K>, A>,
+}
+
+impl<K, V, A> Process<K, V> for WindowAggregate<K, V, A>
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized,
+    A: 'static,
+{
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let Some(key) = record.key else {
+            ctx.drop_incomplete();
+            return Ok(());
+        };
+        let stream_time = self.time.observe(&mut ctx.state, record.timestamp)?;
+        for start in self.windows.starts(record.timestamp) {
+            if self.windows.is_closed(start, stream_time) {
+                ctx.drop_late();
+                continue;
+            }
+            let update = &self.update;
+            let (row, timestamp) = self.rows.get_with(&ctx.state, key, start, |row| {
+                let timestamp =
+                    row.map_or(record.timestamp, |(_, timestamp)| timestamp.max(record.timestamp));
+                (update(key, record.value, row.map(|(row, _)| row)), timestamp)
+            })?;
+            self.rows.put(&mut ctx.state, key, start, row.as_ref().map(|row| (row, timestamp)))?;
+            let window = Window { start, end: start.saturating_add(self.windows.size_ms()) };
+            let windowed = self.scratch.get_or_insert_with(|| Windowed::new(key, window));
+            windowed.set(key, window);
+            let result = record
+                .with_key(Some(&*windowed))
+                .with_value(row.as_ref())
+                .with_timestamp(timestamp);
+            self.next.process(result, ctx)?;
+        }
+        Ok(())
+    }
+}
+
+impl<K, V> TimeWindowedKStream<K, V>
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized + 'static,
+{
+    /// How many records each key had in each window; those without value count.
+    pub fn count(&self, materialized: &Materialized<K, i64>) -> KTable<Windowed<K>, i64> {
+        self.build(
+            "window-count",
+            materialized,
+            Arc::new(|_, _, row: Option<&i64>| Some(row.unwrap_or(&0) + 1)),
+        )
+    }
+
+    /// Combines the values of each key and window two by two; the first is taken as it is.
+    /// Records without value change nothing.
+    pub fn reduce(
+        &self,
+        materialized: &Materialized<K, V>,
+        reduce: impl Fn(&V, &V) -> V + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, V>
+    where
+        V: Clone,
+    {
+        self.aggregate_records(materialized, move |_, value, row: Option<&V>| match (row, value) {
+            (Some(row), Some(value)) => Some(reduce(row, value)),
+            (one, other) => one.or(other).cloned(),
+        })
+    }
+
+    /// Adds each record to the aggregate of its key and window, which begins as `init()`. The
+    /// result is an `A`, or an `Option<A>` where `None` deletes the row. Records without value
+    /// leave the row as it is.
+    pub fn aggregate<A: Clone + 'static, R: Into<Option<A>>>(
+        &self,
+        materialized: &Materialized<K, A>,
+        init: impl Fn() -> A + Send + Sync + 'static,
+        aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, A> {
+        let update = from_init(init, aggregate);
+        self.aggregate_records(materialized, move |key, value, row| match value {
+            Some(value) => update(key, value, row),
+            None => row.cloned(),
+        })
+    }
+
+    /// The row after each record of key, value (if it has one) and the row before (if there was
+    /// one). `None` deletes the row.
+    pub fn aggregate_records<A: 'static>(
+        &self,
+        materialized: &Materialized<K, A>,
+        update: impl Fn(&K, Option<&V>, Option<&A>) -> Option<A> + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, A> {
+        self.build("window-aggregate", materialized, Arc::new(update))
+    }
+
+    fn build<A: 'static>(
+        &self,
+        kind: &'static str,
+        materialized: &Materialized<K, A>,
+        update: Update<K, V, A>,
+    ) -> KTable<Windowed<K>, A> {
+        let input = keyed(&self.stream, materialized);
+        let (store, windows) = (materialized.clone(), self.windows);
+        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
+            let next = assembly.downstream::<Windowed<K>, A>(id);
+            let time = StreamTime(assembly.store(&StreamTime::store_name(&store.name)));
+            let rows = WindowStore::new(assembly.store(&store.name), &store.key, &store.value);
+            let update = Arc::clone(&update);
+            assembly.install::<K, V>(
+                id,
+                WindowAggregate { windows, update, time, rows, scratch: None, next },
+            );
+        };
+        let retention_ms = materialized.retention(self.windows.retention_ms());
+        let mut graph = input.flow.borrow_mut();
+        let node = graph.add(
+            Some(&materialized.name),
+            NodeKind::Operator(kind),
+            &[input.node],
+            Box::new(build),
+        );
+        graph.declare(
+            node,
+            materialized.declare(StoreKind::Window { retention_ms, duplicates: false }),
+        );
+        graph.declare(node, StreamTime::declare(&materialized.name));
+        let key = Some(time_serde(&materialized.key, self.windows.size_ms()));
+        let serdes = Serdes { key, value: Some(materialized.value.clone()) };
+        KTable {
+            flow: Rc::clone(&input.flow),
+            node,
+            store: Some(Arc::clone(&materialized.name)),
+            serdes,
+        }
+    }
+}

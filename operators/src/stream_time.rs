@@ -1,0 +1,37 @@
+//! An operator's stream time: the highest timestamp it has seen. Durable, so that a
+//! restart doesn't let records in that were too late before it.
+
+use state_stores::{StoreError, StoreIndex, StoreKind, TaskState};
+
+use crate::graph::StoreDecl;
+
+const ROW: &[u8] = b"stream-time";
+
+/// Kept as one row of a store of its own.
+pub(crate) struct StreamTime(pub(crate) StoreIndex);
+
+impl StreamTime {
+    /// `<name>-time`
+    pub(crate) fn store_name(operator: &str) -> String {
+        format!("{operator}-time")
+    }
+
+    pub(crate) fn declare(operator: &str) -> StoreDecl {
+        let formats = ("bytes".to_owned(), "i64-be".to_owned());
+        StoreDecl { name: Self::store_name(operator).into(), kind: StoreKind::KeyValue, formats }
+    }
+
+    /// The stream time after a record of this timestamp.
+    pub(crate) fn observe(&self, state: &mut TaskState, timestamp: i64) -> Result<i64, StoreError> {
+        let known = state.get_with(self.0, ROW, |row| {
+            row.and_then(|row| row.try_into().ok()).map(i64::from_be_bytes)
+        })?;
+        match known {
+            Some(known) if known >= timestamp => Ok(known),
+            _ => {
+                state.put(self.0, ROW, Some(&timestamp.to_be_bytes()));
+                Ok(timestamp)
+            }
+        }
+    }
+}
