@@ -1,10 +1,15 @@
-//! Identities, parsed once at the edge.
+//! Identities, parsed once at the edge, and how ids are derived.
+//!
+//! Invariant: a derived id is a function of what it is derived from alone, so
+//! that whoever repeats a step after a crash gets the same id.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use uuid::Uuid;
 
 macro_rules! uuid_id {
@@ -84,6 +89,71 @@ uuid_id! {
     UserId
 }
 
+/// Namespace of all derived ids (a random UUID, fixed for ever).
+const EVENTS: Uuid = Uuid::from_u128(0x6f64_1c0f_3a55_5dc3_a0ab_8f6e_2d4b_91e7);
+
+/// A keyed hash (HMAC-SHA-256) as 32 bytes; parts are length-prefixed, so that
+/// no two lists of parts collide.
+#[must_use]
+pub fn keyed_hash(secret: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// Lower-case hex of [`keyed_hash`]: `idempotency_key_hash` of events.
+#[must_use]
+pub fn keyed_hash_hex(secret: &[u8], parts: &[&[u8]]) -> String {
+    use fmt::Write;
+    keyed_hash(secret, parts).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl OrderId {
+    /// The id of an order placed with an `Idempotency-Key`: a keyed hash of
+    /// (user, route, key) in UUIDv4 layout, so that a repeated request meets
+    /// the order's single writer, and nobody without `secret` can tell which
+    /// key an order was placed with.
+    #[must_use]
+    pub fn from_idempotency_key(secret: &[u8], user: UserId, route: &str, key: &[u8]) -> Self {
+        let hash = keyed_hash(secret, &[user.0.as_bytes(), route.as_bytes(), key]);
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash[..16]);
+        Self(uuid::Builder::from_random_bytes(id).into_uuid())
+    }
+
+    /// The id of the event that made this version of the order: UUIDv5 of
+    /// (order, version).
+    #[must_use]
+    pub fn event_id(self, version: i64) -> Uuid {
+        self.derived(&format!("event/{version}"))
+    }
+
+    /// An id for a step of the order (`payment/authorize/1`): what retries of
+    /// the step are recognised by.
+    #[must_use]
+    pub fn derived(self, step: &str) -> Uuid {
+        let mut name = Vec::with_capacity(16 + step.len());
+        name.extend_from_slice(self.0.as_bytes());
+        name.extend_from_slice(step.as_bytes());
+        Uuid::new_v5(&EVENTS, &name)
+    }
+}
+
+impl UserId {
+    /// A user known by a name elsewhere (a customer number of an import): the
+    /// same name always gives the same user.
+    #[must_use]
+    pub fn from_external(system: &str, name: &str) -> Self {
+        Self(Uuid::new_v5(&EVENTS, format!("user/{system}/{name}").as_bytes()))
+    }
+}
+
 /// Identity of a product: the `product_id` of the interfaces. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -111,5 +181,50 @@ impl fmt::Display for Sku {
 impl fmt::Debug for Sku {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user() -> UserId {
+        "123e4567-e89b-12d3-a456-426614174000".parse().unwrap()
+    }
+
+    #[test]
+    fn order_ids_of_keys_are_stable_and_look_random() {
+        let id = |key: &[u8]| OrderId::from_idempotency_key(b"secret", user(), "POST /o", key);
+        assert_eq!(id(b"k-1"), id(b"k-1"));
+        assert_eq!(id(b"k-1").to_string(), "ORDER_ID_GOLDEN");
+        assert_ne!(id(b"k-1"), id(b"k-2"));
+        assert_ne!(id(b"k-1"), OrderId::from_idempotency_key(b"other", user(), "POST /o", b"k-1"));
+        assert_eq!(id(b"k-1").uuid().get_version_num(), 4);
+        assert_eq!(id(b"k-1").uuid().get_variant(), uuid::Variant::RFC4122);
+    }
+
+    #[test]
+    fn parts_don_t_run_into_each_other() {
+        assert_ne!(keyed_hash(b"s", &[b"ab", b"c"]), keyed_hash(b"s", &[b"a", b"bc"]));
+        assert_eq!(keyed_hash_hex(b"s", &[b"ab"]).len(), 64);
+    }
+
+    #[test]
+    fn event_ids_are_a_function_of_order_and_version() {
+        let order: OrderId = "00000000-0000-4000-8000-000000000001".parse().unwrap();
+        assert_eq!(order.event_id(1), order.event_id(1));
+        assert_eq!(order.event_id(1).to_string(), "EVENT_ID_GOLDEN");
+        assert_ne!(order.event_id(1), order.event_id(2));
+        assert_ne!(order.event_id(1), order.derived("payment/1"));
+        assert_eq!(order.event_id(1).get_version_num(), 5);
+    }
+
+    #[test]
+    fn an_id_is_its_text() {
+        let text = "123e4567-e89b-12d3-a456-426614174000";
+        assert_eq!(user().to_string(), text);
+        assert_eq!(serde_json::to_string(&user()).unwrap(), format!("{text:?}"));
+        assert_eq!(serde_json::from_str::<UserId>(&format!("{text:?}")).unwrap(), user());
+        assert!("not-a-uuid".parse::<OrderId>().is_err());
     }
 }

@@ -6,44 +6,46 @@ use super::order::{Actor, FailureReason, Line, Order, OrderStatus, Payment, Reas
 use crate::{Micros, Money, OrderId, UserId};
 
 /// The kinds of events (`contract.md` §4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+///
+/// Text on the wire, as Avro's enum symbols can't have dots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OrderEventType {
     /// New → pending.
-    #[serde(rename = "order.created")]
     Created,
     /// Pending → validated.
-    #[serde(rename = "order.validated")]
     Validated,
     /// Validated → processing.
-    #[serde(rename = "order.processing")]
     Processing,
     /// Processing → paid; feed and webhook name `order.paid`.
-    #[serde(rename = "order.payment_processed")]
     PaymentProcessed,
     /// Paid → fulfilled.
-    #[serde(rename = "order.fulfilled")]
     Fulfilled,
     /// Fulfilled → shipped.
-    #[serde(rename = "order.shipped")]
     Shipped,
     /// Shipped → delivered.
-    #[serde(rename = "order.delivered")]
     Delivered,
     /// … → cancelled.
-    #[serde(rename = "order.cancelled")]
     Cancelled,
     /// … → failed.
-    #[serde(rename = "order.failed")]
     Failed,
     /// Amended; the status is unchanged.
-    #[serde(rename = "order.updated")]
     Updated,
     /// A refund settled.
-    #[serde(rename = "order.refunded")]
     Refunded,
     /// A refund's retries are exhausted.
-    #[serde(rename = "order.refund_failed")]
     RefundFailed,
+    /// Part of the order was handed to the carrier.
+    ShipmentCreated,
+    /// The carrier could not deliver.
+    DeliveryFailed,
+    /// The customer wants to send goods back.
+    ReturnRequested,
+    /// The return was agreed to.
+    ReturnApproved,
+    /// The goods came back.
+    ReturnReceived,
+    /// A person has to look at it.
+    ReviewRequired,
 }
 
 /// One thing that was wrong.
@@ -113,7 +115,7 @@ pub struct OrderEvent {
 
 impl OrderEventType {
     /// All types, in the order of the happy path.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::Created,
         Self::Validated,
         Self::Processing,
@@ -126,6 +128,12 @@ impl OrderEventType {
         Self::Updated,
         Self::Refunded,
         Self::RefundFailed,
+        Self::ShipmentCreated,
+        Self::DeliveryFailed,
+        Self::ReturnRequested,
+        Self::ReturnApproved,
+        Self::ReturnReceived,
+        Self::ReviewRequired,
     ];
 
     /// The `event_type` on the log, e.g. `order.payment_processed`.
@@ -144,26 +152,19 @@ impl OrderEventType {
             Self::Updated => "order.updated",
             Self::Refunded => "order.refunded",
             Self::RefundFailed => "order.refund_failed",
+            Self::ShipmentCreated => "order.shipment_created",
+            Self::DeliveryFailed => "order.delivery_failed",
+            Self::ReturnRequested => "order.return_requested",
+            Self::ReturnApproved => "order.return_approved",
+            Self::ReturnReceived => "order.return_received",
+            Self::ReviewRequired => "order.review_required",
         }
     }
 
     /// The topic of this type: `.` → `_` (R271).
     #[must_use]
-    pub fn topic(self) -> &'static str {
-        match self {
-            Self::Created => "order_created",
-            Self::Validated => "order_validated",
-            Self::Processing => "order_processing",
-            Self::PaymentProcessed => "order_payment_processed",
-            Self::Fulfilled => "order_fulfilled",
-            Self::Shipped => "order_shipped",
-            Self::Delivered => "order_delivered",
-            Self::Cancelled => "order_cancelled",
-            Self::Failed => "order_failed",
-            Self::Updated => "order_updated",
-            Self::Refunded => "order_refunded",
-            Self::RefundFailed => "order_refund_failed",
-        }
+    pub const fn topic(self) -> &'static str {
+        crate::topics::of_event(self).name()
     }
 
     /// The name in the feed and in webhooks.
@@ -173,5 +174,46 @@ impl OrderEventType {
             Self::PaymentProcessed => "order.paid",
             other => other.as_str(),
         }
+    }
+}
+
+/// Not an event type of this version.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown event type {0:?}")]
+pub struct UnknownEventType(
+    /// What was given.
+    pub String,
+);
+
+impl std::str::FromStr for OrderEventType {
+    type Err = UnknownEventType;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|event| event.as_str() == text);
+        found.ok_or_else(|| UnknownEventType(text.chars().take(64).collect()))
+    }
+}
+
+impl Serialize for OrderEventType {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for OrderEventType {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl serde::de::Visitor<'_> for Text {
+            type Value = OrderEventType;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an event type such as order.created")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<OrderEventType, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }

@@ -4,6 +4,7 @@
 //! kinds, a `kind` enum says which and the matching optional part is set, so
 //! that a reader in any language needs no union of records.
 
+mod avsc;
 pub mod catalogue;
 pub mod command;
 pub mod event;
@@ -31,6 +32,6 @@ pub use payment::{
     LedgerEntry, LedgerPosting, PaymentCallback, PaymentCommand, PaymentCommandKind, PaymentEvent,
     PaymentEventKind,
 };
-pub use stock::{StockCommand, StockCommandKind, StockLine, StockResult, StockResultKind};
+pub use stock::{StockCommand, StockCommandKind, StockLine, StockLow, StockResult, StockResultKind};
 pub use validation::{Check, OrderValidation};
 pub use webhook::{WebhookCommand, WebhookCommandKind, WebhookEndpoint};

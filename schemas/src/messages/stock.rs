@@ -88,3 +88,18 @@ pub struct StockResult {
     /// Lines that were short: quantity = how many were available.
     pub short: Vec<StockLine>,
 }
+
+/// Available fell below the threshold. Key: product, topic `stock_low`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockLow {
+    /// Which product.
+    pub product_id: Sku,
+    /// Which warehouse.
+    pub warehouse: String,
+    /// On hand − held.
+    pub available: i64,
+    /// What it fell below.
+    pub threshold: i64,
+    /// When.
+    pub occurred_at: Micros,
+}
