@@ -209,7 +209,7 @@ integer!(U32Be, u32, "u32-be", "Four bytes; keys order by value.");
 mod tests {
     use super::*;
 
-    fn round_trip<T: ?Sized + PartialEq + std::fmt::Debug>(
+    fn round_trip<T: ?Sized + PartialEq + std::fmt::Debug + 'static>(
         codec: &dyn Codec<T>,
         value: &T,
         bytes: &[u8],

@@ -41,7 +41,7 @@ impl Default for RocksOptions {
     }
 }
 
-/// A RocksDB database. Its folder stays locked until the last handle is dropped; dropping doesn't flush.
+/// A RocksDB database. Its folder stays locked until this is dropped.
 pub struct RocksEngine {
     db: DB,
     path: PathBuf,
