@@ -2,7 +2,10 @@
 
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod embedded;
 pub mod error;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod record;
 pub mod topic;
 pub mod traits;

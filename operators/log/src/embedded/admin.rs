@@ -1,0 +1,69 @@
+//! Topics and offsets. Nothing here waits: a transaction has no unstable
+//! offsets before it commits, and its commit is refused once the partition has
+//! another owner.
+
+use std::sync::Arc;
+
+use super::keys;
+use super::shared::Shared;
+use crate::{Admin, Isolation, LogError, TopicDescription, TopicPartition, TopicSpec, Visibility};
+
+pub(super) struct LogAdmin {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Admin for LogAdmin {
+    fn log_id(&self) -> Result<String, LogError> {
+        Ok(self.shared.identity.clone())
+    }
+
+    fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        self.shared.alive()?;
+        let _order = self.shared.core.lock();
+        self.shared.topics.ensure(self.shared.engine.as_ref(), topics)
+    }
+
+    fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>, LogError> {
+        self.shared.alive()?;
+        let describe = |name: &&str| {
+            let topic = self.shared.topics.find(name)?;
+            let partitions = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
+            Some(TopicDescription { id: topic.id.clone(), partitions })
+        };
+        Ok(topics.iter().map(describe).collect())
+    }
+
+    fn start_offsets(&self, of: &[TopicPartition]) -> Result<Vec<i64>, LogError> {
+        self.shared.alive()?;
+        of.iter().map(|at| Ok(self.shared.topics.partition(at)?.bounds().start)).collect()
+    }
+
+    fn end_offsets(
+        &self,
+        of: &[TopicPartition],
+        _isolation: Isolation,
+    ) -> Result<Vec<i64>, LogError> {
+        self.shared.alive()?;
+        of.iter()
+            .map(|at| Ok(self.shared.topics.partition(at)?.visible(Visibility::Written)))
+            .collect()
+    }
+
+    fn committed_offsets(
+        &self,
+        group: &str,
+        of: &[TopicPartition],
+    ) -> Result<Vec<Option<i64>>, LogError> {
+        self.shared.alive()?;
+        of.iter()
+            .map(|at| {
+                let topic = self.shared.topics.get(&at.topic)?.number;
+                keys::read_offset(
+                    self.shared.engine.as_ref(),
+                    &keys::offset(group, topic, at.partition),
+                )
+                .map_err(|error| LogError::Fatal(format!("offsets of group `{group}`: {error}")))
+            })
+            .collect()
+    }
+}

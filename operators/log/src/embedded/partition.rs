@@ -1,0 +1,274 @@
+//! One partition: its numbers, its newest records in memory, and who waits for
+//! more.
+//!
+//! Invariants: every record at or above `tail_from` is in the tail; `start ≤
+//! durable ≤ next`; numbers change only under the log's write lock, so what a
+//! writer read before its engine write still holds after it.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use state_stores::{Direction, Engine};
+
+use super::batch::Batch;
+use super::keys::{self, Bounds};
+use super::waiter::Waiter;
+use crate::{LogError, TopicPartition, Visibility};
+
+/// Bytes one load hands to a reader, at least one batch.
+const LOAD: usize = 512 * 1024;
+/// Most of the tail budget that one partition may hold.
+const SHARE: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) at: TopicPartition,
+    pub(super) topic: u32,
+    state: Mutex<State>,
+    listeners: Mutex<Vec<(Visibility, Arc<Waiter>)>>,
+    durable_listeners: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct State {
+    bounds: Bounds,
+    durable: i64,
+    tail: VecDeque<Arc<Batch>>,
+    tail_bytes: usize,
+    tail_from: i64,
+}
+
+/// What a reader gets from one load.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) batches: VecDeque<Arc<Batch>>,
+    /// Where the reader stands when it is through with them.
+    pub(super) next: i64,
+}
+
+/// Memory of all tails together.
+#[derive(Debug)]
+pub(super) struct TailBudget {
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl TailBudget {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { used: AtomicUsize::new(0), limit }
+    }
+}
+
+impl Partition {
+    pub(super) fn new(at: TopicPartition, topic: u32, bounds: Bounds) -> Self {
+        let state = State {
+            bounds,
+            durable: bounds.next,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            tail_from: bounds.next,
+        };
+        Self {
+            at,
+            topic,
+            state: Mutex::new(state),
+            listeners: Mutex::default(),
+            durable_listeners: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        self.state.lock().bounds
+    }
+
+    /// The next offset a reader of this visibility can't see yet.
+    pub(super) fn visible(&self, visibility: Visibility) -> i64 {
+        let state = self.state.lock();
+        match visibility {
+            Visibility::Written => state.bounds.next,
+            Visibility::Durable => state.durable,
+        }
+    }
+
+    /// True when a reader waits for what isn't synced yet.
+    pub(super) fn wants_sync(&self) -> bool {
+        self.durable_listeners.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn row(&self, base: i64) -> [u8; 17] {
+        keys::row(self.topic, self.at.partition, base)
+    }
+
+    pub(super) fn bounds_key(&self) -> [u8; 9] {
+        keys::partition(self.topic, self.at.partition)
+    }
+
+    /// Shows what the engine holds now. Caller has the write lock.
+    pub(super) fn publish(&self, batches: Vec<Batch>, next: i64, budget: &TailBudget) {
+        {
+            let state = &mut *self.state.lock();
+            state.bounds.next = next;
+            for batch in batches {
+                state.tail_bytes += batch.bytes.len();
+                budget.used.fetch_add(batch.bytes.len(), Ordering::Relaxed);
+                state.tail.push_back(Arc::new(batch));
+            }
+            while state.tail.len() > 1
+                && (state.tail_bytes > budget.limit / SHARE
+                    || budget.used.load(Ordering::Relaxed) > budget.limit)
+            {
+                state.forget_oldest(budget);
+            }
+        }
+        self.notify(Visibility::Written);
+    }
+
+    /// Everything below `next` is synced.
+    pub(super) fn synced(&self, next: i64) {
+        {
+            let mut state = self.state.lock();
+            state.durable = state.durable.max(next);
+        }
+        self.notify(Visibility::Durable);
+    }
+
+    /// Retention or compaction changed what there is below the end. Caller has
+    /// the write lock.
+    pub(super) fn cleaned(&self, bounds: Bounds, budget: &TailBudget) {
+        let state = &mut *self.state.lock();
+        state.bounds = Bounds { next: state.bounds.next, ..bounds };
+        while state.tail.front().is_some_and(|batch| batch.last < bounds.start) {
+            state.forget_oldest(budget);
+        }
+    }
+
+    /// The records from `position` on, from memory or from the engine.
+    pub(super) fn load(
+        &self,
+        engine: &dyn Engine,
+        position: i64,
+        visibility: Visibility,
+    ) -> Result<Loaded, LogError> {
+        let (position, upper) = {
+            let state = self.state.lock();
+            let visible = match visibility {
+                Visibility::Written => state.bounds.next,
+                Visibility::Durable => state.durable,
+            };
+            let position = position.max(state.bounds.start);
+            if position >= visible {
+                return Ok(Loaded { batches: VecDeque::new(), next: position });
+            }
+            if position >= state.tail_from {
+                return Ok(state.from_tail(position, visible));
+            }
+            (position, visible.min(state.tail_from))
+        };
+        self.from_engine(engine, position, upper)
+    }
+
+    fn from_engine(
+        &self,
+        engine: &dyn Engine,
+        position: i64,
+        upper: i64,
+    ) -> Result<Loaded, LogError> {
+        let mut loaded = Loaded { batches: VecDeque::new(), next: upper };
+        let mut damaged = None;
+        let (mut bytes, mut from) = (0, position);
+        let mut take = |key: &[u8], value: &[u8]| {
+            let Some(batch) = keys::row_base(key).and_then(|base| Batch::decode(base, value))
+            else {
+                damaged =
+                    Some(format!("a row of {} is damaged; restore {}", self.at, "the data folder"));
+                return ControlFlow::Break(());
+            };
+            if batch.last < from {
+                return ControlFlow::Continue(());
+            }
+            from = batch.last + 1;
+            bytes += value.len();
+            loaded.next = batch.last + 1;
+            loaded.batches.push_back(Arc::new(batch));
+            if bytes >= LOAD { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let failed = |error| LogError::Fatal(format!("reading {}: {error}", self.at));
+        let mut holder = |key: &[u8], value: &[u8]| {
+            let _ = take(key, value);
+            ControlFlow::Break(())
+        };
+        engine
+            .scan(&self.row(0), Some(&self.row(position + 1)), Direction::Reverse, &mut holder)
+            .map_err(failed)?;
+        engine
+            .scan(&self.row(position + 1), Some(&self.row(upper)), Direction::Forward, &mut take)
+            .map_err(failed)?;
+        if let Some(damaged) = damaged {
+            return Err(LogError::Fatal(damaged));
+        }
+        if bytes < LOAD {
+            loaded.next = upper;
+        }
+        Ok(loaded)
+    }
+
+    pub(super) fn listen(&self, visibility: Visibility, waiter: &Arc<Waiter>) {
+        self.listeners.lock().push((visibility, Arc::clone(waiter)));
+        if visibility == Visibility::Durable {
+            self.durable_listeners.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn unlisten(&self, waiter: &Arc<Waiter>) {
+        self.listeners.lock().retain(|(visibility, listener)| {
+            let gone = Arc::ptr_eq(listener, waiter);
+            if gone && *visibility == Visibility::Durable {
+                self.durable_listeners.fetch_sub(1, Ordering::Relaxed);
+            }
+            !gone
+        });
+    }
+
+    /// Lets every reader look again, e.g. because the log has ended.
+    pub(super) fn notify_all(&self) {
+        for (_, waiter) in &*self.listeners.lock() {
+            waiter.notify();
+        }
+    }
+
+    fn notify(&self, seen_by: Visibility) {
+        for (visibility, waiter) in &*self.listeners.lock() {
+            if *visibility == seen_by {
+                waiter.notify();
+            }
+        }
+    }
+}
+
+impl State {
+    fn from_tail(&self, position: i64, visible: i64) -> Loaded {
+        let mut loaded = Loaded { batches: VecDeque::new(), next: visible };
+        let first = self.tail.partition_point(|batch| batch.last < position);
+        let mut bytes = 0;
+        for batch in self.tail.range(first..).take_while(|batch| batch.base < visible) {
+            if bytes >= LOAD {
+                loaded.next = batch.base;
+                break;
+            }
+            bytes += batch.bytes.len();
+            loaded.batches.push_back(Arc::clone(batch));
+        }
+        loaded
+    }
+
+    fn forget_oldest(&mut self, budget: &TailBudget) {
+        if let Some(batch) = self.tail.pop_front() {
+            self.tail_bytes -= batch.bytes.len();
+            self.tail_from = batch.last + 1;
+            budget.used.fetch_sub(batch.bytes.len(), Ordering::Relaxed);
+        }
+    }
+}

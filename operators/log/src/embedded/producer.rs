@@ -1,0 +1,233 @@
+//! Atomic transactions.
+//!
+//! Records wait in memory and get their offsets at commit, when records,
+//! markers and input offsets become one engine batch. Invariants: what is open
+//! is nowhere but here, so a crash needs no undo; epoch and generations are
+//! checked under the same lock as the write, so a zombie can't slip in between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::appender;
+use super::batch::Builder;
+use super::faults::Operation;
+use super::keys;
+use super::shared::{Core, Shared, Write};
+use super::topics::Topic;
+use crate::{GroupMetadata, LogError, NewRecord, TopicPartition, TxnProducer};
+
+pub(super) struct Producer {
+    shared: Arc<Shared>,
+    transactional_id: String,
+    epoch: Option<u64>,
+    open: bool,
+    /// By name; kept over transactions.
+    topics: hashbrown::HashMap<Box<str>, Slots>,
+    offsets: Vec<(GroupMetadata, Vec<(TopicPartition, i64)>)>,
+    acknowledged: BTreeMap<TopicPartition, i64>,
+}
+
+struct Slots {
+    topic: Arc<Topic>,
+    /// By partition.
+    batches: Vec<Vec<Builder>>,
+}
+
+impl Producer {
+    pub(super) fn new(shared: Arc<Shared>, transactional_id: &str) -> Self {
+        Self {
+            shared,
+            transactional_id: transactional_id.to_owned(),
+            epoch: None,
+            open: false,
+            topics: hashbrown::HashMap::new(),
+            offsets: Vec::new(),
+            acknowledged: BTreeMap::new(),
+        }
+    }
+
+    fn check_open(&self) -> Result<(), LogError> {
+        if self.open {
+            return Ok(());
+        }
+        Err(LogError::Fatal(format!(
+            "`{}` has no open transaction; call begin first",
+            self.transactional_id
+        )))
+    }
+
+    fn check_epoch(&self, core: &Core) -> Result<(), LogError> {
+        let id = &self.transactional_id;
+        match self.epoch {
+            None => Err(LogError::Fatal(format!("`{id}` was not initialised; call init first"))),
+            Some(epoch) if core.epochs.get(id) == Some(&epoch) => Ok(()),
+            Some(_) => Err(LogError::Fenced(format!("transactional id `{id}` has a newer holder"))),
+        }
+    }
+
+    /// What was sent, in a fixed order, and forgets it.
+    fn take_batches(&mut self) -> Vec<Write> {
+        let mut writes: Vec<Write> = self
+            .topics
+            .values_mut()
+            .flat_map(|slots| slots.topic.partitions.iter().zip(&mut slots.batches))
+            .filter(|(_, batches)| !batches.is_empty())
+            .map(|(partition, batches)| Write {
+                partition: Arc::clone(partition),
+                batches: std::mem::take(batches),
+                holes: 1,
+            })
+            .collect();
+        writes.sort_unstable_by_key(|write| (write.partition.topic, write.partition.at.partition));
+        writes
+    }
+
+    fn forget(&mut self) {
+        self.open = false;
+        self.offsets.clear();
+        drop(self.take_batches());
+    }
+
+    fn write_commit(&mut self) -> Result<(), LogError> {
+        let shared = Arc::clone(&self.shared);
+        let core = &mut *shared.core.lock();
+        self.check_epoch(core)?;
+        for (group, offsets) in &self.offsets {
+            core.groups.check(group, offsets)?;
+        }
+        let rows = self.offset_rows()?;
+        let writes = self.take_batches();
+        if writes.is_empty() && rows.is_empty() {
+            return Ok(());
+        }
+        let sent: Vec<_> = writes
+            .iter()
+            .map(|write| (write.partition.at.clone(), records(&write.batches)))
+            .collect();
+        let firsts = shared.write(core, writes, |batch| {
+            rows.iter().for_each(|(key, offset)| batch.put(key, &offset.to_be_bytes()));
+        })?;
+        for ((at, records), first) in sent.into_iter().zip(firsts) {
+            self.acknowledged.insert(at, first + records);
+        }
+        Ok(())
+    }
+
+    fn offset_rows(&self) -> Result<Vec<(Vec<u8>, i64)>, LogError> {
+        let offsets = self
+            .offsets
+            .iter()
+            .flat_map(|(group, offsets)| offsets.iter().map(move |of| (group, of)));
+        offsets
+            .map(|(group, (at, offset))| {
+                let topic = self.shared.topics.get(&at.topic)?.number;
+                Ok((keys::offset(&group.group, topic, at.partition), *offset))
+            })
+            .collect()
+    }
+}
+
+fn records(batches: &[Builder]) -> i64 {
+    batches.iter().map(|batch| i64::from(batch.records())).sum()
+}
+
+impl TxnProducer for Producer {
+    fn init(&mut self) -> Result<(), LogError> {
+        let fault = self.shared.begin(Operation::Init)?;
+        self.forget();
+        let mut core = self.shared.core.lock();
+        let epoch = core.epochs.entry(self.transactional_id.clone()).or_insert(0);
+        *epoch += 1;
+        self.epoch = Some(*epoch);
+        drop(core);
+        self.shared.finish(fault)
+    }
+
+    fn begin(&mut self) -> Result<(), LogError> {
+        let fault = self.shared.begin(Operation::Begin)?;
+        if self.open {
+            let id = &self.transactional_id;
+            return Err(LogError::Fatal(format!(
+                "`{id}` has an open transaction; commit or abort it first"
+            )));
+        }
+        self.check_epoch(&self.shared.core.lock())?;
+        self.acknowledged.clear();
+        self.open = true;
+        self.shared.finish(fault)
+    }
+
+    fn send(&mut self, topic: &str, partition: u32, record: NewRecord<'_>) -> Result<(), LogError> {
+        self.check_open()?;
+        if !self.topics.contains_key(topic) {
+            let found = self.shared.topics.get(topic)?;
+            let batches = found.partitions.iter().map(|_| Vec::new()).collect();
+            self.topics.insert(topic.into(), Slots { topic: found, batches });
+        }
+        let Some(slots) = self.topics.get_mut(topic) else { return Ok(()) };
+        appender::check(&slots.topic, partition, &record, self.shared.options.max_record_bytes)?;
+        let batches = &mut slots.batches[partition as usize];
+        match batches.last_mut() {
+            Some(batch) if !batch.is_full() => batch.push(&record),
+            _ => {
+                let mut batch = Builder::new();
+                batch.push(&record);
+                batches.push(batch);
+            }
+        }
+        Ok(())
+    }
+
+    fn send_offsets(
+        &mut self,
+        offsets: &[(TopicPartition, i64)],
+        group: &GroupMetadata,
+    ) -> Result<(), LogError> {
+        self.check_open()?;
+        let fault = self.shared.begin(Operation::SendOffsets)?;
+        {
+            let core = self.shared.core.lock();
+            self.check_epoch(&core)?;
+            core.groups.check(group, offsets)?;
+        }
+        self.offsets.push((group.clone(), offsets.to_vec()));
+        self.shared.finish(fault)
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        let fault = self.shared.begin(Operation::Flush)?;
+        self.check_epoch(&self.shared.core.lock())?;
+        self.shared.finish(fault)
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        self.check_open()?;
+        let fault = self.shared.begin(Operation::Commit)?;
+        self.write_commit()?;
+        self.forget();
+        self.shared.finish(fault)
+    }
+
+    /// Uses up the offsets that the records and the marker would have had, so
+    /// that whoever reads copes with holes.
+    fn abort(&mut self) -> Result<(), LogError> {
+        let fault = self.shared.begin(Operation::Abort)?;
+        self.open = false;
+        self.offsets.clear();
+        let mut writes = self.take_batches();
+        for write in &mut writes {
+            write.holes += records(&write.batches);
+            write.batches.clear();
+        }
+        let core = &mut *self.shared.core.lock();
+        self.check_epoch(core)?;
+        if !writes.is_empty() {
+            self.shared.write(core, writes, |_| {})?;
+        }
+        self.shared.finish(fault)
+    }
+
+    fn acknowledged(&self, at: &TopicPartition) -> Option<i64> {
+        self.acknowledged.get(at).copied()
+    }
+}
