@@ -1,8 +1,50 @@
-//! The stream library.
+//! The stream library: a flow is written as data, cut into tasks, and run by whoever has records.
+//!
+//! Pure and synchronous: no tokio, no Kafka, no clock. [`StreamsBuilder`] records a typed graph,
+//! [`Topology`] is its validated value, a [`Task`] runs one part of it on one partition: bytes go in,
+//! bytes and changelog rows come out. What moves the bytes is the runtime's business, or that of
+//! [`TopologyTestDriver`], which runs the same tasks in a test.
+//!
+//! Names and semantics are Kafka Streams'; `README.md` lists the differences.
+//!
+//! # Word count
+//!
+//! ```
+//! use operators::{I64Be, Materialized, StreamsBuilder, Topic, TopologyTestDriver, Utf8};
+//!
+//! # fn main() -> Result<(), operators::TopologyError> {
+//! let lines = Topic::<str, str>::new("lines", Utf8, Utf8);
+//! let counts = Topic::<str, i64>::new("word_counts", Utf8, I64Be);
+//!
+//! let builder = StreamsBuilder::new("word-count");
+//! builder
+//!     .stream(&lines)
+//!     .flat_map_values::<str>(|line, emit| line.split_whitespace().for_each(|word| emit(word)))
+//!     .with_value_serde(Utf8)
+//!     .group_by(|_, word| word.to_lowercase())
+//!     .count(&Materialized::as_("counts", Utf8, I64Be))
+//!     .to_stream()
+//!     .to(&counts);
+//! let topology = builder.build()?;
+//!
+//! let driver = TopologyTestDriver::new(&topology);
+//! driver.input(&lines).pipe("line 1", "Hello streams");
+//! driver.input(&lines).pipe("line 2", "hello again");
+//! let counted = driver.output(&counts).read_key_values();
+//! assert_eq!(counted[2], (Some("hello".to_owned()), Some(2)));
+//!
+//! // A restart loses nothing: the state comes back from its changelog.
+//! driver.restart();
+//! driver.input(&lines).pipe("line 3", "HELLO");
+//! assert_eq!(driver.output(&counts).read_values().last(), Some(&3));
+//! # Ok(())
+//! # }
+//! ```
 
 mod assembly;
 mod builder;
 mod context;
+mod driver;
 mod failure;
 mod globals;
 mod graph;
@@ -26,6 +68,9 @@ pub use state_stores::codec::*;
 
 pub use self::builder::StreamsBuilder;
 pub use self::context::Dropped;
+pub use self::driver::{
+    DriverOptions, TestInputTopic, TestOutputTopic, TestRecord, TopologyTestDriver,
+};
 pub use self::failure::{BoxError, ErrorPolicy};
 pub use self::globals::Globals;
 pub use self::headers::Headers;

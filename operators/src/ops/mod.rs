@@ -27,3 +27,4 @@ pub use self::lookup::{GlobalView, Settle};
 pub use self::machine_context::{Emit, Input, MachineContext};
 pub use self::processor::{KeyValueDef, Processor, ProcessorContext, ProcessorStores, StoreDef};
 pub use self::split::Split;
+pub(crate) use self::state_machine::split as split_machine_row;

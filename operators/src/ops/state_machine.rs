@@ -146,7 +146,7 @@ impl<K: ?Sized, V: ?Sized, S, O> Core<K, V, S, O> {
 }
 
 /// Deadline and state of a row; `None` when it is damaged.
-fn split(row: &[u8]) -> Option<(Option<i64>, Option<&[u8]>)> {
+pub(crate) fn split(row: &[u8]) -> Option<(Option<i64>, Option<&[u8]>)> {
     let (flags, rest) = row.split_first()?;
     let (deadline, rest) = if flags & HAS_DEADLINE == 0 {
         (None, rest)

@@ -1,0 +1,181 @@
+//! Typed ends of the test driver's topics.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use state_stores::{Decoder, Encoder};
+
+use super::core::Core;
+use super::log::Stored;
+use crate::headers::Headers;
+use crate::task::TaskError;
+use crate::topic::Topic;
+
+/// Writes typed records to a topic of the driver.
+pub struct TestInputTopic<K: ?Sized, V: ?Sized> {
+    pub(super) core: Rc<RefCell<Core>>,
+    pub(super) topic: Topic<K, V>,
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> TestInputTopic<K, V> {
+    /// Writes a record at the driver's clock and runs the flow to quiet.
+    ///
+    /// # Panics
+    /// When the flow stops with an error; [`Self::try_pipe`] returns it.
+    pub fn pipe(&self, key: &K, value: &V) {
+        let now_ms = self.core.borrow().now_ms;
+        self.pipe_at(key, value, now_ms);
+    }
+
+    /// As [`Self::pipe`], at a time of its own (ms since 1970).
+    ///
+    /// # Panics
+    /// See [`Self::pipe`].
+    pub fn pipe_at(&self, key: &K, value: &V, timestamp: i64) {
+        let piped = self.try_pipe(Some(key), Some(value), timestamp, &Headers::new());
+        piped.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Writes a record without a value and runs the flow to quiet.
+    ///
+    /// # Panics
+    /// See [`Self::pipe`].
+    pub fn pipe_tombstone(&self, key: &K) {
+        let now_ms = self.core.borrow().now_ms;
+        let piped = self.try_pipe(Some(key), None, now_ms, &Headers::new());
+        piped.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Writes any record and runs the flow to quiet.
+    pub fn try_pipe(
+        &self,
+        key: Option<&K>,
+        value: Option<&V>,
+        timestamp: i64,
+        headers: &Headers,
+    ) -> Result<(), TaskError> {
+        self.enqueue(key, value, timestamp, headers);
+        self.core.borrow_mut().run()
+    }
+
+    /// Writes any record; the flow doesn't see it before the next run.
+    ///
+    /// # Panics
+    /// When a codec refuses key or value.
+    pub fn enqueue(&self, key: Option<&K>, value: Option<&V>, timestamp: i64, headers: &Headers) {
+        let key = key.map(|key| encode(self.topic.key().encoder(), key));
+        let value = value.map(|value| encode(self.topic.value().encoder(), value));
+        let record = Stored { key, value, timestamp, headers: headers.clone() };
+        self.core.borrow_mut().log.append(self.topic.name(), None, record);
+    }
+}
+
+pub(super) fn encode<T: ?Sized>(mut encoder: Box<dyn Encoder<T>>, value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encoder.encode(value, &mut bytes).unwrap_or_else(|error| panic!("{error}"));
+    bytes
+}
+
+/// A record read from a topic of the driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestRecord<K, V> {
+    /// As written.
+    pub key: Option<K>,
+    /// None is a tombstone.
+    pub value: Option<V>,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// In order.
+    pub headers: Headers,
+    /// Where it was written.
+    pub partition: u32,
+}
+
+/// Reads typed records from a topic of the driver, in the order they were written.
+pub struct TestOutputTopic<K: ?Sized, V: ?Sized> {
+    pub(super) core: Rc<RefCell<Core>>,
+    pub(super) topic: Topic<K, V>,
+    pub(super) seen: usize,
+}
+
+impl<K, V> TestOutputTopic<K, V>
+where
+    K: ?Sized + ToOwned + 'static,
+    V: ?Sized + ToOwned + 'static,
+{
+    /// The next record, if there is one.
+    ///
+    /// # Panics
+    /// When it can't be decoded.
+    pub fn read_record(&mut self) -> Option<TestRecord<K::Owned, V::Owned>> {
+        let core = self.core.borrow();
+        let (partition, record) = core.log.after(self.topic.name(), self.seen).next()?;
+        self.seen += 1;
+        Some(TestRecord {
+            key: record.key.as_deref().map(|bytes| decode(self.topic.key().decoder(), bytes)),
+            value: record.value.as_deref().map(|bytes| decode(self.topic.value().decoder(), bytes)),
+            timestamp: record.timestamp,
+            headers: record.headers.clone(),
+            partition,
+        })
+    }
+
+    /// The value of the next record, if there is one that has a value.
+    ///
+    /// # Panics
+    /// See [`Self::read_record`].
+    pub fn read_value(&mut self) -> Option<V::Owned> {
+        self.read_record()?.value
+    }
+
+    /// All records that weren't read yet.
+    ///
+    /// # Panics
+    /// See [`Self::read_record`].
+    pub fn read_records(&mut self) -> Vec<TestRecord<K::Owned, V::Owned>> {
+        std::iter::from_fn(|| self.read_record()).collect()
+    }
+
+    /// Keys and values of all records that weren't read yet.
+    ///
+    /// # Panics
+    /// See [`Self::read_record`].
+    pub fn read_key_values(&mut self) -> Vec<(Option<K::Owned>, Option<V::Owned>)> {
+        self.read_records().into_iter().map(|record| (record.key, record.value)).collect()
+    }
+
+    /// Values of all records that weren't read yet; tombstones are left out.
+    ///
+    /// # Panics
+    /// See [`Self::read_record`].
+    pub fn read_values(&mut self) -> Vec<V::Owned> {
+        self.read_records().into_iter().filter_map(|record| record.value).collect()
+    }
+
+    /// True when everything was read.
+    pub fn is_empty(&self) -> bool {
+        self.core.borrow().log.after(self.topic.name(), self.seen).next().is_none()
+    }
+}
+
+pub(super) fn decode<T: ?Sized + ToOwned>(
+    mut decoder: Box<dyn Decoder<T>>,
+    bytes: &[u8],
+) -> T::Owned {
+    decoder.decode(bytes).unwrap_or_else(|error| panic!("{error}")).to_owned()
+}
+
+impl<K: ?Sized, V: ?Sized> std::fmt::Debug for TestInputTopic<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TestInputTopic").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> std::fmt::Debug for TestOutputTopic<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TestOutputTopic")
+            .field("topic", &self.topic)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}
