@@ -1,0 +1,252 @@
+//! Topics and offsets.
+//!
+//! Offsets are asked for by clients that do nothing else: on a consumer that
+//! reads, every question waits behind its long poll.
+
+use std::time::Duration;
+
+use futures::executor::block_on;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use rdkafka::TopicPartitionList;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::Offset;
+
+use crate::error::LogError;
+use crate::record::TopicPartition;
+use crate::topic::{Cleanup, TopicDescription, TopicSpec};
+use crate::traits::{Admin, Isolation};
+
+use super::context::Quiet;
+use super::metadata::{list_of, missing, partition_count, wait_until_ready};
+use super::settings::{KafkaOptions, MAX_BATCH_BYTES};
+use super::triage::{by_code, sort};
+
+/// How long a deleted key's tombstone can be read.
+const TOMBSTONES: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Compaction leaves the segment being written alone, so segments are small.
+const COMPACTED_SEGMENT_BYTES: usize = 50 * 1024 * 1024;
+
+/// See [`Admin`].
+pub(super) struct KafkaAdmin {
+    client: AdminClient<Quiet>,
+    committed: BaseConsumer<Quiet>,
+    uncommitted: BaseConsumer<Quiet>,
+    /// One client for each group whose offsets were asked for.
+    groups: Mutex<HashMap<String, BaseConsumer<Quiet>>>,
+    options: KafkaOptions,
+}
+
+impl KafkaAdmin {
+    pub(super) fn connect(options: &KafkaOptions) -> Result<Self, LogError> {
+        let failed = |error: KafkaError| sort(&error, "making the admin clients");
+        let asking = |isolation| {
+            let config = options.asking(isolation);
+            BaseConsumer::from_config_and_context(&config, Quiet).map_err(failed)
+        };
+        Ok(Self {
+            client: AdminClient::from_config_and_context(&options.admin(), Quiet)
+                .map_err(failed)?,
+            committed: asking(Isolation::ReadCommitted)?,
+            uncommitted: asking(Isolation::ReadUncommitted)?,
+            groups: Mutex::default(),
+            options: options.clone(),
+        })
+    }
+
+    fn create(&self, topics: &[&TopicSpec]) -> Result<(), LogError> {
+        let settings: Vec<_> = topics.iter().map(|topic| settings_of(&topic.cleanup)).collect();
+        let new: Vec<_> =
+            topics.iter().zip(&settings).map(|(topic, all)| new_topic(topic, all)).collect();
+        let timeout = Some(self.options.request_timeout);
+        let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
+        let made = block_on(self.client.create_topics(&new, &options))
+            .map_err(|error| sort(&error, "creating topics"))?;
+        for result in made {
+            match result {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    return Err(by_code(code, format!("creating topic {topic}: {code}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the offsets of one kind of all partitions, in one request for
+    /// each broker.
+    fn offsets(
+        &self,
+        of: &[TopicPartition],
+        kind: Offset,
+        isolation: Isolation,
+    ) -> Result<Vec<i64>, LogError> {
+        let client = match isolation {
+            Isolation::ReadCommitted => &self.committed,
+            Isolation::ReadUncommitted => &self.uncommitted,
+        };
+        let mut list = list_of(of);
+        list.set_all_offsets(kind).map_err(|error| sort(&error, "asking for offsets"))?;
+        let answer = client.offsets_for_times(list, self.options.request_timeout);
+        // Serves what the client has to say, so that it doesn't pile up.
+        while client.poll(Duration::ZERO).is_some() {}
+        let found = answer.map_err(|error| sort(&error, format_args!("offsets of {of:?}")))?;
+        of.iter().map(|at| offset_in(&found, at)?.ok_or_else(|| unanswered(at))).collect()
+    }
+}
+
+fn unanswered(at: &TopicPartition) -> LogError {
+    LogError::Retriable(format!("{at}: the broker gave no offset"))
+}
+
+/// The offset of one partition in an answer; None if there is none.
+fn offset_in(found: &TopicPartitionList, at: &TopicPartition) -> Result<Option<i64>, LogError> {
+    let element = found
+        .elements_for_topic(&at.topic)
+        .into_iter()
+        .find(|element| element.partition().unsigned_abs() == at.partition)
+        .ok_or_else(|| unanswered(at))?;
+    match element.error() {
+        Ok(()) => {}
+        Err(error) => {
+            return Err(match error.rdkafka_error_code() {
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => missing(&at.topic),
+                Some(Code::UnknownPartition) => {
+                    LogError::Fatal(format!("{at}: the topic has no such partition"))
+                }
+                _ => sort(&error, format_args!("offset of {at}")),
+            });
+        }
+    }
+    Ok(match element.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    })
+}
+
+impl Admin for KafkaAdmin {
+    fn log_id(&self) -> Result<String, LogError> {
+        self.client
+            .inner()
+            .fetch_cluster_id(self.options.request_timeout)
+            .ok_or_else(|| LogError::Retriable("the cluster doesn't tell its id yet".to_owned()))
+    }
+
+    fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        let timeout = self.options.request_timeout;
+        let mut absent = Vec::new();
+        for topic in topics {
+            if partition_count(self.client.inner(), &topic.name, timeout)?.is_none() {
+                absent.push(topic);
+            }
+        }
+        if !absent.is_empty() {
+            self.create(&absent)?;
+        }
+        for topic in topics {
+            let found = wait_until_ready(self.client.inner(), &topic.name, timeout)?;
+            if found != topic.partitions {
+                return Err(LogError::Fatal(format!(
+                    "topic {} has {found} partitions, not {}: use that count, or delete the topic",
+                    topic.name, topic.partitions
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>, LogError> {
+        let timeout = self.options.request_timeout;
+        topics
+            .iter()
+            .map(|topic| {
+                let count = partition_count(self.client.inner(), topic, timeout)?;
+                // The metadata of rdkafka 0.39 has no topic ids.
+                Ok(count.map(|partitions| TopicDescription { id: String::new(), partitions }))
+            })
+            .collect()
+    }
+
+    fn start_offsets(&self, of: &[TopicPartition]) -> Result<Vec<i64>, LogError> {
+        self.offsets(of, Offset::Beginning, Isolation::ReadUncommitted)
+    }
+
+    fn end_offsets(
+        &self,
+        of: &[TopicPartition],
+        isolation: Isolation,
+    ) -> Result<Vec<i64>, LogError> {
+        self.offsets(of, Offset::End, isolation)
+    }
+
+    fn committed_offsets(
+        &self,
+        group: &str,
+        of: &[TopicPartition],
+    ) -> Result<Vec<Option<i64>>, LogError> {
+        let mut groups = self.groups.lock();
+        if !groups.contains_key(group) {
+            let config = self.options.reader("orders-admin", group, Isolation::ReadCommitted);
+            let client = BaseConsumer::from_config_and_context(&config, Quiet)
+                .map_err(|error| sort(&error, format_args!("asking for group {group}")))?;
+            groups.insert(group.to_owned(), client);
+        }
+        let client = &groups[group];
+        // Requires stable offsets: waits for markers that are being written.
+        let answer = client.committed_offsets(list_of(of), self.options.request_timeout);
+        while client.poll(Duration::ZERO).is_some() {}
+        let found =
+            answer.map_err(|error| sort(&error, format_args!("offsets of group {group}")))?;
+        of.iter().map(|at| offset_in(&found, at)).collect()
+    }
+}
+
+fn new_topic<'a>(topic: &'a TopicSpec, settings: &'a [(&'static str, String)]) -> NewTopic<'a> {
+    let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
+    let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(topic.replication));
+    settings.iter().fold(new, |new, (name, value)| new.set(name, value))
+}
+
+/// Kafka's settings for what happens to old records.
+fn settings_of(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
+    let millis = |time: &Duration| time.as_millis().to_string();
+    let mut settings = vec![("max.message.bytes", MAX_BATCH_BYTES.to_string())];
+    let (policy, retention) = match cleanup {
+        Cleanup::Delete(time) => ("delete", Some(millis(time))),
+        Cleanup::Keep => ("delete", Some("-1".to_owned())),
+        Cleanup::Compact => ("compact", None),
+        Cleanup::CompactDelete(time) => ("compact,delete", Some(millis(time))),
+    };
+    settings.push(("cleanup.policy", policy.to_owned()));
+    settings.extend(retention.map(|time| ("retention.ms", time)));
+    if policy.starts_with("compact") {
+        settings.push(("delete.retention.ms", millis(&TOMBSTONES)));
+        settings.push(("segment.bytes", COMPACTED_SEGMENT_BYTES.to_string()));
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(cleanup: &Cleanup, name: &str) -> Option<String> {
+        settings_of(cleanup).into_iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    #[test]
+    fn cleanup_becomes_topic_settings() {
+        let week = Duration::from_secs(7 * 86400);
+        assert_eq!(value(&Cleanup::Delete(week), "retention.ms").as_deref(), Some("604800000"));
+        assert_eq!(value(&Cleanup::Keep, "retention.ms").as_deref(), Some("-1"));
+        assert_eq!(value(&Cleanup::Compact, "retention.ms"), None);
+        assert_eq!(value(&Cleanup::Compact, "cleanup.policy").as_deref(), Some("compact"));
+        let both = Cleanup::CompactDelete(week);
+        assert_eq!(value(&both, "cleanup.policy").as_deref(), Some("compact,delete"));
+        assert_eq!(value(&both, "delete.retention.ms").as_deref(), Some("86400000"));
+    }
+}

@@ -1,0 +1,282 @@
+//! Member of a consumer group.
+//!
+//! Invariants: between an event and its answer no record is visited; the lanes
+//! are those of the answered assignment; a dropped member leaves the group
+//! without anybody's help.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::error::LogError;
+use crate::record::{ConsumedRecord, TopicPartition};
+use crate::traits::{GroupConsumer, GroupMetadata, GroupOptions, Polled, Waker};
+
+use super::context::{Context, Rebalance, give_up};
+use super::lanes::Lanes;
+use super::membership;
+use super::metadata::{list_of, partitions_of, wait_until_ready, with_offsets};
+use super::reader::{connect, deadline_after, seek, wait_a_slice};
+use super::settings::KafkaOptions;
+use super::signal::Signal;
+use super::triage::{is_transient, sort};
+
+/// See [`GroupConsumer`].
+pub(super) struct KafkaGroupConsumer {
+    lanes: Lanes,
+    consumer: Arc<BaseConsumer<Context>>,
+    signal: Arc<Signal>,
+    options: KafkaOptions,
+    group: String,
+    client_id: String,
+    /// Reported, not answered.
+    awaiting: Option<Rebalance>,
+    /// Answered: what librdkafka holds for us.
+    owned: Vec<TopicPartition>,
+    answered: i32,
+    leaving: bool,
+}
+
+impl KafkaGroupConsumer {
+    pub(super) fn connect(options: &KafkaOptions, member: &GroupOptions) -> Result<Self, LogError> {
+        let signal = Arc::new(Signal::default());
+        let consumer = connect(&options.member(member), &signal, &member.client_id)?;
+        Ok(Self {
+            lanes: Lanes::default(),
+            consumer,
+            signal,
+            options: options.clone(),
+            group: member.group.clone(),
+            client_id: member.client_id.clone(),
+            awaiting: None,
+            owned: Vec::new(),
+            answered: 0,
+            leaving: false,
+        })
+    }
+
+    /// Serves the common queue: rebalances, and errors that concern no single
+    /// partition. Also what tells librdkafka that this member is alive.
+    fn serve(&self) -> Result<(), LogError> {
+        while let Some(found) = self.consumer.poll(Duration::ZERO) {
+            let error = match found {
+                // Every queue was split before its partition was assigned.
+                Ok(message) => return Err(self.stray(&message)),
+                Err(error) => error,
+            };
+            match error.rdkafka_error_code() {
+                // The loss that follows it is reported as an event.
+                Some(Code::PollExceeded) => tracing::warn!(group = self.group, "polled too late"),
+                Some(code) if is_transient(code) => {
+                    tracing::debug!(group = self.group, %error, "group");
+                }
+                _ => return Err(self.failed(&error, "polling")),
+            }
+        }
+        Ok(())
+    }
+
+    fn stray(&self, message: &impl rdkafka::Message) -> LogError {
+        let (topic, partition) = (message.topic(), message.partition());
+        LogError::Fatal(format!("group {}: a record of {topic}[{partition}] unasked", self.group))
+    }
+
+    fn failed(&self, error: &KafkaError, doing: &str) -> LogError {
+        sort(error, format_args!("group {}: {doing}", self.group))
+    }
+
+    /// Hands the next rebalance to the caller; answers those that need nobody.
+    fn next_event(&mut self) -> Result<Option<Polled>, LogError> {
+        while let Some(event) = self.consumer.context().take_rebalance() {
+            let nobody = self.owned.is_empty() && !self.leaving;
+            match &event {
+                Rebalance::Assign(added) if self.leaving => self.give_up(added)?,
+                Rebalance::Assign(added) if added.is_empty() && self.cooperative() => {
+                    self.assign(&[])?;
+                }
+                Rebalance::Assign(added) => {
+                    let all = self.owned.iter().chain(added).cloned().collect();
+                    self.awaiting = Some(event);
+                    return Ok(Some(Polled::Assign(all)));
+                }
+                Rebalance::Revoke { partitions, .. } if partitions.is_empty() && nobody => {
+                    self.give_up(&[])?;
+                }
+                Rebalance::Revoke { lost, partitions } => {
+                    let polled = Polled::Revoke { lost: *lost, partitions: partitions.clone() };
+                    self.awaiting = Some(event);
+                    return Ok(Some(polled));
+                }
+            }
+        }
+        if self.leaving && self.owned.is_empty() {
+            // librdkafka revokes only what it assigned; the caller waits anyhow.
+            self.awaiting = Some(Rebalance::Revoke { lost: false, partitions: Vec::new() });
+            return Ok(Some(Polled::Revoke { lost: false, partitions: Vec::new() }));
+        }
+        Ok(None)
+    }
+
+    fn cooperative(&self) -> bool {
+        matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+    }
+
+    fn give_up(&self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        give_up(&self.consumer, &list_of(partitions))
+            .map_err(|error| self.failed(&error, "giving partitions up"))
+    }
+
+    fn assign(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        let list = with_offsets(offsets)?;
+        let assigned = if self.cooperative() {
+            self.consumer.incremental_assign(&list)
+        } else {
+            self.consumer.assign(&list)
+        };
+        assigned.map_err(|error| self.failed(&error, "taking partitions over"))
+    }
+
+    /// KIP-848 adds to what is owned: new partitions start, kept ones go on,
+    /// moved to where the caller wants them.
+    fn take_over(
+        &mut self,
+        added: &[TopicPartition],
+        offsets: &[(TopicPartition, i64)],
+    ) -> Result<(), LogError> {
+        if let Some(at) = added.iter().find(|at| !offsets.iter().any(|(given, _)| given == *at)) {
+            return Err(LogError::Fatal(format!("{at} is assigned and has no offset to start at")));
+        }
+        let (new, kept): (Vec<_>, Vec<_>) =
+            offsets.iter().cloned().partition(|(at, _)| added.contains(at));
+        self.lanes.open(&self.consumer, &new, &self.signal)?;
+        self.assign(&new)?;
+        let moved: Vec<_> = kept
+            .into_iter()
+            .filter(|(at, next)| self.lanes.position(at).is_some_and(|position| position != *next))
+            .collect();
+        self.seek(&moved)
+    }
+}
+
+impl GroupConsumer for KafkaGroupConsumer {
+    fn subscribe(&mut self, topics: &[&str]) -> Result<(), LogError> {
+        // A member joins with the topics it knows; an unknown one would be
+        // assigned to nobody, or apart from its co-partitioned siblings.
+        for topic in topics {
+            wait_until_ready(self.consumer.client(), topic, self.options.request_timeout)?;
+        }
+        self.leaving = false;
+        self.consumer.subscribe(topics).map_err(|error| self.failed(&error, "subscribing"))
+    }
+
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        max: usize,
+        visit: &mut dyn FnMut(ConsumedRecord<'_>),
+    ) -> Result<Polled, LogError> {
+        let deadline = deadline_after(timeout);
+        loop {
+            let seen = self.signal.seen();
+            self.serve()?;
+            if self.awaiting.is_none() {
+                if let Some(event) = self.next_event()? {
+                    return Ok(event);
+                }
+                let visited = self.lanes.drain(self.consumer.context(), max, visit)?;
+                if visited > 0 {
+                    return Ok(Polled::Records(visited));
+                }
+            }
+            if self.signal.take_wake() || Instant::now() >= deadline {
+                return Ok(Polled::Records(0));
+            }
+            wait_a_slice(&self.signal, seen, deadline);
+        }
+    }
+
+    fn ack_assign(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<GroupMetadata, LogError> {
+        let Some(Rebalance::Assign(added)) = self.awaiting.take() else {
+            let group = &self.group;
+            return Err(LogError::Fatal(format!(
+                "group {group}: no assignment waits for an answer"
+            )));
+        };
+        if self.cooperative() {
+            self.take_over(&added, offsets)?;
+        } else {
+            self.lanes.clear();
+            self.owned.clear();
+            self.lanes.open(&self.consumer, offsets, &self.signal)?;
+            self.assign(offsets)?;
+        }
+        self.owned.extend(added);
+        self.answered += 1;
+        Ok(membership::capture(
+            &self.consumer,
+            self.options.group_protocol,
+            &self.group,
+            &self.client_id,
+            self.answered,
+        ))
+    }
+
+    fn ack_revoke(&mut self) -> Result<(), LogError> {
+        let Some(Rebalance::Revoke { partitions, .. }) = self.awaiting.take() else {
+            let group = &self.group;
+            return Err(LogError::Fatal(format!("group {group}: no revoke waits for an answer")));
+        };
+        if self.cooperative() {
+            self.lanes.close(&partitions);
+            self.owned.retain(|at| !partitions.contains(at));
+        } else {
+            self.lanes.clear();
+            self.owned.clear();
+        }
+        self.give_up(&partitions)
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        self.lanes.set_paused(partitions, true)
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        self.lanes.set_paused(partitions, false)
+    }
+
+    fn seek(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        seek(&self.consumer, &mut self.lanes, offsets, self.options.request_timeout)
+    }
+
+    fn reached(&self, at: &TopicPartition, end: i64) -> bool {
+        self.lanes.reached(at, end)
+    }
+
+    fn unsubscribe(&mut self) -> Result<(), LogError> {
+        self.leaving = true;
+        if self.awaiting.take_if(|event| matches!(event, Rebalance::Assign(_))).is_some() {
+            self.give_up(&[])?;
+        }
+        self.consumer.unsubscribe();
+        Ok(())
+    }
+
+    fn waker(&self) -> Waker {
+        self.signal.waker()
+    }
+}
+
+impl Drop for KafkaGroupConsumer {
+    fn drop(&mut self) {
+        self.consumer.context().close();
+        self.lanes.clear();
+        if self.awaiting.take().is_some() || !self.owned.is_empty() {
+            let held = self.consumer.assignment().map(|list| partitions_of(&list));
+            if let Err(error) = self.give_up(&held.unwrap_or_default()) {
+                tracing::debug!(group = self.group, %error, "leaving");
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What a consumer reads: one lane for each partition, with librdkafka's queue
+//! of that partition, the next offset and the known end.
+//!
+//! Queues are split per partition because rdkafka's end-of-partition event and
+//! its errors don't name their topic; here each comes out of the queue it
+//! belongs to. A queue is split before the partition is assigned: afterwards
+//! records could already sit in the common queue.
+//!
+//! Invariant: a lane is level with offset `n` when everything below `n` was
+//! visited (`next`) or librdkafka reported the end there (`level`), which covers
+//! markers, aborted records and compaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use smallvec::SmallVec;
+
+use crate::error::LogError;
+use crate::record::{ConsumedRecord, Header, TopicPartition};
+
+use super::context::Context;
+use super::metadata::native;
+use super::signal::Signal;
+use super::triage::{is_transient, sort};
+
+/// The caller's closure that sees each record.
+pub(super) type Visit<'v> = dyn FnMut(ConsumedRecord<'_>) + 'v;
+
+struct Lane {
+    at: TopicPartition,
+    queue: PartitionQueue<Context>,
+    next: i64,
+    level: i64,
+    paused: bool,
+}
+
+/// All lanes of one consumer.
+#[derive(Default)]
+pub(super) struct Lanes {
+    lanes: Vec<Lane>,
+    /// Where the next drain begins, so that no partition starves.
+    first: usize,
+    /// Found after records had been visited; the next drain reports it.
+    failure: Option<LogError>,
+}
+
+impl Lanes {
+    /// Opens lanes that will begin at these offsets. Call before the partitions
+    /// are assigned.
+    pub(super) fn open(
+        &mut self,
+        consumer: &Arc<BaseConsumer<Context>>,
+        offsets: &[(TopicPartition, i64)],
+        signal: &Arc<Signal>,
+    ) -> Result<(), LogError> {
+        for (at, next) in offsets {
+            let mut queue = consumer
+                .split_partition_queue(&at.topic, native(at.partition))
+                .ok_or_else(|| LogError::Fatal(format!("{at}: no queue for this partition")))?;
+            let signal = Arc::clone(signal);
+            queue.set_nonempty_callback(move || signal.raise());
+            let (at, next) = (at.clone(), *next);
+            self.lanes.push(Lane { at, queue, next, level: next, paused: false });
+        }
+        Ok(())
+    }
+
+    /// Closes the lanes of these partitions.
+    pub(super) fn close(&mut self, partitions: &[TopicPartition]) {
+        self.lanes.retain(|lane| !partitions.contains(&lane.at));
+        self.first = 0;
+    }
+
+    /// Closes every lane. Queues keep their consumer alive, so this comes
+    /// before its drop.
+    pub(super) fn clear(&mut self) {
+        self.lanes.clear();
+        self.first = 0;
+        self.failure = None;
+    }
+
+    fn lane(&self, at: &TopicPartition) -> Option<&Lane> {
+        self.lanes.iter().find(|lane| lane.at == *at)
+    }
+
+    /// Next offset to read.
+    pub(super) fn position(&self, at: &TopicPartition) -> Option<i64> {
+        self.lane(at).map(|lane| lane.next.max(lane.level))
+    }
+
+    /// True once everything below `end` was visited or can't be.
+    pub(super) fn reached(&self, at: &TopicPartition, end: i64) -> bool {
+        self.position(at).is_some_and(|next| next >= end)
+    }
+
+    /// After a seek.
+    pub(super) fn moved(&mut self, at: &TopicPartition, next: i64) {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.at == *at) {
+            (lane.next, lane.level) = (next, next);
+        }
+    }
+
+    /// A paused lane keeps what librdkafka fetched ahead: pausing in librdkafka
+    /// would throw it away and fetch it again.
+    pub(super) fn set_paused(
+        &mut self,
+        partitions: &[TopicPartition],
+        paused: bool,
+    ) -> Result<(), LogError> {
+        for at in partitions {
+            let lane = self.lanes.iter_mut().find(|lane| lane.at == *at);
+            let lane = lane.ok_or_else(|| LogError::Fatal(format!("{at} isn't assigned here")))?;
+            lane.paused = paused;
+        }
+        Ok(())
+    }
+
+    /// Visits up to `max` records that have arrived. Doesn't wait.
+    pub(super) fn drain(
+        &mut self,
+        context: &Context,
+        max: usize,
+        visit: &mut Visit<'_>,
+    ) -> Result<usize, LogError> {
+        let mut visited = 0;
+        for turn in 0..self.lanes.len() {
+            if visited >= max || self.failure.is_some() {
+                break;
+            }
+            let index = (self.first + turn) % self.lanes.len();
+            let lane = &mut self.lanes[index];
+            if !lane.paused {
+                self.failure = lane.drain(context, max, &mut visited, visit).err();
+            }
+        }
+        self.first = (self.first + 1) % self.lanes.len().max(1);
+        match self.failure.take_if(|_| visited == 0) {
+            Some(failure) => Err(failure),
+            None => Ok(visited),
+        }
+    }
+}
+
+impl Lane {
+    fn drain(
+        &mut self,
+        context: &Context,
+        max: usize,
+        visited: &mut usize,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), LogError> {
+        while *visited < max {
+            match self.queue.poll(Duration::ZERO) {
+                None => break,
+                Some(Ok(message)) => {
+                    lend(&message, &self.at, visit);
+                    self.next = message.offset() + 1;
+                    *visited += 1;
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    if let Some(end) = context.take_end() {
+                        self.level = self.level.max(end);
+                    }
+                }
+                Some(Err(error)) => self.judge(&error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// librdkafka goes on by itself after what passes; the rest is the caller's.
+    fn judge(&self, error: &KafkaError) -> Result<(), LogError> {
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(LogError::Fatal(format!(
+                "{}: offset {} isn't in the topic any more (retention, or another topic of that name)",
+                self.at, self.next
+            ))),
+            Some(code) if is_transient(code) => {
+                tracing::debug!(at = %self.at, %error, "reading");
+                Ok(())
+            }
+            _ => Err(sort(error, format_args!("reading {}", self.at))),
+        }
+    }
+}
+
+/// Shows a message to the caller without copying it.
+fn lend(message: &BorrowedMessage<'_>, at: &TopicPartition, visit: &mut Visit<'_>) {
+    let mut headers: SmallVec<[Header<'_>; 8]> = SmallVec::new();
+    if let Some(found) = message.headers() {
+        headers.extend(found.iter().map(|header| (header.key, header.value.unwrap_or_default())));
+    }
+    visit(ConsumedRecord {
+        topic: &at.topic,
+        partition: at.partition,
+        offset: message.offset(),
+        timestamp: message.timestamp().to_millis().unwrap_or(-1),
+        key: message.key(),
+        value: message.payload(),
+        headers: &headers,
+    });
+}

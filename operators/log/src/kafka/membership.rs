@@ -1,0 +1,73 @@
+//! A member's standing in its group, as `send_offsets` needs it.
+//!
+//! Classic groups: the metadata captured when the assignment was answered; the
+//! broker refuses it once the generation has moved on. KIP-848 groups: the
+//! member's epoch moves without an event whenever others come and go, so the
+//! metadata is taken fresh for each use, and is refused when the assignment is
+//! lost. That is sound because librdkafka joins anew only after the caller
+//! answered the revoke.
+//!
+//! rdkafka shows neither generation nor member id. [`GroupMetadata::generation`]
+//! therefore counts the assignments this client answered, and `member` is its
+//! client id; a member that was thrown out while it answered gets −1.
+
+use std::sync::{Arc, Weak};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+
+use crate::error::LogError;
+use crate::traits::{GroupMetadata, NativeGroup};
+
+use super::context::Context;
+use super::settings::GroupProtocol;
+
+enum Membership {
+    Captured(ConsumerGroupMetadata),
+    Live(Weak<BaseConsumer<Context>>),
+}
+
+/// Captures where a member stands. `answered` counts its assignments.
+pub(super) fn capture(
+    consumer: &Arc<BaseConsumer<Context>>,
+    protocol: GroupProtocol,
+    group: &str,
+    client_id: &str,
+    answered: i32,
+) -> GroupMetadata {
+    let membership = match (protocol, consumer.group_metadata()) {
+        (_, None) => None,
+        (GroupProtocol::Classic, Some(metadata)) => Some(Membership::Captured(metadata)),
+        (GroupProtocol::Consumer, Some(_)) => Some(Membership::Live(Arc::downgrade(consumer))),
+    };
+    // Asked after the capture: librdkafka marks the loss in the same step in
+    // which it clears generation and member id, so a cleared capture is seen.
+    let out = consumer.assignment_lost();
+    GroupMetadata {
+        group: group.to_owned(),
+        generation: if out || membership.is_none() { -1 } else { answered },
+        member: client_id.to_owned(),
+        native: membership.map(|membership| NativeGroup(Arc::new(membership))),
+    }
+}
+
+/// Lends librdkafka's own metadata to `using`, or refuses.
+pub(super) fn with_native<R>(
+    metadata: &GroupMetadata,
+    using: impl FnOnce(&ConsumerGroupMetadata) -> R,
+) -> Result<R, LogError> {
+    let group = &metadata.group;
+    let nobody = || LogError::Abort(format!("group {group}: this member isn't in the group"));
+    if metadata.generation < 0 || metadata.member.is_empty() {
+        return Err(nobody());
+    }
+    let native = metadata.native.as_ref().ok_or_else(nobody)?;
+    match native.0.downcast_ref::<Membership>() {
+        None => Err(LogError::Fatal(format!("group {group}: metadata of another kind of log"))),
+        Some(Membership::Captured(metadata)) => Ok(using(metadata)),
+        Some(Membership::Live(consumer)) => {
+            let consumer = consumer.upgrade().ok_or_else(nobody)?;
+            let fresh = consumer.group_metadata().ok_or_else(nobody)?;
+            if consumer.assignment_lost() { Err(nobody()) } else { Ok(using(&fresh)) }
+        }
+    }
+}

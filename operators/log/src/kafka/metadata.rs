@@ -1,0 +1,133 @@
+//! What the cluster knows about topics, and our lists as librdkafka's.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::Offset;
+
+use crate::error::LogError;
+use crate::record::TopicPartition;
+
+use super::triage::{by_code, sort};
+
+/// How long between two questions while a topic gets its leaders.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long a topic may be missing: a broker learns of a new one within
+/// milliseconds.
+const MISSING: Duration = Duration::from_secs(2);
+
+/// Partition count of a topic; None if it doesn't exist.
+pub(super) fn partition_count<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Option<u32>, LogError> {
+    Ok(match look(client, topic, timeout)? {
+        Topic::Missing => None,
+        Topic::Leaderless(count) | Topic::Ready(count) => Some(count),
+    })
+}
+
+/// Waits until every partition of the topic has a leader, as this very client
+/// sees it: what it subscribes to or sends to next is then known to it. Returns
+/// the partition count.
+pub(super) fn wait_until_ready<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<u32, LogError> {
+    let started = Instant::now();
+    loop {
+        match look(client, topic, timeout)? {
+            Topic::Ready(count) => return Ok(count),
+            Topic::Missing if started.elapsed() >= MISSING => return Err(missing(topic)),
+            Topic::Leaderless(_) if started.elapsed() >= timeout => {
+                return Err(LogError::Retriable(format!("topic {topic} has no leader yet")));
+            }
+            Topic::Missing | Topic::Leaderless(_) => std::thread::sleep(ASK_AGAIN),
+        }
+    }
+}
+
+/// The error for a topic that isn't there.
+pub(super) fn missing(topic: &str) -> LogError {
+    LogError::Fatal(format!("topic {topic} doesn't exist: create it before it is used"))
+}
+
+enum Topic {
+    Missing,
+    Leaderless(u32),
+    Ready(u32),
+}
+
+fn look<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Topic, LogError> {
+    let doing = || format!("asking for topic {topic}");
+    let metadata =
+        client.fetch_metadata(Some(topic), timeout).map_err(|error| sort(&error, doing()))?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+        return Ok(Topic::Missing);
+    };
+    match found.error().map(Code::from) {
+        None | Some(Code::NoError) => Ok(with_leaders(found)),
+        Some(Code::UnknownTopicOrPartition) => Ok(Topic::Missing),
+        Some(Code::LeaderNotAvailable) => Ok(Topic::Leaderless(count(found))),
+        Some(code) => Err(by_code(code, format!("{}: {code}", doing()))),
+    }
+}
+
+fn with_leaders(topic: &MetadataTopic) -> Topic {
+    let led = !topic.partitions().is_empty()
+        && topic.partitions().iter().all(|partition| partition.leader() >= 0);
+    if led { Topic::Ready(count(topic)) } else { Topic::Leaderless(count(topic)) }
+}
+
+fn count(topic: &MetadataTopic) -> u32 {
+    u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX)
+}
+
+/// A partition number as librdkafka wants it.
+pub(super) fn native(partition: u32) -> i32 {
+    i32::try_from(partition).unwrap_or(i32::MAX)
+}
+
+/// A list with offsets. Negative ones would be taken as logical offsets.
+pub(super) fn with_offsets(
+    offsets: &[(TopicPartition, i64)],
+) -> Result<TopicPartitionList, LogError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (at, offset) in offsets {
+        if *offset < 0 {
+            return Err(LogError::Fatal(format!("{at}: {offset} isn't an offset")));
+        }
+        list.add_partition_offset(&at.topic, native(at.partition), Offset::Offset(*offset))
+            .map_err(|error| sort(&error, format_args!("{at} at {offset}")))?;
+    }
+    Ok(list)
+}
+
+/// A list without offsets.
+pub(super) fn list_of<'a>(
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for at in partitions {
+        list.add_partition(&at.topic, native(at.partition));
+    }
+    list
+}
+
+/// What a list names.
+pub(super) fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    list.elements()
+        .iter()
+        .map(|element| TopicPartition::new(element.topic(), element.partition().unsigned_abs()))
+        .collect()
+}

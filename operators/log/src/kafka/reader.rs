@@ -1,0 +1,171 @@
+//! Reader of chosen partitions, and what it shares with a group's member:
+//! connecting, waiting, seeking.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::error::LogError;
+use crate::record::{ConsumedRecord, TopicPartition};
+use crate::traits::{Isolation, Reader, Waker};
+
+use super::context::Context;
+use super::lanes::Lanes;
+use super::metadata::with_offsets;
+use super::settings::KafkaOptions;
+use super::signal::Signal;
+use super::triage::{is_transient, sort};
+
+/// librdkafka signals a queue that stops being empty. Should it ever miss one,
+/// a wait looks again after this long.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Seeking right after an assignment, before librdkafka has begun to fetch.
+const SEEK_AGAIN: Duration = Duration::from_millis(2);
+
+/// Connects a consumer whose common queue raises the signal.
+pub(super) fn connect(
+    config: &ClientConfig,
+    signal: &Arc<Signal>,
+    client_id: &str,
+) -> Result<Arc<BaseConsumer<Context>>, LogError> {
+    let mut consumer = BaseConsumer::from_config_and_context(config, Context::default())
+        .map_err(|error| sort(&error, format_args!("making consumer {client_id}")))?;
+    let signal = Arc::clone(signal);
+    consumer.set_nonempty_callback(move || signal.raise());
+    Ok(Arc::new(consumer))
+}
+
+/// When a timeout is over; a very long one ends in a century.
+pub(super) fn deadline_after(timeout: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(3_155_760_000);
+    Instant::now() + timeout.min(CENTURY)
+}
+
+/// Waits for the signal, at most one slice.
+pub(super) fn wait_a_slice(signal: &Signal, seen: u64, deadline: Instant) {
+    signal.wait(seen, deadline.min(Instant::now() + SLICE));
+}
+
+/// Moves lanes to other offsets.
+pub(super) fn seek(
+    consumer: &BaseConsumer<Context>,
+    lanes: &mut Lanes,
+    offsets: &[(TopicPartition, i64)],
+    timeout: Duration,
+) -> Result<(), LogError> {
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    let deadline = Instant::now() + timeout;
+    let refused = |error: &KafkaError| sort(error, format_args!("seeking {offsets:?}"));
+    loop {
+        let result = consumer.seek_partitions(with_offsets(offsets)?, timeout);
+        let moved = result.map_err(|error| refused(&error))?;
+        let failure = moved.elements().iter().find_map(|element| element.error().err());
+        match failure {
+            None => break,
+            Some(error) => match error.rdkafka_error_code() {
+                Some(Code::State) if Instant::now() < deadline => std::thread::sleep(SEEK_AGAIN),
+                _ => return Err(refused(&error)),
+            },
+        }
+    }
+    for (at, offset) in offsets {
+        lanes.moved(at, *offset);
+    }
+    Ok(())
+}
+
+/// See [`Reader`].
+pub(super) struct KafkaReader {
+    lanes: Lanes,
+    consumer: Arc<BaseConsumer<Context>>,
+    signal: Arc<Signal>,
+    client_id: String,
+}
+
+impl KafkaReader {
+    pub(super) fn connect(
+        options: &KafkaOptions,
+        client_id: &str,
+        isolation: Isolation,
+    ) -> Result<Self, LogError> {
+        let signal = Arc::new(Signal::default());
+        // librdkafka assigns only with a group's name; nothing is ever committed.
+        let config = options.reader(client_id, &format!("{client_id}-unused"), isolation);
+        let consumer = connect(&config, &signal, client_id)?;
+        let client_id = client_id.to_owned();
+        Ok(Self { lanes: Lanes::default(), consumer, signal, client_id })
+    }
+
+    fn serve(&self) -> Result<(), LogError> {
+        while let Some(found) = self.consumer.poll(Duration::ZERO) {
+            match found {
+                Ok(_) => {
+                    let client = &self.client_id;
+                    return Err(LogError::Fatal(format!("reader {client}: a record unasked")));
+                }
+                Err(error) if error.rdkafka_error_code().is_some_and(is_transient) => {
+                    tracing::debug!(client = self.client_id, %error, "reading");
+                }
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &KafkaError) -> LogError {
+        sort(error, format_args!("reader {}", self.client_id))
+    }
+}
+
+impl Reader for KafkaReader {
+    fn assign(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        let list = with_offsets(positions)?;
+        self.lanes.clear();
+        self.lanes.open(&self.consumer, positions, &self.signal)?;
+        self.consumer.assign(&list).map_err(|error| self.failed(&error))
+    }
+
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        max: usize,
+        visit: &mut dyn FnMut(ConsumedRecord<'_>),
+    ) -> Result<usize, LogError> {
+        let deadline = deadline_after(timeout);
+        loop {
+            let seen = self.signal.seen();
+            self.serve()?;
+            let visited = self.lanes.drain(self.consumer.context(), max, visit)?;
+            if visited > 0 || self.signal.take_wake() || Instant::now() >= deadline {
+                return Ok(visited);
+            }
+            wait_a_slice(&self.signal, seen, deadline);
+        }
+    }
+
+    fn reached(&self, at: &TopicPartition, end: i64) -> bool {
+        self.lanes.reached(at, end)
+    }
+
+    fn position(&self, at: &TopicPartition) -> Option<i64> {
+        self.lanes.position(at)
+    }
+
+    fn waker(&self) -> Waker {
+        self.signal.waker()
+    }
+}
+
+impl Drop for KafkaReader {
+    fn drop(&mut self) {
+        self.consumer.context().close();
+        self.lanes.clear();
+    }
+}

@@ -1,0 +1,88 @@
+//! Ends a wait from another thread: a record arrived, or somebody called the
+//! waker.
+//!
+//! Invariant: nothing is lost between looking and waiting. The waiter takes
+//! [`Signal::seen`] first, looks, and waits only while that number stands.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::traits::Waker;
+
+#[derive(Default)]
+struct State {
+    count: u64,
+    woken: bool,
+}
+
+/// A counter that can be waited on.
+#[derive(Default)]
+pub(super) struct Signal {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Signal {
+    /// How often something happened so far.
+    pub(super) fn seen(&self) -> u64 {
+        self.state.lock().count
+    }
+
+    /// Something happened. Cheap, and calls nothing: librdkafka holds a lock.
+    pub(super) fn raise(&self) {
+        self.state.lock().count += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until something happened after `seen`, or until the deadline.
+    pub(super) fn wait(&self, seen: u64, deadline: Instant) {
+        let mut state = self.state.lock();
+        while state.count == seen && !state.woken {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+
+    /// True once for each time the waker was called since.
+    pub(super) fn take_wake(&self) -> bool {
+        std::mem::take(&mut self.state.lock().woken)
+    }
+
+    /// Ends the present wait, or the next one.
+    pub(super) fn waker(self: &Arc<Self>) -> Waker {
+        let signal = Arc::clone(self);
+        Arc::new(move || {
+            signal.state.lock().woken = true;
+            signal.changed.notify_all();
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_signal_between_looking_and_waiting_is_not_lost() {
+        let signal = Signal::default();
+        let seen = signal.seen();
+        signal.raise();
+        let before = Instant::now();
+        signal.wait(seen, before + Duration::from_secs(60));
+        assert!(before.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_wake_counts_once() {
+        let signal = Arc::new(Signal::default());
+        (signal.waker())();
+        signal.wait(signal.seen(), Instant::now() + Duration::from_secs(60));
+        assert!(signal.take_wake());
+        assert!(!signal.take_wake());
+    }
+}

@@ -1,0 +1,157 @@
+//! The one place that sorts librdkafka's errors into [`LogError`]s.
+//!
+//! Invariant: the client's own verdict (fatal, must abort, retriable), where it
+//! gives one, wins over the error code; an unknown code is fatal, never silently
+//! retried.
+
+use std::fmt::Display;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::error::LogError;
+
+/// Sorts what went wrong while `doing` something.
+pub(super) fn sort(error: &KafkaError, doing: impl Display) -> LogError {
+    let text = || format!("{doing}: {error}");
+    if let KafkaError::Transaction(verdict) = error {
+        let code = verdict.code();
+        let text = format!("{doing}: {} ({})", verdict.string(), verdict.name());
+        return if is_fence(code) {
+            LogError::Fenced(text)
+        } else if verdict.txn_requires_abort() {
+            LogError::Abort(text)
+        } else if verdict.is_fatal() {
+            LogError::Fatal(text)
+        } else if verdict.is_retriable() {
+            LogError::Retriable(text)
+        } else {
+            by_code(code, text)
+        };
+    }
+    match error {
+        KafkaError::MessageConsumptionFatal(code) if !is_fence(*code) => LogError::Fatal(text()),
+        KafkaError::Seek(reason) if reason.contains("Timed out") => LogError::Retriable(text()),
+        _ => match code_of(error) {
+            Some(code) => by_code(code, text()),
+            None => LogError::Fatal(text()),
+        },
+    }
+}
+
+/// The code inside an error. `KafkaError::rdkafka_error_code` leaves out those of
+/// administrative calls.
+fn code_of(error: &KafkaError) -> Option<Code> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        KafkaError::Transaction(verdict) => Some(verdict.code()),
+        _ => error.rdkafka_error_code(),
+    }
+}
+
+/// Sorts a bare code.
+pub(super) fn by_code(code: Code, text: String) -> LogError {
+    match code {
+        code if is_fence(code) => LogError::Fenced(text),
+        code if is_transient(code) => LogError::Retriable(text),
+        Code::MessageSizeTooLarge
+        | Code::MessageBatchTooLarge
+        | Code::InvalidRecord
+        | Code::InvalidTimestamp => LogError::Refused(text),
+        Code::IllegalGeneration
+        | Code::UnknownMemberId
+        | Code::RebalanceInProgress
+        | Code::StaleMemberEpoch
+        | Code::FencedMemberEpoch
+        | Code::AssignmentLost
+        | Code::PurgeQueue
+        | Code::PurgeInflight
+        | Code::OutOfOrderSequenceNumber
+        | Code::UnknownProducerId
+        | Code::InvalidProducerIdMapping => LogError::Abort(text),
+        _ => LogError::Fatal(text),
+    }
+}
+
+/// Somebody else took the transactional id or the member's place.
+fn is_fence(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Fenced
+            | Code::ProducerFenced
+            | Code::InvalidProducerEpoch
+            | Code::FencedInstanceId
+            | Code::UnreleasedInstanceId
+    )
+}
+
+/// Goes away by itself: brokers moving, starting or out of reach.
+pub(super) fn is_transient(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::MessageTimedOut
+            | Code::TimedOutQueue
+            | Code::RequestTimedOut
+            | Code::NetworkException
+            | Code::QueueFull
+            | Code::WaitingForCoordinator
+            | Code::WaitCache
+            | Code::InProgress
+            | Code::PreviousInProgress
+            | Code::Retry
+            | Code::Outdated
+            | Code::BrokerDestroy
+            | Code::DestroyBroker
+            | Code::UnknownBroker
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::BrokerNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+            | Code::NotController
+            | Code::ConcurrentTransactions
+            | Code::UnstableOffsetCommit
+            | Code::OffsetNotAvailable
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::KafkaStorageError
+            | Code::ThrottlingQuotaExceeded
+            | Code::RebootstrapRequired
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(code: Code) -> LogError {
+        sort(&KafkaError::MessageProduction(code), "sending to orders[1]")
+    }
+
+    #[test]
+    fn every_class_has_its_codes() {
+        assert!(matches!(class(Code::ProducerFenced), LogError::Fenced(_)));
+        assert!(matches!(class(Code::NotLeaderForPartition), LogError::Retriable(_)));
+        assert!(matches!(class(Code::IllegalGeneration), LogError::Abort(_)));
+        assert!(matches!(class(Code::MessageSizeTooLarge), LogError::Refused(_)));
+        assert!(matches!(class(Code::TopicAuthorizationFailed), LogError::Fatal(_)));
+    }
+
+    #[test]
+    fn the_text_says_what_was_being_done() {
+        assert!(class(Code::QueueFull).to_string().contains("sending to orders[1]"));
+    }
+
+    #[test]
+    fn administrative_codes_are_sorted_too() {
+        let error = KafkaError::AdminOp(Code::RequestTimedOut);
+        assert!(matches!(sort(&error, "creating"), LogError::Retriable(_)));
+    }
+}
