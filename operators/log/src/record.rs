@@ -41,7 +41,8 @@ pub struct NewRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// None is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970. Kafka's client takes 0 for "now", so there it is
+    /// written as 1.
     pub timestamp: i64,
     /// In the order they are kept.
     pub headers: &'a [Header<'a>],

@@ -38,7 +38,8 @@ pub enum Visibility {
 pub struct GroupMetadata {
     /// The consumer group.
     pub group: String,
-    /// Negative where the member isn't in the group; refused locally.
+    /// Negative where the member isn't in the group; refused locally. On Kafka
+    /// not the broker's number but a count of this client's assignments.
     pub generation: i32,
     /// Empty where the member isn't in the group; refused locally.
     pub member: String,
@@ -171,7 +172,8 @@ pub trait GroupConsumer: Send {
     ) -> Result<Polled, LogError>;
     /// Starts reading at these offsets. The metadata holds until the next event.
     fn ack_assign(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<GroupMetadata, LogError>;
-    /// Gives the revoked partitions up.
+    /// Gives the revoked partitions up. Any others stay, with the metadata they
+    /// have.
     fn ack_revoke(&mut self) -> Result<(), LogError>;
     /// Stops delivery of these partitions; what was fetched may be fetched again.
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;

@@ -22,7 +22,7 @@ pub fn keys_values_headers_and_times_survive(fixture: &dyn LogFixture) {
     let shapes = [
         base,
         NewRecord { value: None, headers: &[], ..base },
-        NewRecord { key: None, timestamp: 0, ..base },
+        NewRecord { key: None, timestamp: 1, ..base },
         NewRecord { key: Some(b""), value: Some(b""), headers: &[], ..base },
     ];
     let mut producer = scene.producer("txn");

@@ -236,7 +236,7 @@ impl Member {
     pub fn turn(&mut self, scene: &Scene) {
         match self.poll() {
             Polled::Records(_) => {}
-            Polled::Revoke { .. } => self.give_up(),
+            Polled::Revoke { partitions, .. } => self.give_up(&partitions),
             Polled::Assign(partitions) => self.take(scene, partitions),
         }
     }
@@ -249,11 +249,13 @@ impl Member {
             .unwrap()
     }
 
-    /// Answers a revoke.
-    pub fn give_up(&mut self) {
+    /// Answers a revoke. What it doesn't name stays, with its metadata.
+    pub fn give_up(&mut self, partitions: &[TopicPartition]) {
         self.consumer.ack_revoke().unwrap();
-        self.owned.clear();
-        self.metadata = None;
+        self.owned.retain(|at| !partitions.contains(at));
+        if self.owned.is_empty() {
+            self.metadata = None;
+        }
     }
 
     /// Answers an assignment.
@@ -278,9 +280,9 @@ impl Member {
     pub fn leave(mut self, scene: &Scene) {
         self.consumer.unsubscribe().unwrap();
         scene.until("the revoke that follows an unsubscribe", || match self.poll() {
-            Polled::Revoke { .. } => {
-                self.give_up();
-                true
+            Polled::Revoke { partitions, .. } => {
+                self.give_up(&partitions);
+                self.owned.is_empty()
             }
             _ => false,
         });

@@ -3,7 +3,7 @@
 //! Offsets are asked for by clients that do nothing else: on a consumer that
 //! reads, every question waits behind its long poll.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use hashbrown::HashMap;
@@ -21,7 +21,7 @@ use crate::topic::{Cleanup, TopicDescription, TopicSpec};
 use crate::traits::{Admin, Isolation};
 
 use super::context::Quiet;
-use super::metadata::{list_of, missing, partition_count, wait_until_ready};
+use super::metadata::{ASK_AGAIN, list_of, missing, partition_count, wait_until_ready};
 use super::settings::{KafkaOptions, MAX_BATCH_BYTES};
 use super::triage::{by_code, sort};
 
@@ -89,14 +89,37 @@ impl KafkaAdmin {
             Isolation::ReadCommitted => &self.committed,
             Isolation::ReadUncommitted => &self.uncommitted,
         };
-        let mut list = list_of(of);
-        list.set_all_offsets(kind).map_err(|error| sort(&error, "asking for offsets"))?;
-        let answer = client.offsets_for_times(list, self.options.request_timeout);
-        // Serves what the client has to say, so that it doesn't pile up.
-        while client.poll(Duration::ZERO).is_some() {}
-        let found = answer.map_err(|error| sort(&error, format_args!("offsets of {of:?}")))?;
-        of.iter().map(|at| offset_in(&found, at)?.ok_or_else(|| unanswered(at))).collect()
+        let timeout = self.options.request_timeout;
+        self.asking_again(|| {
+            let mut list = list_of(of);
+            list.set_all_offsets(kind).map_err(|error| sort(&error, "asking for offsets"))?;
+            let answer = client.offsets_for_times(list, timeout);
+            serve(client);
+            let found = answer.map_err(|error| sort(&error, format_args!("offsets of {of:?}")))?;
+            of.iter().map(|at| offset_in(&found, at)?.ok_or_else(|| unanswered(at))).collect()
+        })
     }
+
+    /// Repeats a question while the answer is that leaders or coordinators move.
+    fn asking_again<T>(
+        &self,
+        mut ask: impl FnMut() -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        let deadline = Instant::now() + self.options.request_timeout;
+        loop {
+            match ask() {
+                Err(LogError::Retriable(_)) if Instant::now() < deadline => {
+                    std::thread::sleep(ASK_AGAIN);
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+/// Takes what a client has to say, so that it doesn't pile up.
+fn serve(client: &BaseConsumer<Quiet>) {
+    while client.poll(Duration::ZERO).is_some() {}
 }
 
 fn unanswered(at: &TopicPartition) -> LogError {

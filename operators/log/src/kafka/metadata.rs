@@ -13,8 +13,8 @@ use crate::record::TopicPartition;
 
 use super::triage::{by_code, sort};
 
-/// How long between two questions while a topic gets its leaders.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// How long between two questions while leaders or coordinators move.
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long a topic may be missing: a broker learns of a new one within
 /// milliseconds.
