@@ -65,6 +65,7 @@ mod topology;
 mod windows;
 
 pub use state_stores::codec::*;
+pub use state_stores::{KeyValueStore, StoreError, TaskState};
 
 pub use self::builder::StreamsBuilder;
 pub use self::context::Dropped;

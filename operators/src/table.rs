@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use state_stores::Serde;
+
 use crate::builder::Flow;
 use crate::graph::NodeId;
 use crate::stream::{KStream, Serdes};
@@ -38,6 +40,11 @@ impl<K: ?Sized, V: ?Sized> std::fmt::Debug for KTable<K, V> {
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
+    /// How its keys are written, if known; windowed keys as Kafka Streams writes them.
+    pub fn key_serde(&self) -> Option<Serde<K>> {
+        self.serdes.key.clone()
+    }
+
     /// The changes as a stream; a deletion is a record without value.
     pub fn to_stream(&self) -> KStream<K, V> {
         KStream::new(&self.flow, self.node, self.serdes.clone(), false)

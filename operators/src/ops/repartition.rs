@@ -14,9 +14,9 @@ use crate::topology::TopologyError;
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
     /// Sends the records through the topic `<application.id>-<name>-repartition`, in any case.
-    /// Null keys and values pass.
+    /// Records without key are dropped and counted; those without value pass.
     pub fn repartition(&self, name: &str) -> Self {
-        self.through(name, false)
+        self.through(name, true)
     }
 
     /// The stream partitioned by its key: itself, or repartitioned under `name` without the
