@@ -101,6 +101,6 @@ pub use record::{ConsumedRecord, Header, NewRecord, TopicPartition};
 pub use tail::{Tail, TailBatch, TailFrom, TailOptions, TailRecord};
 pub use topic::{Cleanup, TopicDescription, TopicSpec};
 pub use traits::{
-    Admin, Appended, Appender, GroupConsumer, GroupMetadata, GroupOptions, Isolation, Log, NativeGroup, Polled, Reader,
-    TxnProducer, Visibility, Waker,
+    Admin, Appended, Appender, GroupConsumer, GroupMetadata, GroupOptions, Isolation, Log,
+    NativeGroup, Polled, Reader, TxnProducer, Visibility, Waker,
 };

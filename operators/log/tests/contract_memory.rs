@@ -1,5 +1,7 @@
 //! The contract, judged on the embedded log in memory.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -5,7 +5,7 @@
 //! [`contract_tests!`](crate::contract_tests), which makes one `#[test]` of
 //! each case:
 //!
-//! ```ignore
+//! ```text
 //! log::contract_tests!(MyFixture::new());
 //! ```
 //!

@@ -6,7 +6,7 @@ use state_stores::partition::partition_for_key;
 
 use super::batch::{self, Builder};
 use super::faults::Operation;
-use super::shared::{Acknowledgement, Shared, Write};
+use super::shared::{Acknowledgement, Done, Shared, Write};
 use super::topics::Topic;
 use crate::{Appended, Appender, LogError, NewRecord};
 
@@ -20,8 +20,8 @@ impl PlainAppender {
         topic: &str,
         partition: Option<u32>,
         record: &NewRecord<'_>,
-        done: Box<dyn FnOnce(Appended) + Send>,
-    ) -> Result<(), (LogError, Box<dyn FnOnce(Appended) + Send>)> {
+        done: Done,
+    ) -> Result<(), (LogError, Done)> {
         let prepared = self.shared.begin(Operation::Append).and_then(|fault| {
             let topic = self.shared.topics.get(topic)?;
             let partition = partition.unwrap_or_else(|| choose(&topic, record));

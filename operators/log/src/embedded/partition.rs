@@ -163,14 +163,14 @@ impl Partition {
                 return Ok(Loaded { batches: VecDeque::new(), next: position });
             }
             if position >= state.tail_from {
-                return Ok(state.from_tail(position, visible));
+                return Ok(state.load_tail(position, visible));
             }
             (position, visible.min(state.tail_from))
         };
-        self.from_engine(engine, position, upper)
+        self.load_engine(engine, position, upper)
     }
 
-    fn from_engine(
+    fn load_engine(
         &self,
         engine: &dyn Engine,
         position: i64,
@@ -249,7 +249,7 @@ impl Partition {
 }
 
 impl State {
-    fn from_tail(&self, position: i64, visible: i64) -> Loaded {
+    fn load_tail(&self, position: i64, visible: i64) -> Loaded {
         let mut loaded = Loaded { batches: VecDeque::new(), next: visible };
         let first = self.tail.partition_point(|batch| batch.last < position);
         let mut bytes = 0;

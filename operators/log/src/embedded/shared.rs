@@ -27,9 +27,12 @@ use crate::{Appended, LogError};
 /// A write batch larger than this isn't kept for the next write.
 const KEPT_BATCH: usize = 4 * 1024 * 1024;
 
+/// Called once with the answer to an append.
+pub(super) type Done = Box<dyn FnOnce(Appended) + Send>;
+
 /// Who waits for a sync.
 pub(super) struct Acknowledgement {
-    pub(super) done: Box<dyn FnOnce(Appended) + Send>,
+    pub(super) done: Done,
     pub(super) at: (u32, i64),
 }
 
