@@ -86,5 +86,5 @@ pub use rocks::{RocksEngine, RocksOptions};
 pub use session::{Session, SessionStore};
 pub use spec::{StoreIndex, StoreKind, StoreSpec};
 pub use state_dir::{CommittedStore, StateDir, StateOptions};
-pub use task_state::TaskState;
+pub use task_state::{TaskState, VisitDirty};
 pub use window::WindowStore;

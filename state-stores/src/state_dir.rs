@@ -191,6 +191,7 @@ impl StateDir {
             frozen.shelf.thaw(result.is_ok());
         }
         result?;
+        metrics::gauge!("state_layer_bytes").set(self.layer_bytes() as f64);
         write_back.sweep().map_err(E::from)
     }
 

@@ -11,6 +11,9 @@ use crate::shelf::Shelf;
 use crate::state_dir::Shared;
 use crate::{Direction, StoreError, StoreIndex, StoreSpec};
 
+/// What [`TaskState::dirty`] calls for each row: store, full store key, value (`None`: deleted).
+pub type VisitDirty<'a> = dyn FnMut(StoreIndex, &[u8], Option<&[u8]>) + 'a;
+
 /// The stores of one task. Owned by it and used from one thread at a time.
 ///
 /// Reads look through three layers: the *overlay* of the open transaction, the *committed layer* in memory, the *base*
@@ -118,7 +121,7 @@ impl TaskState {
 
     /// Visits each full store key that the open transaction wrote, with its last value: the changelog records of this
     /// commit, by store and in key order.
-    pub fn dirty(&self, visit: &mut dyn FnMut(StoreIndex, &[u8], Option<&[u8]>)) {
+    pub fn dirty(&self, visit: &mut VisitDirty<'_>) {
         for (index, store) in self.overlay.stores.iter().enumerate() {
             for (key, value) in &store.rows {
                 visit(StoreIndex(index), key, value.as_deref());

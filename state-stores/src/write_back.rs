@@ -46,6 +46,7 @@ impl<'a> WriteBack<'a> {
         self.engine.flush()?;
         tracing::debug!(stores = self.frozen.len(), rows, "wrote committed layers to the base");
         metrics::counter!("state_write_back_rows_total").increment(rows as u64);
+        metrics::counter!("state_write_backs_total").increment(1);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What every engine must do, checked on each of them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::ops::ControlFlow;
 
 use state_stores::{Direction, Durability, Engine, MemoryEngine, WriteBatch};

@@ -1,6 +1,8 @@
 //! A task's state against a plain map: random transactions, savepoints, write-backs that fail, tasks that move, and
 //! crashes at any point, after each of which replaying the changelog's tail must give the map again.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod torn;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,9 @@ use state_stores::{
 use torn::TornEngine;
 
 type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// A changelog record: full store key, and value or tombstone.
+type Change = (Vec<u8>, Option<Vec<u8>>);
 
 const RETENTION: i64 = 6;
 const STORES: usize = 2;
@@ -31,9 +36,10 @@ enum Step {
     Rollback,
     Apply,
     Discard,
-    /// The engine fails after `writes` batches, in the middle of the next one.
+    /// The engine fails after `writes` batches, with `quarters` of the next one done.
     WriteBack {
         writes: Option<usize>,
+        quarters: usize,
         crash: bool,
     },
     SyncFails,
@@ -54,8 +60,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Rollback),
         4 => Just(Step::Apply),
         1 => Just(Step::Discard),
-        3 => (prop::option::of(0..4usize), any::<bool>())
-            .prop_map(|(writes, crash)| Step::WriteBack { writes, crash }),
+        3 => (prop::option::of(0..4usize), 0..5usize, any::<bool>())
+            .prop_map(|(writes, quarters, crash)| Step::WriteBack { writes, quarters, crash }),
         1 => Just(Step::SyncFails),
         1 => Just(Step::Reopen),
         1 => (0..5usize).prop_map(|prefix| Step::Crash { prefix }),
@@ -80,7 +86,7 @@ struct World {
     dir: Arc<StateDir>,
     state: Option<TaskState>,
     /// All that the log committed, per store; an offset is a place in it.
-    changelogs: [Vec<(Vec<u8>, Option<Vec<u8>>)>; STORES],
+    changelogs: [Vec<Change>; STORES],
     open: [Map; STORES],
     saved: Option<(Savepoint, [Map; STORES])>,
     now: i64,
@@ -122,11 +128,11 @@ impl World {
                 self.state().discard();
                 self.forget_transaction();
             }
-            Step::WriteBack { writes, crash } => {
-                self.engine.fail_after(writes);
+            Step::WriteBack { writes, quarters, crash } => {
+                self.engine.fail_after(writes, quarters);
                 let result = self.dir.write_back(self.now);
                 assert!(result.is_ok() || writes.is_some(), "{result:?}");
-                self.engine.fail_after(None);
+                self.engine.fail_after(None, 0);
                 if crash {
                     self.crash(usize::MAX);
                 }
@@ -263,7 +269,7 @@ impl World {
     }
 }
 
-fn offset<T>(changelog: &[T]) -> i64 {
+fn offset(changelog: &[Change]) -> i64 {
     i64::try_from(changelog.len()).unwrap()
 }
 

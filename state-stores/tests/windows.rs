@@ -1,5 +1,7 @@
 //! Window and session stores against naive lists, over commits, write-backs and reopening; and what is kept on disk.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,28 +1,37 @@
 //! An engine that fails in the middle of a write-back.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use parking_lot::Mutex;
 use state_stores::{
     BatchOp, Direction, Durability, Engine, MemoryEngine, StoreError, Visit, WriteBatch,
 };
 
-/// A memory engine whose writes fail on demand, the first failing one half done: where a write-back is cut into batches
+/// A memory engine whose writes fail on demand, the failing ones partly done: where a write-back is cut into batches
 /// is its own affair, so the state must bear any cut.
 #[derive(Debug)]
-pub struct TornEngine {
+pub(crate) struct TornEngine {
     /// The engine behind it.
-    pub memory: MemoryEngine,
+    pub(crate) memory: MemoryEngine,
     writes_left: Mutex<Option<usize>>,
+    /// How many of a failing batch's writes are done, in quarters.
+    quarters: AtomicUsize,
 }
 
 impl Default for TornEngine {
     fn default() -> Self {
-        Self { memory: MemoryEngine::with_crashes(), writes_left: Mutex::new(None) }
+        Self {
+            memory: MemoryEngine::with_crashes(),
+            writes_left: Mutex::new(None),
+            quarters: AtomicUsize::new(0),
+        }
     }
 }
 
 impl TornEngine {
-    /// Fails after this many more writes and flushes; `None`: never.
-    pub fn fail_after(&self, writes: Option<usize>) {
+    /// Fails after this many more writes and flushes, with `quarters` of 4 of the failing batch done; `None`: never.
+    pub(crate) fn fail_after(&self, writes: Option<usize>, quarters: usize) {
+        self.quarters.store(quarters, Ordering::Relaxed);
         *self.writes_left.lock() = writes;
     }
 
@@ -59,15 +68,16 @@ impl Engine for TornEngine {
 
     fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {
         let Err(failure) = self.count_down() else { return self.memory.write(batch, durability) };
-        let mut half = WriteBatch::new();
-        for op in batch.iter().take(batch.len() / 2) {
+        let done = batch.len() * self.quarters.load(Ordering::Relaxed) / 4;
+        let mut part = WriteBatch::new();
+        for op in batch.iter().take(done) {
             match op {
-                BatchOp::Put(key, value) => half.put(key, value),
-                BatchOp::Delete(key) => half.delete(key),
-                BatchOp::DeleteRange(from, to) => half.delete_range(from, to),
+                BatchOp::Put(key, value) => part.put(key, value),
+                BatchOp::Delete(key) => part.delete(key),
+                BatchOp::DeleteRange(from, to) => part.delete_range(from, to),
             }
         }
-        self.memory.write(&half, durability)?;
+        self.memory.write(&part, durability)?;
         Err(failure)
     }
 
