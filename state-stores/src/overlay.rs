@@ -139,3 +139,50 @@ impl Overlay {
         self.undo_keys.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StoreKind;
+
+    const STORE: StoreIndex = StoreIndex(0);
+
+    fn spec() -> StoreSpec {
+        StoreSpec {
+            name: "a".into(),
+            changelog_topic: "a-changelog".into(),
+            kind: StoreKind::KeyValue,
+        }
+    }
+
+    #[test]
+    fn undo_runs_backwards_over_several_writes_of_one_key() {
+        let (spec, mut overlay) = (spec(), Overlay::new(1));
+        overlay.put(&spec, STORE, b"old", Some(b"before"));
+        overlay.put(&spec, STORE, b"deleted", None);
+        let (before, bytes) = (overlay.stores[0].rows.clone(), overlay.bytes());
+        let savepoint = overlay.savepoint();
+        for value in [Some(&b"first"[..]), None, Some(b"second")] {
+            for key in [&b"old"[..], b"deleted", b"new"] {
+                overlay.put(&spec, STORE, key, value);
+            }
+        }
+        overlay.rollback_to(savepoint);
+        assert_eq!(overlay.stores[0].rows, before);
+        assert_eq!(overlay.bytes(), bytes);
+    }
+
+    #[test]
+    fn a_released_savepoint_keeps_no_log() {
+        let (spec, mut overlay) = (spec(), Overlay::new(1));
+        overlay.put(&spec, STORE, b"k", Some(b"1"));
+        assert!(overlay.undo.is_empty(), "without a savepoint nothing is logged");
+        let _first = overlay.savepoint();
+        overlay.put(&spec, STORE, b"k", Some(b"2"));
+        let second = overlay.savepoint();
+        assert!(overlay.undo.is_empty() && overlay.undo_keys.is_empty());
+        overlay.put(&spec, STORE, b"k", Some(b"3"));
+        overlay.rollback_to(second);
+        assert_eq!(overlay.stores[0].rows[&b"k"[..]].as_deref(), Some(&b"2"[..]));
+    }
+}
