@@ -59,12 +59,14 @@ mod stream;
 mod stream_time;
 mod table;
 mod task;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod topic;
 mod topology;
 mod windows;
 
-pub use state_stores::codec::*;
+pub use state_stores::codec::{self, *};
 pub use state_stores::{KeyValueStore, StoreError, TaskState};
 
 pub use self::builder::StreamsBuilder;

@@ -11,6 +11,7 @@ use state_stores::{MemoryEngine, StateDir, StateOptions, StoreIndex};
 
 use super::DriverOptions;
 use super::log::{MemoryLog, Stored};
+use crate::context::Dropped;
 use crate::globals::Globals;
 use crate::task::{InputRecord, Ran, Task, TaskError};
 use crate::topology::{TaskId, Topology};
@@ -236,6 +237,17 @@ impl Core {
             let stores = &subs[id.subtopology as usize].stores;
             let place = stores.iter().position(|spec| &*spec.name == store)?;
             Some((&mut running.task, StoreIndex(place)))
+        })
+    }
+
+    /// What all tasks dropped.
+    pub(super) fn dropped(&self) -> Dropped {
+        let tasks = self.tasks.values().map(|running| running.task.dropped());
+        tasks.fold(Dropped::default(), |sum, task| Dropped {
+            incomplete: sum.incomplete + task.incomplete,
+            late: sum.late + task.late,
+            skipped: sum.skipped + task.skipped,
+            dead_letters: sum.dead_letters + task.dead_letters,
         })
     }
 

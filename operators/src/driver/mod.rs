@@ -20,6 +20,7 @@ use state_stores::{Direction, KeyValueStore, StoreIndex, TaskState, TimestampedK
 use self::core::Core;
 use self::log::Stored;
 pub use self::topics::{TestInputTopic, TestOutputTopic, TestRecord};
+use crate::context::Dropped;
 use crate::headers::Headers;
 use crate::materialized::Materialized;
 use crate::task::TaskError;
@@ -221,6 +222,11 @@ impl TopologyTestDriver {
             visited.unwrap_or_else(|error| panic!("{error}"));
         }
         rows
+    }
+
+    /// What all tasks dropped since they were built, by reason.
+    pub fn dropped(&self) -> Dropped {
+        self.core.borrow().dropped()
     }
 
     /// Names of all topics that have records, changelogs among them.

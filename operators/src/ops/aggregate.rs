@@ -154,3 +154,35 @@ where
 {
     stream.clone().with_key_serde(&materialized.key).keyed(&materialized.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{I64Be, Utf8};
+    use crate::testing::{SAMPLE, pair, through};
+
+    #[test]
+    fn an_aggregate_can_delete_its_row_and_begin_again() {
+        let store = Materialized::<str, i64>::as_("a", Utf8, I64Be);
+        let flow = |stream: KStream<str, i64>| {
+            let sums = stream.group_by_key().aggregate(
+                &store,
+                || 100,
+                |_, n, sum| (*n != 0).then_some(sum + n),
+            );
+            sums.to_stream()
+        };
+        let input = [1, 2, 0, 5].map(|n| (Some("k"), Some(n)));
+        let (out, _) = through(flow, &input);
+        assert_eq!(out, [pair("k", 101), pair("k", 103), (Some("k".into()), None), pair("k", 105)]);
+    }
+
+    #[test]
+    fn incomplete_records_are_dropped_and_counted() {
+        let store = Materialized::<str, i64>::as_("c", Utf8, I64Be);
+        let (out, dropped) =
+            through(|stream| stream.group_by_key().count(&store).to_stream(), &SAMPLE);
+        assert_eq!(out, [pair("a", 1), pair("b", 1)]);
+        assert_eq!(dropped.incomplete, 3);
+    }
+}

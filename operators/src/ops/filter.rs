@@ -88,3 +88,25 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{SAMPLE, pair, through};
+
+    #[test]
+    fn incomplete_records_satisfy_nothing() {
+        let (kept, _) = through(|stream| stream.filter(|_, n| *n > 1), &SAMPLE);
+        assert_eq!(kept, [pair("b", 2)]);
+        let (kept, _) = through(|stream| stream.filter_not(|_, n| *n > 1), &SAMPLE);
+        assert_eq!(kept, [pair("a", 1), (None, Some(3)), (Some("c".into()), None), (None, None)]);
+    }
+
+    #[test]
+    fn whole_records_can_be_judged() {
+        let (kept, _) = through(
+            |stream| stream.filter_records(|r| r.key.is_none() && r.value.is_some()),
+            &SAMPLE,
+        );
+        assert_eq!(kept, [(None, Some(3))]);
+    }
+}

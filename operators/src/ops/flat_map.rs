@@ -101,3 +101,54 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         KStream::new(&self.flow, node, self.serdes.with_value(None), self.rekeyed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{SAMPLE, pair, through};
+
+    #[test]
+    fn each_value_becomes_as_many_as_it_says() {
+        let many = |n: &i64, emit: &mut dyn FnMut(&i64)| (0..*n).for_each(|i| emit(&i));
+        let (out, _) =
+            through(|stream| stream.flat_map_values::<i64>(move |n, emit| many(n, emit)), &SAMPLE);
+        assert_eq!(
+            out,
+            [
+                pair("a", 0),
+                pair("b", 0),
+                pair("b", 1),
+                (None, Some(0)),
+                (None, Some(1)),
+                (None, Some(2))
+            ]
+        );
+    }
+
+    #[test]
+    fn new_keys_come_from_complete_records() {
+        let flow = |stream: crate::KStream<str, i64>| {
+            stream.flat_map::<str, i64>(|k, n, emit| {
+                emit(k, n);
+                emit("other", n);
+            })
+        };
+        let (out, _) = through(flow, &SAMPLE);
+        assert_eq!(out, [pair("a", 1), pair("other", 1), pair("b", 2), pair("other", 2)]);
+    }
+
+    #[test]
+    fn what_comes_after_a_failure_is_not_emitted() {
+        let flow = |stream: crate::KStream<str, i64>| {
+            let twice = stream.flat_map_values::<i64>(|n, emit| {
+                emit(n);
+                emit(&-n);
+                emit(n);
+            });
+            let positive = twice.try_map_values(|n| if *n < 0 { Err("negative") } else { Ok(*n) });
+            positive.on_error(crate::ErrorPolicy::Skip)
+        };
+        let (out, dropped) = through(flow, &SAMPLE[..2]);
+        assert!(out.is_empty(), "the first emit is undone with the rest: {out:?}");
+        assert_eq!(dropped.skipped, 2);
+    }
+}

@@ -93,3 +93,39 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         KStream::new(&self.flow, node, self.serdes.with_value(None), self.rekeyed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ErrorPolicy;
+    use crate::testing::{SAMPLE, pair, through};
+
+    #[test]
+    fn map_drops_and_counts_incomplete_records() {
+        let (out, dropped) =
+            through(|stream| stream.map::<str, i64>(|k, n| (format!("{k}{k}"), n * 10)), &SAMPLE);
+        assert_eq!(out, [pair("aa", 10), pair("bb", 20)]);
+        assert_eq!(dropped.incomplete, 3);
+    }
+
+    #[test]
+    fn map_values_keeps_nulls() {
+        let (out, _) = through(|stream| stream.map_values(|n| n + 1), &SAMPLE);
+        assert_eq!(
+            out,
+            [pair("a", 2), pair("b", 3), (None, Some(4)), (Some("c".into()), None), (None, None)]
+        );
+    }
+
+    #[test]
+    fn a_refused_value_follows_the_policy() {
+        let (out, dropped) = through(
+            |stream| {
+                let checked = stream.try_map_values(|n| if *n == 2 { Err("two") } else { Ok(*n) });
+                checked.on_error(ErrorPolicy::Skip)
+            },
+            &SAMPLE[..3],
+        );
+        assert_eq!(out, [pair("a", 1), (None, Some(3))]);
+        assert_eq!(dropped.skipped, 1);
+    }
+}

@@ -40,3 +40,27 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         Self::new(&self.flow, node, self.serdes.clone(), self.rekeyed || other.rekeyed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{SAMPLE, pair, through};
+    use crate::{StreamsBuilder, TopologyError};
+
+    #[test]
+    fn a_diamond_sees_each_record_twice_in_order() {
+        let flow = |stream: crate::KStream<str, i64>| stream.map_values(|n| n * 10).merge(&stream);
+        let (out, _) = through(flow, &SAMPLE[..2]);
+        assert_eq!(out, [pair("a", 10), pair("a", 1), pair("b", 20), pair("b", 2)]);
+    }
+
+    #[test]
+    fn streams_of_two_builders_are_refused() {
+        let (one, other) = (StreamsBuilder::new("one"), StreamsBuilder::new("other"));
+        let topic = crate::testing::numbers("in");
+        let _ = one.stream(&topic).merge(&other.stream(&topic));
+        assert_eq!(
+            one.build().unwrap_err(),
+            TopologyError::TwoBuilders { operator: "merge".into() }
+        );
+    }
+}

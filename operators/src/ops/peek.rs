@@ -57,3 +57,42 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         self.at(self.then("with-headers", None, make))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::testing::{SAMPLE, numbers, through};
+    use crate::{StreamsBuilder, TopologyTestDriver};
+
+    #[test]
+    fn peek_sees_all_and_changes_nothing() {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&seen);
+        let look = move |_: Record<'_, str, i64>| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        let (out, _) = through(|stream| stream.peek(look), &SAMPLE);
+        assert_eq!((out.len(), seen.load(Ordering::Relaxed)), (5, 5));
+    }
+
+    #[test]
+    fn headers_begin_as_they_came() {
+        let builder = StreamsBuilder::new("test");
+        let stream = builder.stream(&numbers("in"));
+        stream
+            .with_headers(|record, headers| {
+                headers.set("n", &record.value.copied().unwrap_or(0).to_be_bytes())
+            })
+            .to(&numbers("out"));
+        stream.to(&numbers("plain"));
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let headers = [("traceparent", &b"00"[..])].into_iter().collect();
+        driver.input(&numbers("in")).try_pipe(Some("a"), Some(&7), 0, &headers).unwrap();
+        let record = driver.output(&numbers("out")).read_record().unwrap();
+        assert_eq!(record.headers.get("traceparent"), Some(&b"00"[..]));
+        assert_eq!(record.headers.get("n"), Some(&7i64.to_be_bytes()[..]));
+        assert_eq!(driver.output(&numbers("plain")).read_record().unwrap().headers, headers);
+    }
+}

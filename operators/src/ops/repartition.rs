@@ -53,3 +53,58 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         Self::new(&self.flow, source(&self.flow, &topic), Serdes::of(&topic), false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::codec::{I64Be, Utf8};
+    use crate::testing::numbers;
+    use crate::{DriverOptions, Materialized, StreamsBuilder, TopologyError, TopologyTestDriver};
+
+    #[test]
+    fn only_a_changed_key_before_a_stateful_operator_needs_a_topic() {
+        let store = |name: &str| Materialized::<str, i64>::as_(name, Utf8, I64Be);
+        let builder = StreamsBuilder::new("app");
+        let stream = builder.stream(&numbers("in"));
+        stream.map_values(|n| n + 1).filter(|_, _| true).group_by_key().count(&store("same"));
+        stream.select_key::<str>(|_, n| n.to_string()).to(&numbers("out"));
+        stream.group_by::<str>(|_, n| n.to_string()).count(&store("other"));
+        let topology = builder.build().unwrap();
+        let names: Vec<String> =
+            topology.internal_topics().iter().map(|topic| topic.name.to_string()).collect();
+        assert_eq!(names, ["app-other-repartition", "app-same-changelog", "app-other-changelog"]);
+        assert_eq!(topology.subtopologies().len(), 2);
+    }
+
+    #[test]
+    fn one_key_meets_in_one_task_whatever_partition_it_came_from() {
+        let store = Materialized::<str, i64>::as_("sum", Utf8, I64Be);
+        let builder = StreamsBuilder::new("app");
+        let grouped = builder.stream(&numbers("in")).group_by::<str>(|_, n| (n % 2).to_string());
+        grouped.reduce(&store, |a, b| a + b);
+        let topology = builder.build().unwrap();
+        let options = DriverOptions {
+            partitions: 4,
+            topic_partitions: BTreeMap::new(),
+            ..Default::default()
+        };
+        let driver = TopologyTestDriver::with(&topology, options);
+        for n in 0..20 {
+            driver.input(&numbers("in")).pipe(&format!("key {n}"), &n);
+        }
+        assert_eq!(driver.table_row(&store, "0"), Some((0..20).step_by(2).sum()));
+        assert_eq!(driver.table_row(&store, "1"), Some((1..20).step_by(2).sum()));
+        assert_eq!(driver.rows("sum").len(), 2);
+    }
+
+    #[test]
+    fn a_lost_codec_is_named_at_build() {
+        let builder = StreamsBuilder::new("app");
+        let text = builder.stream(&numbers("in")).map_values(|n| n.to_string());
+        text.group_by::<str>(|_, n| n.clone()).count(&Materialized::as_("c", Utf8, I64Be));
+        let error = builder.build().unwrap_err();
+        assert_eq!(error, TopologyError::NoSerde { operator: "c".into(), part: "value" });
+        assert!(error.to_string().contains("with_value_serde"));
+    }
+}

@@ -43,3 +43,17 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         KStream::new(&self.flow, node, serdes, true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{SAMPLE, pair, through};
+
+    #[test]
+    fn the_value_names_the_key() {
+        let flow = |stream: crate::KStream<str, i64>| {
+            stream.select_key::<str>(|old, n| format!("{}{n}", old.unwrap_or("-")))
+        };
+        let (out, _) = through(flow, &SAMPLE);
+        assert_eq!(out, [pair("a1", 1), pair("b2", 2), pair("-3", 3), (None, None), (None, None)]);
+    }
+}

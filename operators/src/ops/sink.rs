@@ -124,3 +124,33 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         self.flow.borrow_mut().add(None, kind, &[self.node], Box::new(build));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{numbers, pair};
+    use crate::{StreamsBuilder, TaskError, TopologyTestDriver};
+
+    #[test]
+    fn each_record_goes_to_the_topic_it_names() {
+        let builder = StreamsBuilder::new("test");
+        let topics = [numbers("odd"), numbers("even")];
+        let choose = |_: Option<&str>, n: &i64| match *n {
+            0 => None,
+            9 => Some("nine"),
+            n if n % 2 == 0 => Some("even"),
+            _ => Some("odd"),
+        };
+        builder.stream(&numbers("in")).to_one_of(&topics, move |key, n| choose(key, n));
+        let topology = builder.build().unwrap();
+        assert_eq!(topology.subtopologies()[0].sinks.len(), 2);
+        let driver = TopologyTestDriver::new(&topology);
+        for n in 0..3 {
+            driver.input(&numbers("in")).pipe("k", &n);
+        }
+        assert_eq!(driver.output(&numbers("odd")).read_key_values(), [pair("k", 1)]);
+        assert_eq!(driver.output(&numbers("even")).read_key_values(), [pair("k", 2)]);
+        let refused =
+            driver.input(&numbers("in")).try_pipe(Some("k"), Some(&9), 0, &crate::Headers::new());
+        assert!(matches!(refused, Err(TaskError::Record { offset: 3, .. })), "{refused:?}");
+    }
+}

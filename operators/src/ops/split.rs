@@ -96,3 +96,25 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Split<K, V> {
         self.stream.at(self.stream.then("branch", Some(name), |_, next| Branch(next)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{SAMPLE, numbers, pair};
+    use crate::{Headers, StreamsBuilder, TopologyTestDriver};
+
+    #[test]
+    fn the_first_match_wins_and_the_default_takes_the_rest() {
+        let builder = StreamsBuilder::new("test");
+        let split = builder.stream(&numbers("in")).split();
+        split.branch("low", |_, n| *n < 2).to(&numbers("low"));
+        split.branch("any", |_, _| true).to(&numbers("any"));
+        split.default_branch("rest").to(&numbers("rest"));
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        for (key, value) in SAMPLE {
+            driver.input(&numbers("in")).try_pipe(key, value.as_ref(), 0, &Headers::new()).unwrap();
+        }
+        assert_eq!(driver.output(&numbers("low")).read_key_values(), [pair("a", 1)]);
+        assert_eq!(driver.output(&numbers("any")).read_key_values(), [pair("b", 2)]);
+        assert_eq!(driver.output(&numbers("rest")).read_key_values().len(), 3);
+    }
+}

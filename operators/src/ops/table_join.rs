@@ -120,3 +120,37 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         KStream::new(&input.flow, node, input.serdes.with_value(None), false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{numbers, pair};
+    use crate::{Headers, StreamsBuilder, TopologyError, TopologyTestDriver};
+
+    #[test]
+    fn only_the_stream_triggers_and_a_deleted_row_is_none() {
+        let builder = StreamsBuilder::new("test");
+        let table = builder.table("t", &numbers("table"));
+        let stream = builder.stream(&numbers("in"));
+        stream.join("inner", &table, |n, row| n + row).to(&numbers("inner"));
+        stream.left_join("left", &table, |n, row| n + row.unwrap_or(&1000)).to(&numbers("left"));
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        driver.input(&numbers("table")).pipe("k", &10);
+        driver.input(&numbers("in")).pipe("k", &1);
+        driver.input(&numbers("table")).pipe_tombstone("k");
+        driver.input(&numbers("in")).pipe("k", &2);
+        driver.input(&numbers("in")).try_pipe(None, Some(&3), 0, &Headers::new()).unwrap();
+        assert_eq!(driver.output(&numbers("inner")).read_key_values(), [pair("k", 11)]);
+        assert_eq!(driver.output(&numbers("left")).read_values(), [11, 1002, 1003]);
+    }
+
+    #[test]
+    fn a_mapped_table_has_no_rows_to_join() {
+        let builder = StreamsBuilder::new("test");
+        let table = builder.table("t", &numbers("table")).filter(|_, _| true);
+        builder.stream(&numbers("in")).join("j", &table, |n, row| n + row).to(&numbers("out"));
+        assert_eq!(
+            builder.build().unwrap_err(),
+            TopologyError::NotMaterialized { operator: "j".into() }
+        );
+    }
+}

@@ -65,3 +65,33 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Materialized;
+    use crate::codec::{I64Be, Utf8};
+    use crate::testing::{SAMPLE, numbers, pair, through};
+    use crate::{StreamsBuilder, TopologyTestDriver};
+
+    #[test]
+    fn a_stream_becomes_a_table_without_its_keyless_records() {
+        let store = Materialized::as_("t", Utf8, I64Be);
+        let (out, dropped) = through(|stream| stream.to_table(&store).to_stream(), &SAMPLE);
+        assert_eq!(out, [pair("a", 1), pair("b", 2), (Some("c".into()), None)]);
+        assert_eq!(dropped.incomplete, 2);
+    }
+
+    #[test]
+    fn rows_survive_a_restart_and_tombstones_delete() {
+        let builder = StreamsBuilder::new("test");
+        builder.table("t", &numbers("in"));
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let store = Materialized::as_("t", Utf8, I64Be);
+        driver.input(&numbers("in")).pipe("k", &1);
+        driver.restart();
+        assert_eq!(driver.table_row(&store, "k"), Some(1));
+        driver.input(&numbers("in")).pipe_tombstone("k");
+        driver.restart();
+        assert_eq!(driver.table_row(&store, "k"), None);
+    }
+}
