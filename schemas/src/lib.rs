@@ -33,6 +33,7 @@ pub mod json_money;
 pub mod messages;
 pub mod money;
 pub mod pan;
+pub mod samples;
 pub mod time;
 pub mod topics;
 pub mod transitions;

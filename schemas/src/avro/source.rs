@@ -1,7 +1,7 @@
 //! Where schema ids come from.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{MessageSchema, SourceError, content_id};
 
@@ -36,7 +36,7 @@ impl Local {
     pub fn new() -> Self {
         let local = Self::default();
         for schema in crate::topics::ALL.iter().filter_map(|topic| topic.schema()) {
-            local.add(schema.text());
+            local.insert(schema.content_id(), schema.text());
         }
         local
     }
@@ -50,19 +50,24 @@ impl Local {
     /// Adds a schema, as another writer would have registered it.
     pub fn add(&self, text: &str) -> u32 {
         let id = content_id(text);
-        let mut schemas = self.schemas.write().unwrap_or_else(|broken| broken.into_inner());
-        schemas.entry(id).or_insert_with(|| text.into());
+        self.insert(id, text);
         id
+    }
+
+    fn insert(&self, id: u32, text: &str) {
+        let mut schemas = self.schemas.write().unwrap_or_else(PoisonError::into_inner);
+        schemas.entry(id).or_insert_with(|| text.into());
     }
 }
 
 impl SchemaSource for Local {
     fn id_of(&self, _subject: &str, schema: &MessageSchema) -> Result<u32, SourceError> {
-        Ok(self.add(schema.text()))
+        self.insert(schema.content_id(), schema.text());
+        Ok(schema.content_id())
     }
 
     fn schema(&self, id: u32) -> Result<Option<Arc<str>>, SourceError> {
-        let schemas = self.schemas.read().unwrap_or_else(|broken| broken.into_inner());
+        let schemas = self.schemas.read().unwrap_or_else(PoisonError::into_inner);
         Ok(schemas.get(&id).cloned())
     }
 }

@@ -1,0 +1,32 @@
+//! The topic table of `schemas/README.md` is the catalogue.
+
+use std::fmt::Write;
+
+use schemas::topics::{self, Cleanup};
+
+const README: &str = include_str!("../README.md");
+const BEGIN: &str = "<!-- topics: begin -->\n";
+const END: &str = "<!-- topics: end -->";
+
+fn table() -> String {
+    let mut table = String::from("| topic | key | value | written by | keeps |\n|---|---|---|---|---|\n");
+    for topic in topics::ALL {
+        let value = topic.schema().map_or("as it was", |schema| schema.name());
+        let keeps = match topic.cleanup {
+            Cleanup::Compact => "last of each key".to_owned(),
+            Cleanup::Delete { retention_ms: None } => "everything".to_owned(),
+            Cleanup::Delete { retention_ms: Some(ms) } => format!("{} days", ms / 86_400_000),
+        };
+        let keeps = keeps.replace("1 days", "1 day");
+        let (name, key, writers) = (topic.name, topic.key, topic.writers);
+        writeln!(table, "| `{name}` | {key} | {value} | {writers} | {keeps} |").unwrap();
+    }
+    table
+}
+
+#[test]
+fn the_table_is_the_catalogue() {
+    let (_, rest) = README.split_once(BEGIN).expect("README.md has the begin mark");
+    let (written, _) = rest.split_once(END).expect("README.md has the end mark");
+    assert!(written == table(), "put this between the marks of schemas/README.md:\n{}", table());
+}
