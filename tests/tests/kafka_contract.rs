@@ -6,9 +6,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::Log;
 use log::contract::{self, LogFixture, Victim, kill::Killed};
 use log::kafka::{GroupProtocol, KafkaLog, KafkaOptions};
-use log::Log;
 
 /// Set in the child that is to be killed: the victim's name.
 const VICTIM: &str = "KAFKA_CONTRACT_VICTIM";

@@ -101,10 +101,7 @@ impl KafkaAdmin {
     }
 
     /// Repeats a question while the answer is that leaders or coordinators move.
-    fn asking_again<T>(
-        &self,
-        mut ask: impl FnMut() -> Result<T, LogError>,
-    ) -> Result<T, LogError> {
+    fn asking_again<T>(&self, mut ask: impl FnMut() -> Result<T, LogError>) -> Result<T, LogError> {
         let deadline = Instant::now() + self.options.request_timeout;
         loop {
             match ask() {
