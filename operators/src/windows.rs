@@ -260,3 +260,35 @@ impl<K: ?Sized + ToOwned> Encoder<Windowed<K>> for WindowedEncoder<K> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use state_stores::Utf8;
+
+    use super::*;
+
+    fn round_trip(serde: &Serde<Windowed<str>>, window: Window, bytes: &[u8]) {
+        let key = Windowed::<str>::new("k", window);
+        let mut out = Vec::new();
+        serde.encoder().encode(&key, &mut out).unwrap();
+        assert_eq!(out, bytes);
+        assert_eq!(serde.decoder().decode(&out).unwrap(), &key);
+        assert!(serde.decoder().decode(b"short").is_err());
+    }
+
+    #[test]
+    fn keys_are_written_as_kafka_streams_does() {
+        let text: Serde<str> = Arc::new(Utf8);
+        round_trip(&time_serde(&text, 100), Window { start: 1, end: 101 }, b"k\0\0\0\0\0\0\0\x01");
+        let bytes = b"k\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x01";
+        round_trip(&session_serde(&text), Window { start: 1, end: 5 }, bytes);
+    }
+
+    #[test]
+    fn windows_that_contain_a_time_ascend() {
+        let starts = |windows: TimeWindows, time| windows.starts(time).collect::<Vec<_>>();
+        assert_eq!(starts(TimeWindows::of_size(100), 250), [200]);
+        assert_eq!(starts(TimeWindows::of_size(100).advance_by(30), 100), [30, 60, 90]);
+        assert_eq!(starts(TimeWindows::of_size(100).advance_by(30), 5), [0]);
+    }
+}

@@ -117,3 +117,32 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         KStream::new(&self.flow, node, self.serdes.with_value(None), self.rekeyed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{numbers, pair};
+    use crate::{DriverOptions, StreamsBuilder, TopologyTestDriver};
+
+    #[test]
+    fn every_task_sees_the_whole_table() {
+        let builder = StreamsBuilder::new("test");
+        let names = builder.global_table("t", &numbers("table"));
+        let stream = builder.stream(&numbers("in"));
+        let select = |_: Option<&str>, n: &i64| (*n > 0).then(|| format!("row {n}"));
+        stream.join_global("inner", &names, select, |n, row| n + row).to(&numbers("inner"));
+        stream
+            .left_join_global("left", &names, select, |n, row| n + row.unwrap_or(&1000))
+            .to(&numbers("left"));
+        let options = DriverOptions { partitions: 3, ..Default::default() };
+        let driver = TopologyTestDriver::with(&builder.build().unwrap(), options);
+        driver.input(&numbers("table")).pipe("row 1", &10);
+        for (key, n) in [("a", 1), ("b", 1), ("c", 1), ("d", 2), ("e", -5)] {
+            driver.input(&numbers("in")).pipe(key, &n);
+        }
+        assert_eq!(
+            driver.output(&numbers("inner")).read_key_values(),
+            ["a", "b", "c"].map(|key| pair(key, 11))
+        );
+        assert_eq!(driver.output(&numbers("left")).read_values(), [11, 11, 11, 1002, 995]);
+    }
+}

@@ -165,3 +165,56 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         KStream::new(&self.flow, node, self.serdes.with_value(None), self.rekeyed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{numbers, pair};
+    use crate::{StreamsBuilder, TopologyTestDriver};
+
+    /// Prices by product; a missing one is held once, then -1. Key "skip" is skipped, "stuck" held for ever.
+    fn driver() -> TopologyTestDriver {
+        let builder = StreamsBuilder::new("test");
+        let prices = builder.global_table("prices", &numbers("prices"));
+        let priced = builder.stream(&numbers("in")).lookup(
+            "price",
+            &prices,
+            |key, n, rows, settled| match (key, rows.get(key, |row| row.copied())) {
+                ("skip", _) => Settle::Skip,
+                ("stuck", _) => Settle::Hold,
+                (_, Some(price)) => Settle::Emit(price * n),
+                (_, None) if settled => Settle::Emit(-1),
+                (_, None) => Settle::Hold,
+            },
+        );
+        priced.on_error(crate::ErrorPolicy::Skip).to(&numbers("out"));
+        TopologyTestDriver::new(&builder.build().unwrap())
+    }
+
+    #[test]
+    fn a_lagging_table_holds_the_record_and_all_behind_it() {
+        let driver = driver();
+        driver.pause_globals(true);
+        driver.input(&numbers("prices")).pipe("a", &10);
+        driver.input(&numbers("in")).pipe("a", &1);
+        driver.input(&numbers("in")).pipe("skip", &1);
+        driver.input(&numbers("in")).pipe("b", &2);
+        assert!(driver.output(&numbers("out")).is_empty());
+        driver.restart();
+        driver.run().unwrap();
+        assert!(driver.output(&numbers("out")).is_empty());
+        driver.pause_globals(false);
+        driver.run().unwrap();
+        assert_eq!(
+            driver.output(&numbers("out")).read_key_values(),
+            [pair("a", 10), pair("b", -1)]
+        );
+    }
+
+    #[test]
+    fn holding_a_settled_record_is_an_error_and_not_an_endless_wait() {
+        let driver = driver();
+        driver.input(&numbers("in")).pipe("stuck", &1);
+        assert_eq!(driver.dropped().skipped, 1);
+    }
+}

@@ -259,3 +259,80 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         KStream::new(&input.flow, node, Serdes::none(), true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{I64Be, Utf8};
+    use crate::testing::numbers;
+    use crate::{ErrorPolicy, StreamsBuilder, TopologyTestDriver};
+
+    /// Keeps the last value and the number of records; repeats the value 50 and 100 ms later.
+    struct Repeat {
+        last: KeyValueStore<str, i64>,
+        count: KeyValueStore<str, i64>,
+    }
+
+    impl Processor<str, i64, str, i64> for Repeat {
+        fn process(
+            &mut self,
+            record: Record<'_, str, i64>,
+            ctx: &mut ProcessorContext<'_, str, i64>,
+        ) -> Result<(), BoxError> {
+            let key = record.key.ok_or("no key")?;
+            let count = self.count.get(ctx.state(), key)?.unwrap_or(0) + 1;
+            self.count.put(ctx.state(), key, Some(&count))?;
+            self.last.put(ctx.state(), key, record.value)?;
+            for after in [50, 100] {
+                ctx.timer(key.as_bytes(), ctx.now() + after);
+            }
+            Ok(())
+        }
+
+        fn on_timer(
+            &mut self,
+            key: &[u8],
+            due: i64,
+            ctx: &mut ProcessorContext<'_, str, i64>,
+        ) -> Result<(), BoxError> {
+            let key = std::str::from_utf8(key)?;
+            let last = self.last.get(ctx.state(), key)?;
+            let headers = &crate::headers::NO_HEADERS;
+            ctx.forward(Record { key: Some(key), value: last.as_ref(), timestamp: due, headers });
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn several_stores_and_timers_survive_a_restart() {
+        let last = KeyValueDef::<str, i64>::new("last", Utf8, I64Be);
+        let count = KeyValueDef::<str, i64>::new("count", Utf8, I64Be);
+        let stores = [last.def(), count.def(), StoreDef::timers()];
+        let builder = StreamsBuilder::new("test");
+        let repeated = builder.stream(&numbers("in")).process("repeat", &stores, move |stores| {
+            Box::new(Repeat { last: stores.key_value(&last), count: stores.key_value(&count) })
+        });
+        repeated.on_error(ErrorPolicy::DeadLetter).to(&numbers("out"));
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        driver.input(&numbers("in")).pipe("k", &7);
+        driver.input(&numbers("in")).try_pipe(None, Some(&8), 0, &crate::Headers::new()).unwrap();
+        driver.advance_wall_clock(50);
+        driver.restart();
+        driver.input(&numbers("in")).pipe("k", &9);
+        driver.advance_wall_clock(50);
+        let times: Vec<_> = driver
+            .output(&numbers("out"))
+            .read_records()
+            .iter()
+            .map(|r| (r.timestamp, r.value))
+            .collect();
+        assert_eq!(times, [(50, Some(7)), (100, Some(9))], "one key and time is one timer");
+        assert_eq!(driver.key_value::<str, i64>("count", Utf8, I64Be, "k"), Some(2));
+        assert_eq!(
+            driver
+                .output(&crate::Topic::<str, i64>::new("dead_letters", Utf8, I64Be))
+                .read_values(),
+            [8]
+        );
+    }
+}

@@ -222,3 +222,43 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::{I64Be, Utf8};
+    use crate::testing::numbers;
+    use crate::windows::{SessionWindows, Window};
+    use crate::{Materialized, StreamsBuilder, Topic, TopologyTestDriver};
+
+    #[test]
+    fn a_record_between_two_sessions_makes_them_one() {
+        let builder = StreamsBuilder::new("test");
+        let windows = SessionWindows::of_gap(10).grace(100);
+        let grouped = builder.stream(&numbers("in")).group_by_key().windowed_by_sessions(windows);
+        let sums = grouped.reduce(&Materialized::as_("sum", Utf8, I64Be), |a, b| a + b);
+        let out = Topic::new("out", sums.key_serde().unwrap(), I64Be);
+        sums.to_stream().to(&out);
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        for (n, time) in [(1, 0), (2, 20), (4, 10)] {
+            driver.input(&numbers("in")).pipe_at("k", &n, time);
+        }
+        let seen: Vec<_> = driver
+            .output(&out)
+            .read_records()
+            .into_iter()
+            .map(|r| (r.key.unwrap().window, r.value))
+            .collect();
+        let window = |start, end| Window { start, end };
+        assert_eq!(
+            seen,
+            [
+                (window(0, 0), Some(1)),
+                (window(20, 20), Some(2)),
+                (window(0, 0), None),
+                (window(20, 20), None),
+                (window(0, 20), Some(7)),
+            ]
+        );
+        assert_eq!(driver.rows("sum").len(), 1);
+    }
+}

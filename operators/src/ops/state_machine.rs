@@ -263,3 +263,98 @@ fn declarations<K: ?Sized + 'static, S: 'static>(
     let formats = (key.format().to_owned(), format!("machine-{}", state.format()));
     [StoreDecl { name: name.into(), kind: StoreKind::KeyValue, formats }, Timers::declare(name)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{I64Be, Utf8};
+    use crate::testing::{numbers, pair};
+    use crate::{Dropped, ErrorPolicy, StreamsBuilder, TopologyTestDriver};
+
+    /// Adds numbers; 100 ms after the last one the sum goes out negated and is forgotten. -1 fails
+    /// after all effects were asked for, -2 takes the deadline away, -3 forgets the key.
+    fn step(
+        _: &str,
+        sum: Option<&i64>,
+        input: Input<'_, i64>,
+        ctx: &mut MachineContext<'_, i64, i64>,
+    ) {
+        let sum = sum.copied().unwrap_or(0);
+        match input {
+            Input::Message(-2) => ctx.deadline(None),
+            Input::Message(-3) => ctx.delete(),
+            Input::Message(n) => {
+                ctx.set(sum + n);
+                ctx.deadline(Some(ctx.now() + 100));
+                ctx.emit(sum + n).header("by", b"step");
+                if *n == -1 {
+                    ctx.fail("minus one");
+                }
+            }
+            Input::Timer(due) => {
+                assert_eq!(ctx.timestamp(), due);
+                ctx.emit(-sum).at(due);
+                ctx.delete();
+            }
+        }
+    }
+
+    fn driver(policy: ErrorPolicy) -> TopologyTestDriver {
+        let builder = StreamsBuilder::new("test");
+        let sums =
+            builder.stream(&numbers("in")).state_machine("sums", I64Be, step).on_error(policy);
+        sums.to(&numbers("out"));
+        TopologyTestDriver::new(&builder.build().unwrap())
+    }
+
+    #[test]
+    fn one_deadline_per_key_fires_once_and_moves_with_each_record() {
+        let driver = driver(ErrorPolicy::Fail);
+        driver.input(&numbers("in")).pipe("k", &1);
+        driver.advance_wall_clock(60);
+        driver.input(&numbers("in")).pipe("k", &2);
+        assert_eq!(driver.next_timer(), Some(160));
+        driver.restart();
+        driver.advance_wall_clock(99);
+        assert_eq!(driver.output(&numbers("out")).read_values(), [1, 3]);
+        driver.advance_wall_clock(1);
+        let records = driver.output(&numbers("out")).read_records();
+        assert_eq!((records[2].value, records[2].timestamp), (Some(-3), 160));
+        assert_eq!(records[0].headers.get("by"), Some(&b"step"[..]));
+        driver.advance_wall_clock(1000);
+        assert_eq!(driver.output(&numbers("out")).read_values().len(), 3);
+        assert!(driver.rows("sums").is_empty() && driver.rows("sums-timers").is_empty());
+    }
+
+    #[test]
+    fn deadlines_can_be_taken_away_and_go_with_the_key() {
+        let driver = driver(ErrorPolicy::Fail);
+        for (key, last) in [("a", -2), ("b", -3)] {
+            driver.input(&numbers("in")).pipe(key, &1);
+            driver.input(&numbers("in")).pipe(key, &last);
+        }
+        assert!(driver.rows("sums-timers").is_empty());
+        assert_eq!(driver.machine_state::<str, i64>("sums", Utf8, I64Be, "a"), Some(1));
+        assert_eq!(driver.machine_state::<str, i64>("sums", Utf8, I64Be, "b"), None);
+    }
+
+    #[test]
+    fn a_failed_step_leaves_no_trace() {
+        let driver = driver(ErrorPolicy::Skip);
+        driver.input(&numbers("in")).pipe("k", &1);
+        driver.advance_wall_clock(10);
+        driver.input(&numbers("in")).pipe("k", &-1);
+        assert_eq!(driver.output(&numbers("out")).read_key_values(), [pair("k", 1)]);
+        assert_eq!(driver.next_timer(), Some(100));
+        assert_eq!(driver.dropped(), Dropped { skipped: 1, ..Default::default() });
+    }
+
+    #[test]
+    fn rows_split_into_deadline_and_state() {
+        assert_eq!(split(&[0]), Some((None, None)));
+        assert_eq!(split(&[2, 7, 8]), Some((None, Some(&[7, 8][..]))));
+        assert_eq!(split(&[3, 0, 0, 0, 0, 0, 0, 0, 5, 9]), Some((Some(5), Some(&[9][..]))));
+        assert_eq!(split(&[1, 0]), None);
+        assert_eq!(split(&[]), None);
+    }
+}

@@ -167,3 +167,35 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::{I64Be, Utf8};
+    use crate::testing::numbers;
+    use crate::windows::TimeWindows;
+    use crate::{Materialized, StreamsBuilder, TopologyTestDriver};
+
+    #[test]
+    fn stream_time_survives_a_restart_so_late_stays_late() {
+        let builder = StreamsBuilder::new("test");
+        let windows = TimeWindows::of_size(100).grace(50);
+        let grouped = builder.stream(&numbers("in")).group_by_key().windowed_by(windows);
+        grouped.reduce(&Materialized::as_("sum", Utf8, I64Be), |a, b| a + b);
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        driver.input(&numbers("in")).pipe_at("k", &1, 10);
+        driver.input(&numbers("in")).pipe_at("k", &2, 149);
+        driver.input(&numbers("in")).pipe_at("k", &4, 20);
+        assert_eq!(driver.rows("sum").len(), 2);
+        assert_eq!(driver.dropped().late, 0, "the grace isn't over at 149");
+        driver.input(&numbers("in")).pipe_at("other", &8, 150);
+        driver.restart();
+        driver.input(&numbers("in")).pipe_at("k", &16, 30);
+        assert_eq!(driver.dropped().late, 1);
+        let sums: Vec<i64> = driver
+            .rows("sum")
+            .iter()
+            .map(|(_, row)| i64::from_be_bytes(row[8..].try_into().unwrap()))
+            .collect();
+        assert_eq!(sums, [5, 2, 8]);
+    }
+}
