@@ -2,57 +2,12 @@
 //! every case, KIP-848 groups for those about membership. A client process is
 //! killed with SIGKILL in the middle of a transaction.
 
-use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
+mod kafka;
 
-use log::Log;
-use log::contract::{self, LogFixture, Victim, kill::Killed};
-use log::kafka::{GroupProtocol, KafkaLog, KafkaOptions};
+use log::contract::{self, LogFixture, Victim};
+use log::kafka::GroupProtocol;
 
-/// Set in the child that is to be killed: the victim's name.
-const VICTIM: &str = "KAFKA_CONTRACT_VICTIM";
-
-struct Kafka {
-    options: KafkaOptions,
-}
-
-impl Kafka {
-    /// None in the rings that run without servers.
-    fn from_environment() -> Option<Self> {
-        match std::env::var("KAFKA_BOOTSTRAP_SERVERS") {
-            Ok(servers) => Some(Self { options: KafkaOptions::new(servers) }),
-            Err(_) if std::env::var("RINGS").is_ok_and(|rings| rings == "fast") => None,
-            Err(_) => panic!(
-                "KAFKA_BOOTSTRAP_SERVERS is not set: run `export $(compose/dev/up --env)` first, \
-                 or set RINGS=fast to leave out what needs servers"
-            ),
-        }
-    }
-
-    fn with(mut self, protocol: GroupProtocol) -> Self {
-        self.options.group_protocol = protocol;
-        self
-    }
-}
-
-impl LogFixture for Kafka {
-    fn log(&self) -> Arc<dyn Log> {
-        Arc::new(KafkaLog::new(self.options.clone()))
-    }
-
-    fn session_timeout(&self) -> Duration {
-        // The least that brokers accept by default.
-        Duration::from_secs(6)
-    }
-
-    fn kill_in_transaction(&self, victim: &Victim) -> Arc<dyn Log> {
-        let mut child = Command::new(std::env::current_exe().expect("this test's own program"));
-        child.args(["--exact", "the_victim", "--nocapture"]).env(VICTIM, &victim.name);
-        Killed::after_report(child);
-        self.log()
-    }
-}
+use kafka::{Kafka, VICTIM};
 
 /// The body of the child process; nothing when run as an ordinary test.
 #[test]
@@ -73,8 +28,9 @@ mod broker_assigned {
     use super::*;
 
     fn judge(case: fn(&dyn LogFixture)) {
-        if let Some(kafka) = Kafka::from_environment() {
-            case(&kafka.with(GroupProtocol::Consumer));
+        if let Some(mut kafka) = Kafka::from_environment() {
+            kafka.options.group_protocol = GroupProtocol::Consumer;
+            case(&kafka);
         }
     }
 
