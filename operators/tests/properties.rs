@@ -1,0 +1,153 @@
+//! Windows, sessions and joins against naive recomputation, on random input that is out of order,
+//! with the application killed and restored from the log at random places.
+
+use std::collections::BTreeMap;
+
+use operators::{
+    DriverOptions, I64Be, KTable, Materialized, SessionWindows, StreamsBuilder, TimeWindows, Topic,
+    Topology, TopologyTestDriver, Utf8, Windowed,
+};
+use proptest::prelude::*;
+
+const KEYS: [&str; 3] = ["a", "b", "c"];
+
+/// A record: key, value, time, and whether the application is restarted before it.
+type Step = (usize, i64, i64, bool);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = (0..KEYS.len(), -9i64..10, 0i64..60, -40i64..30, prop::bool::weighted(0.15));
+    prop::collection::vec(step, 1..60).prop_map(|steps| {
+        let mut clock = 0;
+        let at = |(key, value, ahead, back, restart): (usize, i64, i64, i64, bool)| {
+            clock += ahead / 4;
+            (key, value, (clock + back).max(0), restart)
+        };
+        steps.into_iter().map(at).collect()
+    })
+}
+
+fn numbers(name: &str) -> Topic<str, i64> {
+    Topic::new(name, Utf8, I64Be)
+}
+
+fn finish(
+    builder: StreamsBuilder,
+    table: &KTable<Windowed<str>, i64>,
+) -> (Topology, Topic<Windowed<str>, i64>) {
+    let out = Topic::new("out", table.key_serde().unwrap(), I64Be);
+    table.to_stream().to(&out);
+    (builder.build().unwrap(), out)
+}
+
+fn pipe(driver: &TopologyTestDriver, steps: &[Step]) {
+    for (key, value, time, restart) in steps {
+        if *restart {
+            driver.restart();
+        }
+        driver.input(&numbers("in")).pipe_at(KEYS[*key], value, *time);
+    }
+}
+
+/// Window → last value, of what came out.
+fn last(
+    driver: &TopologyTestDriver,
+    out: &Topic<Windowed<str>, i64>,
+) -> BTreeMap<(String, i64, i64), i64> {
+    let mut rows = BTreeMap::new();
+    for (key, value) in driver.output(out).read_key_values() {
+        let key = key.unwrap();
+        let place = (key.key().to_owned(), key.window.start, key.window.end);
+        match value {
+            Some(value) => rows.insert(place, value),
+            None => rows.remove(&place),
+        };
+    }
+    rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn windows_hold_the_sum_of_what_was_in_time(steps in steps(), hop in prop::sample::select(vec![20i64, 7])) {
+        let builder = StreamsBuilder::new("test");
+        let windows = TimeWindows::of_size(20).advance_by(hop).grace(15);
+        let grouped = builder.stream(&numbers("in")).group_by_key().windowed_by(windows);
+        let sums = grouped.reduce(&Materialized::as_("sum", Utf8, I64Be), |a, b| a + b);
+        let (topology, out) = finish(builder, &sums);
+        let driver = TopologyTestDriver::new(&topology);
+        pipe(&driver, &steps);
+
+        let mut expected = BTreeMap::new();
+        let mut stream_time = i64::MIN;
+        for (key, value, time, _) in &steps {
+            stream_time = stream_time.max(*time);
+            for start in (0..=*time).filter(|start| start % hop == 0 && start + 20 > *time) {
+                if start + 20 + 15 > stream_time {
+                    *expected.entry((KEYS[*key].to_owned(), start, start + 20)).or_insert(0) += value;
+                }
+            }
+        }
+        prop_assert_eq!(last(&driver, &out), expected);
+    }
+
+    #[test]
+    fn sessions_are_the_connected_records_that_were_in_time(steps in steps()) {
+        let builder = StreamsBuilder::new("test");
+        let windows = SessionWindows::of_gap(5).grace(12);
+        let grouped = builder.stream(&numbers("in")).group_by_key().windowed_by_sessions(windows);
+        // Nothing expires from the store, so that every session seen is compared.
+        let kept = Materialized::as_("sum", Utf8, I64Be).retention_ms(1_000_000);
+        let sums = grouped.reduce(&kept, |a, b| a + b);
+        let (topology, out) = finish(builder, &sums);
+        let driver = TopologyTestDriver::new(&topology);
+        pipe(&driver, &steps);
+
+        let mut sessions: Vec<(usize, i64, i64, i64)> = Vec::new();
+        let mut stream_time = i64::MIN;
+        for (key, value, time, _) in &steps {
+            stream_time = stream_time.max(*time);
+            let touches = |s: &(usize, i64, i64, i64)| s.0 == *key && s.1 <= time + 5 && s.2 >= time - 5;
+            let (met, rest): (Vec<_>, Vec<_>) = sessions.iter().copied().partition(touches);
+            let whole = met.iter().fold((*key, *time, *time, *value), |whole, met| {
+                (*key, whole.1.min(met.1), whole.2.max(met.2), whole.3 + met.3)
+            });
+            if whole.2 >= stream_time - 5 - 12 {
+                sessions = rest;
+                sessions.push(whole);
+            }
+        }
+        let expected: BTreeMap<_, _> = sessions
+            .into_iter()
+            .map(|(key, start, end, sum)| ((KEYS[key].to_owned(), start, end), sum))
+            .collect();
+        prop_assert_eq!(last(&driver, &out), expected);
+    }
+
+    #[test]
+    fn a_join_sees_the_last_row_of_its_key(
+        steps in prop::collection::vec((0..KEYS.len(), prop::option::of(-9i64..10), any::<bool>(), prop::bool::weighted(0.2)), 1..60),
+        partitions in 1u32..4,
+    ) {
+        let builder = StreamsBuilder::new("test");
+        let table = builder.table("t", &numbers("table"));
+        let joined = builder.stream(&numbers("in")).left_join("j", &table, |n, row| n * 100 + row.unwrap_or(&50));
+        joined.to(&numbers("out"));
+        let options = DriverOptions { partitions, ..Default::default() };
+        let driver = TopologyTestDriver::with(&builder.build().unwrap(), options);
+        let (mut rows, mut expected) = (BTreeMap::new(), Vec::new());
+        for (key, value, to_table, restart) in steps {
+            if restart {
+                driver.restart();
+            }
+            let topic = numbers(if to_table { "table" } else { "in" });
+            driver.input(&topic).try_pipe(Some(KEYS[key]), value.as_ref(), 0, &Default::default()).unwrap();
+            match (to_table, value) {
+                (true, value) => { rows.insert(key, value); }
+                (false, Some(value)) => expected.push(value * 100 + rows.get(&key).copied().flatten().unwrap_or(50)),
+                (false, None) => {}
+            }
+        }
+        prop_assert_eq!(driver.output(&numbers("out")).read_values(), expected);
+    }
+}
