@@ -1,2 +1,12 @@
-//! What the system tests share: finding the binary, starting roles, waiting for
-//! a condition with a time limit.
+//! What the end-to-end tests share: the real binary as processes, its API, and
+//! waiting for a condition under a limit. Nothing here knows the crates inside.
+
+pub mod api;
+pub mod process;
+pub mod servers;
+pub mod wait;
+
+pub use api::Api;
+pub use process::{Orders, Ports};
+pub use servers::Servers;
+pub use wait::until;
