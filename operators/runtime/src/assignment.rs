@@ -5,11 +5,12 @@
 //! partitions are not all present doesn't start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::record::TopicPartition;
 use log::traits::{GroupOptions, Polled};
-use operators::TaskId;
+use operators::{Globals, TaskId};
 
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
@@ -62,7 +63,7 @@ impl Worker {
     }
 
     /// Handles an assignment event.
-    pub(crate) fn assignment_event(&mut self, event: Polled, now: i64) -> Result<Progress, WorkerError> {
+    pub(crate) fn assignment_event(&mut self, event: Polled) -> Result<Progress, WorkerError> {
         match event {
             Polled::Records(_) => {}
             Polled::Revoke { lost, partitions } => self.begin_revoke(lost, partitions)?,
@@ -92,8 +93,12 @@ impl Worker {
             kept = self.slots.len(),
             "partitions assigned"
         );
-        self.phase = Phase::Restoring(Box::new(Restore::new(restoring)), TakeUp::Assign);
+        self.phase = self.restoring_phase(restoring, TakeUp::Assign);
         Ok(())
+    }
+
+    pub(crate) fn restoring_phase(&self, tasks: Vec<Restoring>, take_up: TakeUp) -> Phase {
+        Phase::Restoring(Box::new(Restore::new(tasks, self.settings.delete_retention_ms)), take_up)
     }
 
     /// Tasks whose source partitions are all ours.
@@ -141,14 +146,14 @@ impl Worker {
         let take_up = *take_up;
         let Some(clients) = &mut self.clients else { return Ok(Progress::Busy) };
         let max = self.settings.poll_records_max * 10;
-        match restore.step(self.log.as_ref(), clients.admin.as_ref(), &self.group, max) {
+        match restore.step(self.log.as_ref(), clients.admin.as_ref(), &self.group, max, now) {
             Ok(true) => {}
             Ok(false) => {
                 // Membership goes on while state is restored; records are not ours to take yet.
                 let polled = clients.consumer.poll(Duration::ZERO, 1, &mut |_| {});
                 return match polled {
                     Ok(Polled::Records(_)) => Ok(Progress::IdleUntil(now + 1)),
-                    Ok(event) => self.assignment_event(event, now),
+                    Ok(event) => self.assignment_event(event),
                     Err(error) => self.log_trouble(error, now),
                 };
             }
@@ -192,8 +197,16 @@ impl Worker {
         Ok(Progress::Busy)
     }
 
+    /// The tables every task may look into; none without clients.
+    pub(crate) fn globals(&self) -> Arc<Globals> {
+        match &self.clients {
+            Some(clients) => clients.globals.globals().clone(),
+            None => Arc::new(Globals::new(&self.topology)),
+        }
+    }
+
     fn slot(&self, restored: Restoring) -> Slot {
-        let globals = self.clients.as_ref().map(|clients| clients.globals.globals().clone()).unwrap_or_default();
+        let globals = self.globals();
         let mut task = self.topology.task(restored.id, restored.state, globals);
         for (source, (_, offset)) in restored.inputs.iter().enumerate() {
             task.set_position(source, *offset);
@@ -255,7 +268,7 @@ impl Worker {
             Phase::Restoring(restore, TakeUp::Seek) => {
                 let (mut left, _) = restore.finish();
                 left.retain(|task| !task.inputs.iter().any(|(at, _)| gone.contains(at)));
-                Phase::Restoring(Box::new(Restore::new(left)), TakeUp::Seek)
+                self.restoring_phase(left, TakeUp::Seek)
             }
             _ => Phase::Running,
         };

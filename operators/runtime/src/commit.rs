@@ -13,10 +13,21 @@ use std::time::Duration;
 
 use log::error::LogError;
 use log::record::{Header, NewRecord, TopicPartition};
-use state_stores::StoreIndex;
+use state_stores::{StoreError, StoreIndex};
 
 use crate::error::WorkerError;
 use crate::worker::{Phase, Progress, Then, Worker};
+
+enum WriteBackError {
+    Log(LogError),
+    State(StoreError),
+}
+
+impl From<StoreError> for WriteBackError {
+    fn from(error: StoreError) -> Self {
+        Self::State(error)
+    }
+}
 
 /// Which phase the next step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +57,11 @@ impl Worker {
 
     pub(crate) fn commit_step(&mut self, stage: CommitStage, then: Then, now: i64) -> Result<Progress, WorkerError> {
         let done = match stage {
-            CommitStage::Stage => self.stage(),
+            CommitStage::Stage => match self.stage(now) {
+                // A row too large for its changelog can't be kept, so its task can't go on.
+                Err((slot, LogError::Refused(reason))) => return self.task_failed(slot, &reason, now),
+                staged => staged.map_err(|(_, error)| error),
+            },
             CommitStage::Offsets => self.send_offsets(),
             CommitStage::Flush => self.producer(|producer| producer.flush()),
             CommitStage::End => self.producer(|producer| producer.commit()),
@@ -85,21 +100,21 @@ impl Worker {
         }
     }
 
-    fn stage(&mut self) -> Result<(), LogError> {
-        self.begin()?;
+    /// The error comes with the number of the slot whose row it was.
+    fn stage(&mut self, now: i64) -> Result<(), (usize, LogError)> {
+        self.begin().map_err(|error| (0, error))?;
         let Some(clients) = &mut self.clients else { return Ok(()) };
-        for slot in &mut self.slots {
+        for (number, slot) in self.slots.iter_mut().enumerate() {
             let changelogs = &slot.changelogs;
             let producer = clients.producer.as_mut();
-            let timestamp = slot.task.stream_time();
             let mut result = Ok(());
             slot.task.state().dirty(&mut |store: StoreIndex, key, value| {
-                if let (Ok(()), Some(at)) = (&result, changelogs.get(store.index())) {
-                    let record = NewRecord { key: Some(key), value, timestamp, headers: &[] as &[Header<'_>] };
+                if let (Ok(()), Some(at)) = (&result, changelogs.get(store.0)) {
+                    let record = NewRecord { key: Some(key), value, timestamp: now, headers: &[] as &[Header<'_>] };
                     result = producer.send(&at.topic, at.partition, record);
                 }
             });
-            result?;
+            result.map_err(|error| (number, error))?;
         }
         Ok(())
     }
@@ -131,15 +146,14 @@ impl Worker {
                 .changelogs
                 .iter()
                 .enumerate()
-                .filter_map(|(store, at)| clients.producer.acknowledged(at).map(|next| (StoreIndex::new(store), next)))
+                .filter_map(|(store, at)| clients.producer.acknowledged(at).map(|next| (StoreIndex(store), next)))
                 .collect();
-            slot.task.state().apply(&next);
             for (committed, position) in slot.committed.iter_mut().zip(slot.task.positions()) {
                 let position = position.unwrap_or(*committed).max(*committed);
                 records += u64::try_from(position - *committed).unwrap_or(0);
                 *committed = position;
             }
-            slot.task.mark_committed();
+            slot.task.committed(&next);
             slot.failed_once = None;
         }
         metrics::counter!("stream_commits_total", "application" => self.topology.application_id().to_owned()).increment(1);
@@ -164,8 +178,12 @@ impl Worker {
         if !self.state_dir.write_back_due(now) {
             return Ok(());
         }
-        self.log.sync().map_err(|error| self.log_failed(error))?;
-        self.state_dir.write_back(now).map_err(|error| self.state_failed(error))
+        let log = self.log.clone();
+        let written = self.state_dir.write_back_after(now, || log.sync().map_err(WriteBackError::Log));
+        written.map_err(|error| match error {
+            WriteBackError::Log(error) => self.log_failed(error),
+            WriteBackError::State(error) => self.state_failed(error),
+        })
     }
 
     /// Opens a transaction if none is open.

@@ -19,6 +19,6 @@ mod worker;
 pub use commit::CommitStage;
 pub use error::WorkerError;
 pub use settings::WorkerSettings;
-pub use thread::{WorkerHandle, spawn};
+pub use thread::{Clock, WorkerHandle, spawn};
 pub use topics::{TopicPlan, plan};
 pub use worker::{Progress, TaskStatus, Worker, WorkerStatus};

@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use log::error::LogError;
-use log::record::{NewRecord, TopicPartition};
-use log::traits::{Isolation, Polled};
-use operators::{InputRecord, Ran};
+use log::record::{Header, NewRecord};
+use log::traits::{Isolation, Polled, TxnProducer};
+use operators::{DEAD_LETTERS, InputRecord, Ran};
 use state_stores::partition::partition_for_key;
 
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
+use crate::topics::TopicPlan;
 use crate::worker::{Clients, Phase, Progress, Slot, Then, Worker};
 
 /// What running the tasks for a while came to.
@@ -26,11 +27,11 @@ struct Round {
 impl Worker {
     pub(crate) fn run(&mut self, now: i64) -> Result<Progress, WorkerError> {
         if let Some(event) = self.pending.take() {
-            return self.assignment_event(event, now);
+            return self.assignment_event(event);
         }
         self.poll(Duration::ZERO)?;
         if let Some(event) = self.pending.take() {
-            return self.assignment_event(event, now);
+            return self.assignment_event(event);
         }
         if let Some(clients) = &mut self.clients {
             let max = self.settings.poll_records_max;
@@ -137,6 +138,7 @@ impl Worker {
                     break;
                 }
                 level(slot, clients);
+                release(slot, clients);
                 match slot.task.run_once(now) {
                     Ok(Ran::Record | Ran::Timer) => {
                         round.processed += 1;
@@ -147,12 +149,11 @@ impl Worker {
                             break;
                         }
                     }
-                    Ok(Ran::NeedsGlobalEnds(tables)) => {
-                        if !wait_for_globals(slot, clients, &tables)? {
-                            break;
-                        }
+                    Ok(Ran::NeedsGlobals(tables)) => {
+                        let ends = clients.globals.ends(clients.admin.as_ref(), &tables)?;
+                        slot.held_for = Some((tables, ends));
                     }
-                    Ok(Ran::Idle) => break,
+                    Ok(Ran::Held | Ran::Idle) => break,
                     Err(error) => {
                         round.failure = Some((number, error.to_string()));
                         return Ok(round);
@@ -174,7 +175,8 @@ impl Worker {
         let (producer, plan) = (clients.producer.as_mut(), &clients.plan);
         let mut result = Ok(());
         let own = slot.id.partition;
-        slot.task.outputs().drain(&mut |record| {
+        let application = self.topology.application_id().to_owned();
+        slot.task.outputs().drain(|record| {
             if result.is_err() {
                 return;
             }
@@ -184,8 +186,12 @@ impl Worker {
                 (None, Some(key)) => partition_for_key(key, count),
                 (None, None) => own % count.max(1),
             };
-            let new = NewRecord { key: record.key, value: record.value, timestamp: record.timestamp, headers: record.headers };
-            result = producer.send(record.topic, partition, new);
+            let headers: Vec<Header<'_>> = record.headers.iter().collect();
+            let new = NewRecord { key: record.key, value: record.value, timestamp: record.timestamp, headers: &headers };
+            result = match producer.send(record.topic, partition, new) {
+                Err(LogError::Refused(reason)) => bury(producer, plan, &application, record.topic, new, &reason),
+                sent => sent,
+            };
         });
         result
     }
@@ -252,16 +258,32 @@ fn wait_for_ends(slot: &mut Slot, clients: &Clients, now: i64) -> Result<bool, L
     Ok(slot.waits_for.is_none())
 }
 
-/// Waits for the global tables a held record needs; true once they are level.
-fn wait_for_globals(slot: &mut Slot, clients: &Clients, tables: &[usize]) -> Result<bool, LogError> {
-    let ends: Vec<(TopicPartition, i64)> = match slot.held_for.take() {
-        Some(ends) => ends,
-        None => clients.globals.ends(clients.admin.as_ref(), tables)?,
-    };
-    if clients.globals.reached(&ends) {
-        slot.task.globals_caught_up();
-        return Ok(true);
+/// Lets a held record go on once its global tables are level.
+fn release(slot: &mut Slot, clients: &Clients) {
+    if slot.held_for.as_ref().is_some_and(|(_, ends)| clients.globals.reached(ends))
+        && let Some((tables, _)) = slot.held_for.take()
+    {
+        slot.task.globals_reached(&tables);
     }
-    slot.held_for = Some(ends);
-    Ok(false)
+}
+
+/// An output that no topic takes (too large) becomes a dead letter without its
+/// value, so that neither the partition nor the transaction stops.
+fn bury(
+    producer: &mut dyn TxnProducer,
+    plan: &TopicPlan,
+    application: &str,
+    topic: &str,
+    record: NewRecord<'_>,
+    reason: &str,
+) -> Result<(), LogError> {
+    tracing::error!(application, topic, reason, "output refused; it goes to {DEAD_LETTERS}");
+    let mut headers: Vec<Header<'_>> = record.headers.to_vec();
+    headers.push(("__streams.errors.exception", b"production"));
+    headers.push(("__streams.errors.message", reason.as_bytes()));
+    headers.push(("__streams.errors.topic", topic.as_bytes()));
+    headers.push(("orders.application", application.as_bytes()));
+    let count = plan.partitions.get(DEAD_LETTERS).copied().unwrap_or(1);
+    let partition = record.key.map_or(0, |key| partition_for_key(key, count));
+    producer.send(DEAD_LETTERS, partition, NewRecord { value: None, headers: &headers, ..record })
 }

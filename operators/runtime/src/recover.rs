@@ -9,7 +9,6 @@ use log::record::TopicPartition;
 use state_stores::StoreError;
 
 use crate::error::WorkerError;
-use crate::restore::Restore;
 use crate::worker::{Phase, Progress, Slot, TakeUp, Worker};
 
 impl Worker {
@@ -38,7 +37,7 @@ impl Worker {
         let application = self.topology.application_id().to_owned();
         match error {
             LogError::Fatal(_) => Err(self.log_failed(error)),
-            LogError::Abort(reason) | LogError::Retriable(reason) => {
+            LogError::Abort(reason) | LogError::Retriable(reason) | LogError::Refused(reason) => {
                 tracing::warn!(application, reason, "transaction aborted; its input is processed again");
                 self.abort_and_replay(now)?;
                 Ok(Progress::Busy)
@@ -95,7 +94,7 @@ impl Worker {
         }
         self.dirty_since = None;
         self.phase = Phase::Running;
-        let globals = self.clients.as_ref().map(|clients| clients.globals.globals().clone()).unwrap_or_default();
+        let globals = self.globals();
         let slots = std::mem::take(&mut self.slots);
         for slot in slots {
             let mut state = slot.task.into_state();
@@ -139,7 +138,7 @@ impl Worker {
             restoring.push(self.restoring(slot.id, slot.inputs)?);
         }
         self.routes.clear();
-        self.phase = Phase::Restoring(Box::new(Restore::new(restoring)), TakeUp::Seek);
+        self.phase = self.restoring_phase(restoring, TakeUp::Seek);
         if self.revoking.is_some() {
             return self.finish_revoke();
         }

@@ -13,7 +13,7 @@ use log::error::LogError;
 use log::record::TopicPartition;
 use log::traits::{Admin, Isolation, Log, Reader, Visibility};
 use operators::TaskId;
-use state_stores::{StoreError, StoreIndex, TaskState};
+use state_stores::{ChangelogRange, StoreError, StoreIndex, TaskState};
 
 /// A task whose state is being brought level.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ pub(crate) struct Restore {
     /// Which store of which task a changelog partition feeds.
     targets: BTreeMap<TopicPartition, (usize, StoreIndex)>,
     stage: Stage,
+    delete_retention_ms: i64,
     rows: u64,
 }
 
@@ -61,12 +62,12 @@ impl std::fmt::Debug for Restore {
 }
 
 impl Restore {
-    pub(crate) fn new(tasks: Vec<Restoring>) -> Self {
-        Self { tasks, ends: BTreeMap::new(), targets: BTreeMap::new(), stage: Stage::Offsets, rows: 0 }
+    pub(crate) fn new(tasks: Vec<Restoring>, delete_retention_ms: i64) -> Self {
+        Self { tasks, ends: BTreeMap::new(), targets: BTreeMap::new(), stage: Stage::Offsets, delete_retention_ms, rows: 0 }
     }
 
     /// Does one bounded piece of work; true when every task is level.
-    pub(crate) fn step(&mut self, log: &dyn Log, admin: &dyn Admin, group: &str, poll: usize) -> Result<bool, RestoreError> {
+    pub(crate) fn step(&mut self, log: &dyn Log, admin: &dyn Admin, group: &str, poll: usize, now: i64) -> Result<bool, RestoreError> {
         match &mut self.stage {
             Stage::Offsets => {
                 self.read_offsets(admin, group)?;
@@ -74,14 +75,14 @@ impl Restore {
             }
             Stage::Stable => {
                 if self.is_stable(admin)? {
-                    self.stage = self.start_reading(log, admin)?;
+                    self.stage = self.start_reading(log, admin, now)?;
                 }
             }
             Stage::Rows(reader) => {
                 let read = read_rows(reader.as_mut(), &mut self.tasks, &self.targets, poll)?;
                 self.rows += read;
                 if self.ends.iter().all(|(at, end)| !self.targets.contains_key(at) || reader.reached(at, *end)) {
-                    self.settle()?;
+                    self.settle();
                     self.stage = Stage::Done;
                 }
             }
@@ -116,22 +117,19 @@ impl Restore {
         Ok(self.ends.values().zip(stable).all(|(end, stable)| stable >= *end))
     }
 
-    fn start_reading(&mut self, log: &dyn Log, admin: &dyn Admin) -> Result<Stage, RestoreError> {
+    fn start_reading(&mut self, log: &dyn Log, admin: &dyn Admin, now: i64) -> Result<Stage, RestoreError> {
         let mut positions = Vec::new();
         for (number, task) in self.tasks.iter_mut().enumerate() {
             let starts = admin.start_offsets(&task.changelogs)?;
             for (store, (at, start)) in task.changelogs.iter().zip(starts).enumerate() {
-                let store = StoreIndex::new(store);
+                let store = StoreIndex(store);
                 let end = self.ends.get(at).copied().unwrap_or(start);
-                let from = match task.state.changelog_position(store) {
-                    Some(position) if (start..=end).contains(&position) => position,
-                    None => start,
-                    Some(position) => {
-                        tracing::warn!(changelog = %at, position, start, end, "state is not part of this changelog: rebuilding it");
-                        task.state.rebuild(store)?;
-                        start
-                    }
-                };
+                let changelog = ChangelogRange { start, end, delete_retention_ms: Some(self.delete_retention_ms) };
+                if let Some(why) = task.state.needs_rebuild(store, &changelog, now) {
+                    tracing::warn!(changelog = %at, %why, "rebuilding a store from its changelog");
+                    task.state.rebuild(store)?;
+                }
+                let from = task.state.changelog_position(store).unwrap_or(start);
                 if from < end {
                     positions.push((at.clone(), from));
                     self.targets.insert(at.clone(), (number, store));
@@ -139,7 +137,7 @@ impl Restore {
             }
         }
         if positions.is_empty() {
-            self.settle()?;
+            self.settle();
             return Ok(Stage::Done);
         }
         let mut reader = log.reader("restore", Isolation::ReadCommitted, Visibility::Written)?;
@@ -148,15 +146,14 @@ impl Restore {
     }
 
     /// Every store now stands for its changelog's end.
-    fn settle(&mut self) -> Result<(), StoreError> {
+    fn settle(&mut self) {
         for task in &mut self.tasks {
             for (store, at) in task.changelogs.iter().enumerate() {
                 if let Some(end) = self.ends.get(at) {
-                    task.state.restore(StoreIndex::new(store), &mut std::iter::empty(), *end)?;
+                    task.state.restore(StoreIndex(store), std::iter::empty(), *end);
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -181,7 +178,7 @@ fn read_rows(
         if let Some((task, store)) = targets.get(&at)
             && let Some(task) = tasks.get_mut(*task)
         {
-            task.state.restore(*store, &mut rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())), next)?;
+            task.state.restore(*store, rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())), next);
         }
     }
     Ok(read as u64)

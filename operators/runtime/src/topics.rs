@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use log::topic::{Cleanup, TopicSpec};
 use log::traits::Admin;
-use operators::{InternalTopicKind, Topology};
+use operators::{DEAD_LETTERS, InternalTopicKind, Topology};
 
 use crate::error::WorkerError;
 
@@ -39,6 +39,8 @@ pub fn plan(topology: &Topology, admin: &dyn Admin, replication: i32) -> Result<
     for part in topology.subtopologies() {
         external.extend(part.sources.iter().chain(&part.sinks).filter(|name| !internal_names.contains(name.as_ref())).cloned());
     }
+    // Any node may have to bury a record.
+    external.insert(DEAD_LETTERS.into());
     external.extend(topology.global_tables().iter().map(|table| table.topic.clone()));
 
     let names: Vec<&str> = external.iter().map(AsRef::as_ref).collect();

@@ -54,7 +54,7 @@ pub(crate) struct Slot {
     /// Ends a due timer waits for.
     pub(crate) waits_for: Option<(Vec<i64>, i64)>,
     /// Ends of global tables a held record waits for.
-    pub(crate) held_for: Option<Vec<(TopicPartition, i64)>>,
+    pub(crate) held_for: Option<(Vec<usize>, Vec<(TopicPartition, i64)>)>,
     /// The failure that was answered by an abort and a replay.
     pub(crate) failed_once: Option<String>,
     /// The failure that came back: the task stands still, its neighbours go on.
@@ -223,6 +223,15 @@ impl Worker {
             },
             ready: matches!(self.phase, Phase::Running | Phase::Committing(..)) && self.membership.is_some(),
             tasks: self.slots.iter().map(Slot::status).collect(),
+        }
+    }
+
+    /// Which phase of a commit the next step does, if it is one.
+    #[must_use]
+    pub fn commit_stage(&self) -> Option<CommitStage> {
+        match &self.phase {
+            Phase::Committing(stage, _) => Some(*stage),
+            _ => None,
         }
     }
 

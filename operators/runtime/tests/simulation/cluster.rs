@@ -1,0 +1,237 @@
+//! A log, some workers and a clock that only the test moves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use log::embedded::{EmbeddedLog, EmbeddedOptions};
+use log::{Cleanup, Isolation, Log, NewRecord, TopicPartition, TopicSpec, Visibility};
+use operators_runtime::{Progress, Worker, WorkerSettings};
+use state_stores::{Crash, MemoryEngine, StateDir, StateOptions};
+
+use crate::words;
+
+/// One member: its files outlive its process.
+struct Member {
+    files: Arc<MemoryEngine>,
+    worker: Option<Worker>,
+    /// A process that stood still and was given up by the group.
+    zombie: Option<Worker>,
+}
+
+pub struct Cluster {
+    seed: u64,
+    clock: Arc<AtomicI64>,
+    disk: Arc<MemoryEngine>,
+    log: Arc<EmbeddedLog>,
+    members: Vec<Member>,
+    appended: Vec<String>,
+}
+
+const STEPS_MAX: usize = 200_000;
+
+impl Cluster {
+    pub fn new(seed: u64, members: usize) -> Self {
+        let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
+        let disk = Arc::new(MemoryEngine::with_crashes());
+        let log = open(&disk, &clock, seed);
+        let topic = |name: &str, cleanup| TopicSpec {
+            name: name.to_owned(),
+            partitions: words::PARTITIONS,
+            replication: 1,
+            cleanup,
+        };
+        let topics = [topic(words::INPUT, Cleanup::Keep), topic(words::OUTPUT, Cleanup::Keep), topic("dead_letters", Cleanup::Keep)];
+        log.admin().unwrap().ensure_topics(&topics).unwrap();
+        log.sync().unwrap();
+        let members = (0..members)
+            .map(|_| Member { files: Arc::new(MemoryEngine::with_crashes()), worker: None, zombie: None })
+            .collect();
+        Self { seed, clock, disk, log, members, appended: Vec::new() }
+    }
+
+    pub fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn appended(&self) -> &[String] {
+        &self.appended
+    }
+
+    pub fn runs(&self, member: usize) -> bool {
+        self.members[member].worker.is_some()
+    }
+
+    pub fn has_zombie(&self, member: usize) -> bool {
+        self.members[member].zombie.is_some()
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst)
+    }
+
+    pub fn pass(&self, ms: i64) {
+        self.clock.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    pub fn tick(&self) {
+        self.log.tick().unwrap();
+    }
+
+    /// Appends under keys that say nothing about the words; durable on return.
+    pub fn append_words(&mut self, words: &[&str]) {
+        let appender = self.log.appender("test").unwrap();
+        for word in words {
+            let key = format!("k{}", self.appended.len());
+            let record = NewRecord { key: Some(key.as_bytes()), value: Some(word.as_bytes()), timestamp: self.now(), headers: &[] };
+            let (send, receive) = std::sync::mpsc::channel();
+            appender.append(words::INPUT, None, record, Box::new(move |done| send.send(done).unwrap()));
+            self.log.sync().unwrap();
+            self.log.tick().unwrap();
+            receive.try_recv().expect("acknowledged by the sync").unwrap();
+            self.appended.push((*word).to_owned());
+        }
+    }
+
+    pub fn start(&mut self, member: usize) {
+        let log: Arc<dyn Log> = self.log.clone();
+        let files = self.members[member].files.clone();
+        let mut options = StateOptions::new(log.admin().unwrap().log_id().unwrap());
+        options.layer_bytes = 4_096;
+        options.max_layer_age_ms = 500;
+        let state = StateDir::open(files, options).unwrap();
+        let mut settings = WorkerSettings::new(format!("member-{member}"));
+        settings.max_poll_interval = Duration::from_secs(8);
+        settings.poll_records_max = 3;
+        settings.process_records_max = 2;
+        self.members[member].worker = Some(Worker::new(words::topology(), log, state, settings, 1));
+    }
+
+    /// One step of a member; a member that can't go on is started anew later.
+    pub fn step(&mut self, member: usize) -> Progress {
+        let now = self.now();
+        if self.members[member].worker.is_none() {
+            self.start(member);
+        }
+        let stepped = self.members[member].worker.as_mut().unwrap().step(now);
+        match stepped {
+            Ok(Progress::Stopped) => {
+                self.members[member].worker = None;
+                Progress::Stopped
+            }
+            Ok(progress) => progress,
+            Err(error) => panic!("seed {}: {error}", self.seed),
+        }
+    }
+
+    pub fn step_zombie(&mut self, member: usize) {
+        let now = self.now();
+        if let Some(zombie) = &mut self.members[member].zombie
+            && !matches!(zombie.step(now), Ok(Progress::Busy | Progress::IdleUntil(_)))
+        {
+            self.members[member].zombie = None;
+        }
+    }
+
+    /// kill -9 of a member: nothing is closed, unflushed files are lost.
+    pub fn crash(&mut self, member: usize) {
+        // Dropping says no goodbye: the group waits for the end of the session.
+        self.members[member].worker = None;
+        self.members[member].zombie = None;
+        self.members[member].files.crash(Crash::Process);
+    }
+
+    /// The member stands still; another process of its name starts on a copy of nothing.
+    pub fn freeze(&mut self, member: usize) {
+        if let Some(worker) = self.members[member].worker.take() {
+            self.members[member].zombie = Some(worker);
+            self.members[member].files = Arc::new(MemoryEngine::with_crashes());
+        }
+    }
+
+    /// Power loss: the log keeps what was synced, members keep what they flushed.
+    pub fn crash_machine(&mut self) {
+        self.log.crash();
+        for member in 0..self.members.len() {
+            if let Some(worker) = self.members[member].worker.take() {
+                drop(worker);
+            }
+            self.members[member].zombie = None;
+            self.members[member].files.crash(Crash::Machine);
+            }
+        self.disk.crash(Crash::Machine);
+        self.log = open(&self.disk, &self.clock, self.seed);
+    }
+
+    pub fn close(&mut self, member: usize) {
+        if self.members[member].worker.is_none() {
+            return;
+        }
+        for _ in 0..STEPS_MAX {
+            self.members[member].worker.as_mut().unwrap().close();
+            if self.step(member) == Progress::Stopped {
+                return;
+            }
+            self.pass(1);
+            self.tick();
+        }
+        panic!("seed {}: member {member} does not close", self.seed);
+    }
+
+    pub fn run_until(&mut self, member: usize, reached: impl Fn(&Worker) -> bool) {
+        for _ in 0..STEPS_MAX {
+            self.step(member);
+            if self.members[member].worker.as_ref().is_some_and(&reached) {
+                return;
+            }
+            self.pass(1);
+            self.tick();
+        }
+        panic!("seed {}: member {member} never came there", self.seed);
+    }
+
+    /// Runs everybody without faults until all that was appended is counted.
+    pub fn settle(&mut self) {
+        let expected = words::expected(&self.appended);
+        for round in 0..STEPS_MAX {
+            for member in 0..self.members.len() {
+                self.step(member);
+            }
+            self.pass(1);
+            self.tick();
+            if round % 64 == 0 && self.counted() == expected {
+                return;
+            }
+        }
+        let doing: Vec<_> = self.members.iter().filter_map(|member| member.worker.as_ref()).map(Worker::status).collect();
+        panic!("seed {}: never settles: counted {:?}, expected {expected:?}, {doing:#?}", self.seed, self.counted());
+    }
+
+    /// Per word, the committed output in order.
+    pub fn counted(&self) -> BTreeMap<String, Vec<i64>> {
+        let mut reader = self.log.reader("test", Isolation::ReadCommitted, Visibility::Written).unwrap();
+        let all: Vec<(TopicPartition, i64)> =
+            (0..words::PARTITIONS).map(|partition| (TopicPartition::new(words::OUTPUT, partition), 0)).collect();
+        reader.assign(&all).unwrap();
+        let mut counts: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        loop {
+            let read = reader
+                .poll(Duration::ZERO, 1_000, &mut |record| {
+                    let word = String::from_utf8(record.key.unwrap().to_vec()).unwrap();
+                    let count = i64::from_be_bytes(record.value.unwrap().try_into().unwrap());
+                    counts.entry(word).or_default().push(count);
+                })
+                .unwrap();
+            if read == 0 {
+                return counts;
+            }
+        }
+    }
+}
+
+fn open(disk: &Arc<MemoryEngine>, clock: &Arc<AtomicI64>, seed: u64) -> Arc<EmbeddedLog> {
+    let clock = clock.clone();
+    let options = EmbeddedOptions::simulation(Arc::new(move || clock.load(Ordering::SeqCst)), seed);
+    Arc::new(EmbeddedLog::open(disk.clone(), options).unwrap())
+}

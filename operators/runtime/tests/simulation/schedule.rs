@@ -1,0 +1,120 @@
+//! Random schedules, the same for the same seed.
+
+use crate::cluster::Cluster;
+use crate::words;
+
+/// How often each thing happened, over all seeds.
+#[derive(Debug, Default)]
+pub struct Events {
+    pub crashes: u32,
+    pub zombies: u32,
+    pub machine_crashes: u32,
+    pub closings: u32,
+    pub long_pauses: u32,
+}
+
+impl std::ops::AddAssign for Events {
+    fn add_assign(&mut self, other: Self) {
+        self.crashes += other.crashes;
+        self.zombies += other.zombies;
+        self.machine_crashes += other.machine_crashes;
+        self.closings += other.closings;
+        self.long_pauses += other.long_pauses;
+    }
+}
+
+impl Events {
+    pub fn all_happened(&self) -> bool {
+        [self.crashes, self.zombies, self.machine_crashes, self.closings, self.long_pauses].iter().all(|count| *count > 0)
+    }
+}
+
+pub struct Schedule {
+    seed: u64,
+    state: u64,
+    verbose: bool,
+    cluster: Cluster,
+    events: Events,
+}
+
+const STEPS: usize = 1_500;
+const WORDS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+impl Schedule {
+    pub fn new(seed: u64, verbose: bool) -> Self {
+        let state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        Self { seed, state, verbose, cluster: Cluster::new(seed, 2), events: Events::default() }
+    }
+
+    /// xorshift64*: small, good enough, and the same everywhere.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.state ^= self.state >> 12;
+        self.state ^= self.state << 25;
+        self.state ^= self.state >> 27;
+        (self.state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
+    }
+
+    fn say(&self, what: &str) {
+        if self.verbose {
+            println!("seed {}: {what}", self.seed);
+        }
+    }
+
+    pub fn run(mut self) -> Events {
+        for _ in 0..STEPS {
+            self.one();
+        }
+        self.cluster.settle();
+        assert_eq!(self.cluster.counted(), words::expected(self.cluster.appended()), "seed {}", self.seed);
+        self.events
+    }
+
+    fn one(&mut self) {
+        let member = self.below(self.cluster.members() as u64) as usize;
+        match self.below(1_000) {
+            0..=69 => {
+                let word = WORDS[self.below(WORDS.len() as u64) as usize];
+                self.cluster.append_words(&[word]);
+            }
+            70..=299 => {
+                let ms = self.below_i64(4);
+                self.cluster.pass(ms);
+                self.cluster.tick();
+            }
+            300..=309 if self.cluster.runs(member) => {
+                self.say(&format!("kill -9 member {member}"));
+                self.events.crashes += 1;
+                self.cluster.crash(member);
+            }
+            310..=314 if self.cluster.runs(member) && !self.cluster.has_zombie(member) => {
+                self.say(&format!("member {member} stands still"));
+                self.events.zombies += 1;
+                self.cluster.freeze(member);
+            }
+            315..=316 => {
+                self.say("power loss");
+                self.events.machine_crashes += 1;
+                self.cluster.crash_machine();
+            }
+            317..=319 => {
+                self.say(&format!("member {member} closes"));
+                self.events.closings += 1;
+                self.cluster.close(member);
+            }
+            320..=324 => {
+                self.say("ten seconds pass");
+                self.events.long_pauses += 1;
+                self.cluster.pass(10_000);
+                self.cluster.tick();
+            }
+            325..=419 if self.cluster.has_zombie(member) => self.cluster.step_zombie(member),
+            _ => {
+                self.cluster.step(member);
+            }
+        }
+    }
+
+    fn below_i64(&mut self, bound: u64) -> i64 {
+        i64::try_from(self.below(bound)).unwrap_or(0)
+    }
+}
