@@ -9,17 +9,17 @@ use log::contract::{LogFixture, Victim, kill::Killed};
 use log::kafka::{KafkaLog, KafkaOptions};
 
 /// Set in the child that is to be killed: the victim's name.
-pub const VICTIM: &str = "KAFKA_CONTRACT_VICTIM";
+pub(crate) const VICTIM: &str = "KAFKA_CONTRACT_VICTIM";
 
 /// A Kafka cluster under test.
-pub struct Kafka {
+pub(crate) struct Kafka {
     /// How its clients are made.
-    pub options: KafkaOptions,
+    pub(crate) options: KafkaOptions,
 }
 
 impl Kafka {
     /// None in the rings that run without servers.
-    pub fn from_environment() -> Option<Self> {
+    pub(crate) fn from_environment() -> Option<Self> {
         match std::env::var("KAFKA_BOOTSTRAP_SERVERS") {
             Ok(servers) => Some(Self { options: KafkaOptions::new(servers) }),
             Err(_) if std::env::var("RINGS").is_ok_and(|rings| rings == "fast") => None,

@@ -2,12 +2,12 @@
 //!
 //! Invariants:
 //! * Nothing calls back into the caller. librdkafka serves rebalances inside a
-//!   poll; our context only queues them ([`context`]), the caller answers later.
+//!   poll; our context only queues them (`context`), the caller answers later.
 //! * Offsets are numbers. A logical offset on a cold client costs 500 ms and
-//!   hides retention ([`lanes`]).
-//! * A client's error is sorted into a [`LogError`] in one place ([`triage`]),
+//!   hides retention (`lanes`).
+//! * A client's error is sorted into a [`LogError`] in one place (`triage`),
 //!   its settings come from one table ([`settings`]).
-//! * `unsafe` appears once ([`flush`]).
+//! * `unsafe` appears once (`flush`).
 
 pub mod settings;
 
