@@ -64,6 +64,7 @@ mod testing;
 mod timers;
 mod topic;
 mod topology;
+mod windowed;
 mod windows;
 
 pub use state_stores::codec::{self, *};
@@ -92,4 +93,5 @@ pub use self::topic::{IntoSerde, Topic};
 pub use self::topology::{
     GlobalTable, InternalTopic, InternalTopicKind, SubTopology, TaskId, Topology, TopologyError,
 };
-pub use self::windows::{SessionWindows, TimeWindows, Window, Windowed};
+pub use self::windowed::Windowed;
+pub use self::windows::{SessionWindows, TimeWindows, Window};

@@ -1,5 +1,7 @@
 //! Stateless chains of borrowed codecs allocate nothing per record once their buffers are warm.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,6 +4,8 @@
 //! after every third step, and with every step aborted once before it is committed.
 //! Cases whose operators don't exist yet are printed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod flows;
 
 use std::path::PathBuf;

@@ -1,6 +1,8 @@
 //! Windows, sessions and joins against naive recomputation, on random input that is out of order,
 //! with the application killed and restored from the log at random places.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::collections::BTreeMap;
 
 use operators::{

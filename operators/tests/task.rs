@@ -1,5 +1,7 @@
 //! The task's own rules, with the caller's part played by hand: order, timers, dead letters.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use std::sync::Arc;
 
 use operators::{

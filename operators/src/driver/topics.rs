@@ -76,6 +76,9 @@ pub(super) fn encode<T: ?Sized>(mut encoder: Box<dyn Encoder<T>>, value: &T) -> 
     bytes
 }
 
+/// Key and value of a record, either possibly null.
+type Pair<K, V> = (Option<<K as ToOwned>::Owned>, Option<<V as ToOwned>::Owned>);
+
 /// A record read from a topic of the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestRecord<K, V> {
@@ -140,7 +143,7 @@ where
     ///
     /// # Panics
     /// See [`Self::read_record`].
-    pub fn read_key_values(&mut self) -> Vec<(Option<K::Owned>, Option<V::Owned>)> {
+    pub fn read_key_values(&mut self) -> Vec<Pair<K, V>> {
         self.read_records().into_iter().map(|record| (record.key, record.value)).collect()
     }
 

@@ -3,11 +3,11 @@
 //! Invariant: what a processor remembers in its own fields may be lost at any
 //! commit; what affects its output belongs in stores and timers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use state_stores::{KeyValueStore, Serde, StoreIndex, StoreKind, TaskState};
+use state_stores::{StoreIndex, TaskState};
 
+use super::processor_stores::{Def, ProcessorStores, StoreDef};
 use crate::context::TaskContext;
 use crate::failure::{BoxError, Failure};
 use crate::graph::{NodeId, NodeKind, StoreDecl};
@@ -15,7 +15,6 @@ use crate::process::{Edge, Process, TimerHandler};
 use crate::record::Record;
 use crate::stream::{KStream, Serdes};
 use crate::timers::Timers;
-use crate::topic::IntoSerde;
 
 /// A user's own operator: takes records, keeps stores and timers, forwards records.
 pub trait Processor<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized>: Send {
@@ -35,89 +34,6 @@ pub trait Processor<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized>: Send {
         _ctx: &mut ProcessorContext<'_, KO, VO>,
     ) -> Result<(), BoxError> {
         Ok(())
-    }
-}
-
-/// A store that a processor declares.
-#[derive(Clone, Debug)]
-pub struct StoreDef(Def);
-
-#[derive(Clone, Debug)]
-enum Def {
-    Store(StoreDecl),
-    Timers,
-}
-
-impl StoreDef {
-    /// The processor sets timers: they get a store `<name of the processor>-timers`.
-    pub fn timers() -> Self {
-        Self(Def::Timers)
-    }
-}
-
-/// A key-value store that a processor declares, with its types.
-pub struct KeyValueDef<K: ?Sized, V: ?Sized> {
-    name: Arc<str>,
-    key: Serde<K>,
-    value: Serde<V>,
-}
-
-impl<K: ?Sized + 'static, V: ?Sized + 'static> KeyValueDef<K, V> {
-    /// A store of this name.
-    pub fn new(
-        name: impl Into<Arc<str>>,
-        key: impl IntoSerde<K>,
-        value: impl IntoSerde<V>,
-    ) -> Self {
-        Self { name: name.into(), key: key.into_serde(), value: value.into_serde() }
-    }
-
-    /// The declaration, for [`KStream::process`].
-    pub fn def(&self) -> StoreDef {
-        let formats = (self.key.format().to_owned(), self.value.format().to_owned());
-        StoreDef(Def::Store(StoreDecl {
-            name: Arc::clone(&self.name),
-            kind: StoreKind::KeyValue,
-            formats,
-        }))
-    }
-}
-
-impl<K: ?Sized, V: ?Sized> Clone for KeyValueDef<K, V> {
-    fn clone(&self) -> Self {
-        Self {
-            name: Arc::clone(&self.name),
-            key: Arc::clone(&self.key),
-            value: Arc::clone(&self.value),
-        }
-    }
-}
-
-impl<K: ?Sized, V: ?Sized> std::fmt::Debug for KeyValueDef<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("KeyValueDef").field(&self.name).finish()
-    }
-}
-
-/// A processor's stores in one task.
-#[derive(Debug)]
-pub struct ProcessorStores {
-    stores: BTreeMap<Arc<str>, StoreIndex>,
-}
-
-impl ProcessorStores {
-    /// Opens a declared store.
-    ///
-    /// # Panics
-    /// When the processor didn't declare it.
-    pub fn key_value<K, V>(&self, def: &KeyValueDef<K, V>) -> KeyValueStore<K, V>
-    where
-        K: ?Sized + 'static,
-        V: ?Sized + 'static,
-    {
-        let store =
-            self.stores.get(&def.name).expect("a store is declared in the call of `process`");
-        KeyValueStore::new(*store, &def.key, &def.value)
     }
 }
 
@@ -262,6 +178,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use state_stores::KeyValueStore;
+
+    use super::super::processor_stores::KeyValueDef;
     use super::*;
     use crate::codec::{I64Be, Utf8};
     use crate::testing::numbers;

@@ -22,7 +22,8 @@ use crate::record::Record;
 use crate::stream::Serdes;
 use crate::stream_time::StreamTime;
 use crate::table::KTable;
-use crate::windows::{SessionWindows, Window, Windowed, session_serde};
+use crate::windowed::{Windowed, session_serde};
+use crate::windows::{SessionWindows, Window};
 
 /// Two sessions' aggregates as one; the first is `None` before any session was met.
 type Merge<K, A> = Arc<dyn Fn(&K, Option<&A>, &A) -> A + Send + Sync>;

@@ -51,7 +51,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         let node = graph.add(Some(&materialized.name), kind, &[input.node], Box::new(build));
         graph.declare(node, materialized.declare(StoreKind::KeyValue));
         let store = Some(Arc::clone(&materialized.name));
-        KTable { flow: Rc::clone(&self.flow), node, store, serdes: input.serdes.clone() }
+        KTable { flow: Rc::clone(&self.flow), node, store, serdes: input.serdes }
     }
 
     /// [`Self::to_table`] with the stream's own codecs.

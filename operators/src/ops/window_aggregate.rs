@@ -20,7 +20,8 @@ use crate::record::Record;
 use crate::stream::Serdes;
 use crate::stream_time::StreamTime;
 use crate::table::KTable;
-use crate::windows::{TimeWindows, Window, Windowed, time_serde};
+use crate::windowed::{Windowed, time_serde};
+use crate::windows::{TimeWindows, Window};
 
 struct WindowAggregate<K: ?Sized + ToOwned, V: ?Sized, A> {
     windows: TimeWindows,

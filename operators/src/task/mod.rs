@@ -9,8 +9,9 @@
 mod buffer;
 mod dead_letter;
 mod error;
+mod policy;
+mod run;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use state_stores::{StoreIndex, TaskState};
@@ -20,12 +21,11 @@ pub use self::dead_letter::DEAD_LETTERS;
 pub use self::error::TaskError;
 use crate::assembly::Assembly;
 use crate::context::{Dropped, TaskContext};
-use crate::failure::{BoxError, ErrorPolicy, Failure, FailureKind};
 use crate::globals::Globals;
-use crate::graph::{Graph, NodeId};
+use crate::graph::NodeId;
 use crate::outputs::Outputs;
 use crate::process::TimerHandler;
-use crate::source::{RawRecord, SourceFailure, SourceProcess};
+use crate::source::SourceProcess;
 use crate::timers::Timers;
 use crate::topology::{SubTopology, TaskId, Topology};
 use buffer::Buffer;
@@ -145,169 +145,6 @@ impl Task {
         Ok(ran)
     }
 
-    fn step(&mut self) -> Result<Ran, TaskError> {
-        match &self.held {
-            Some(Held { waiting: true, .. }) => return Ok(Ran::Held),
-            Some(Held { source, .. }) => return self.run_record(*source),
-            None => {}
-        }
-        let head = self.head();
-        let timer = self.ctx.timers.earliest(&self.ctx.state)?;
-        if let Some((due, queue)) = timer
-            && due <= self.ctx.now_ms
-            && head.is_none_or(|(timestamp, _)| due < timestamp)
-        {
-            match &self.ends {
-                Some(ends) if ends.read_at_ms >= due => {
-                    if self.has_reached(&ends.offsets) {
-                        return self.fire(due, queue);
-                    }
-                }
-                _ => return Ok(Ran::NeedsEnds),
-            }
-        }
-        head.map_or(Ok(Ran::Idle), |(_, source)| self.run_record(source))
-    }
-
-    /// Timestamp and source of the buffered record with the lowest timestamp.
-    fn head(&self) -> Option<(i64, usize)> {
-        let heads = self.sources.iter().enumerate();
-        heads.filter_map(|(number, source)| Some((source.buffer.front()?.timestamp, number))).min()
-    }
-
-    fn has_reached(&self, ends: &[i64]) -> bool {
-        self.positions.iter().zip(ends).all(|(position, end)| position.unwrap_or(0) >= *end)
-    }
-
-    fn run_record(&mut self, number: usize) -> Result<Ran, TaskError> {
-        let savepoint = self.ctx.savepoint();
-        let source = &mut self.sources[number];
-        let Some(record) = source.buffer.front() else { return Ok(Ran::Idle) };
-        let offset = record.offset;
-        let failed = match source.process.process(record.raw(), &mut self.ctx) {
-            Ok(()) => None,
-            Err(SourceFailure::Decode { part, error }) => {
-                Some((source.node, format!("{part}: {error}").into()))
-            }
-            Err(SourceFailure::Downstream(failure)) => match failure.into_kind() {
-                FailureKind::Store(error) => return Err(error.into()),
-                FailureKind::Node { node, cause } => Some((node, cause)),
-                FailureKind::Hold { table } => {
-                    self.ctx.rollback(savepoint);
-                    self.ctx.settled.push(table);
-                    self.held = Some(Held { source: number, waiting: true });
-                    return Ok(Ran::NeedsGlobals(self.ctx.settled.clone()));
-                }
-            },
-        };
-        if let Some((node, cause)) = failed {
-            self.ctx.rollback(savepoint);
-            self.give_up(node, number, cause)?;
-        }
-        self.sources[number].buffer.pop();
-        self.positions[number] = Some(offset + 1);
-        self.held = None;
-        self.ctx.settled.clear();
-        self.uncommitted = true;
-        Ok(Ran::Record)
-    }
-
-    /// Follows the policy of the node that can't process the head record of a source.
-    fn give_up(&mut self, node: NodeId, source: usize, cause: BoxError) -> Result<(), TaskError> {
-        let topology = self.topology.clone();
-        let source = &self.sources[source];
-        let Some(record) = source.buffer.front() else { return Ok(()) };
-        let failing = &topology.graph().nodes[node.0];
-        match failing.policy {
-            ErrorPolicy::Fail => {
-                return Err(TaskError::Record {
-                    node: Arc::clone(&failing.name),
-                    topic: Arc::clone(&source.topic),
-                    partition: self.id.partition,
-                    offset: record.offset,
-                    cause,
-                });
-            }
-            ErrorPolicy::Skip => self.ctx.dropped.skipped += 1,
-            ErrorPolicy::DeadLetter => {
-                let exception = if node == source.node { "decode" } else { "processing" };
-                let place = (&*source.topic, record.offset);
-                bury(
-                    &mut self.ctx,
-                    self.dead_letters,
-                    self.id,
-                    topology.graph(),
-                    node,
-                    record.raw(),
-                    place,
-                    exception,
-                    &cause,
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn fire(&mut self, due: i64, queue: usize) -> Result<Ran, TaskError> {
-        let mut key = std::mem::take(&mut self.timer_key);
-        let savepoint = self.ctx.savepoint();
-        self.ctx.timers.take(&mut self.ctx.state, queue, due, &mut key)?;
-        if let Err(failure) = self.handlers[queue].on_timer(&key, due, &mut self.ctx) {
-            self.ctx.rollback(savepoint);
-            self.give_up_timer(due, queue, &key, failure)?;
-        }
-        self.timer_key = key;
-        self.uncommitted = true;
-        Ok(Ran::Timer)
-    }
-
-    /// As [`Self::give_up`]; the timer itself stays removed.
-    fn give_up_timer(
-        &mut self,
-        due: i64,
-        queue: usize,
-        key: &[u8],
-        failure: Failure,
-    ) -> Result<(), TaskError> {
-        let (node, cause) = match failure.into_kind() {
-            FailureKind::Store(error) => return Err(error.into()),
-            FailureKind::Node { node, cause } => (node, cause),
-            FailureKind::Hold { table } => {
-                let cause = format!(
-                    "a timer can't wait for global table {table}; look up in the stream instead"
-                );
-                (NodeId(0), cause.into())
-            }
-        };
-        let topology = self.topology.clone();
-        let failing = &topology.graph().nodes[node.0];
-        match failing.policy {
-            ErrorPolicy::Fail => {
-                let (node, partition) = (Arc::clone(&failing.name), self.id.partition);
-                return Err(TaskError::Timer { node, partition, due, cause });
-            }
-            ErrorPolicy::Skip => self.ctx.dropped.skipped += 1,
-            ErrorPolicy::DeadLetter => {
-                let headers = &crate::headers::NO_HEADERS;
-                let raw =
-                    RawRecord { key: Some(key), value: None, timestamp: self.ctx.now_ms, headers };
-                bury(
-                    &mut self.ctx,
-                    self.dead_letters,
-                    self.id,
-                    topology.graph(),
-                    node,
-                    raw,
-                    ("timer", due),
-                    "timer",
-                    &cause,
-                );
-            }
-        }
-        self.ctx.timers.cancel(&mut self.ctx.state, queue, due, key);
-        Ok(())
-    }
-
     /// End offsets of all sources (next offset to be written), read at `read_at_ms` or later:
     /// timers due until then may fire once everything below is processed.
     pub fn observe_ends(&mut self, ends: &[i64], read_at_ms: i64) {
@@ -395,43 +232,4 @@ impl std::fmt::Debug for Task {
             .field("positions", &self.positions)
             .finish_non_exhaustive()
     }
-}
-
-/// Emits a dead letter.
-#[expect(clippy::too_many_arguments, reason = "the coordinates of a failure, passed once")]
-fn bury(
-    ctx: &mut TaskContext,
-    topic: u32,
-    id: TaskId,
-    graph: &Graph,
-    node: NodeId,
-    raw: RawRecord<'_>,
-    (source, offset): (&str, i64),
-    exception: &str,
-    cause: &BoxError,
-) {
-    let application = &graph.application_id;
-    let node = &graph.nodes[node.0].name;
-    let cause = dead_letter::Cause {
-        application,
-        node,
-        topic: source,
-        partition: id.partition,
-        offset,
-        exception,
-        message: cause,
-    };
-    let headers = dead_letter::headers(raw.headers, &cause);
-    let write = |bytes: Option<&[u8]>, out: &mut Vec<u8>| -> Result<bool, Infallible> {
-        out.extend_from_slice(bytes.unwrap_or_default());
-        Ok(bytes.is_some())
-    };
-    let Ok(()) = ctx.outputs.add(
-        topic,
-        raw.timestamp,
-        &headers,
-        |out| write(raw.key, out),
-        |out| write(raw.value, out),
-    );
-    ctx.dropped.dead_letters += 1;
 }

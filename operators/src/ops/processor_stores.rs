@@ -1,0 +1,92 @@
+//! The stores a processor declares and opens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use state_stores::{KeyValueStore, Serde, StoreIndex, StoreKind};
+
+use crate::graph::StoreDecl;
+use crate::topic::IntoSerde;
+
+/// A store that a processor declares.
+#[derive(Clone, Debug)]
+pub struct StoreDef(pub(super) Def);
+
+#[derive(Clone, Debug)]
+pub(super) enum Def {
+    Store(StoreDecl),
+    Timers,
+}
+
+impl StoreDef {
+    /// The processor sets timers: they get a store `<name of the processor>-timers`.
+    pub fn timers() -> Self {
+        Self(Def::Timers)
+    }
+}
+
+/// A key-value store that a processor declares, with its types.
+pub struct KeyValueDef<K: ?Sized, V: ?Sized> {
+    name: Arc<str>,
+    key: Serde<K>,
+    value: Serde<V>,
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KeyValueDef<K, V> {
+    /// A store of this name.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        key: impl IntoSerde<K>,
+        value: impl IntoSerde<V>,
+    ) -> Self {
+        Self { name: name.into(), key: key.into_serde(), value: value.into_serde() }
+    }
+
+    /// The declaration, for [`KStream::process`].
+    pub fn def(&self) -> StoreDef {
+        let formats = (self.key.format().to_owned(), self.value.format().to_owned());
+        StoreDef(Def::Store(StoreDecl {
+            name: Arc::clone(&self.name),
+            kind: StoreKind::KeyValue,
+            formats,
+        }))
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> Clone for KeyValueDef<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            key: Arc::clone(&self.key),
+            value: Arc::clone(&self.value),
+        }
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> std::fmt::Debug for KeyValueDef<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KeyValueDef").field(&self.name).finish()
+    }
+}
+
+/// A processor's stores in one task.
+#[derive(Debug)]
+pub struct ProcessorStores {
+    pub(super) stores: BTreeMap<Arc<str>, StoreIndex>,
+}
+
+impl ProcessorStores {
+    /// Opens a declared store.
+    ///
+    /// # Panics
+    /// When the processor didn't declare it.
+    pub fn key_value<K, V>(&self, def: &KeyValueDef<K, V>) -> KeyValueStore<K, V>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        let store =
+            self.stores.get(&def.name).expect("a store is declared in the call of `process`");
+        KeyValueStore::new(*store, &def.key, &def.value)
+    }
+}

@@ -1,0 +1,88 @@
+//! One step of a task: which record or timer is next, and how it is run.
+
+use super::{Held, Ran, Task, TaskError};
+use crate::failure::FailureKind;
+use crate::source::SourceFailure;
+
+impl Task {
+    /// Chooses by timestamp; at equal timestamps records go before timers.
+    pub(super) fn step(&mut self) -> Result<Ran, TaskError> {
+        match &self.held {
+            Some(Held { waiting: true, .. }) => return Ok(Ran::Held),
+            Some(Held { source, .. }) => return self.run_record(*source),
+            None => {}
+        }
+        let head = self.head();
+        let timer = self.ctx.timers.earliest(&self.ctx.state)?;
+        if let Some((due, queue)) = timer
+            && due <= self.ctx.now_ms
+            && head.is_none_or(|(timestamp, _)| due < timestamp)
+        {
+            match &self.ends {
+                Some(ends) if ends.read_at_ms >= due => {
+                    if self.has_reached(&ends.offsets) {
+                        return self.fire(due, queue);
+                    }
+                }
+                _ => return Ok(Ran::NeedsEnds),
+            }
+        }
+        head.map_or(Ok(Ran::Idle), |(_, source)| self.run_record(source))
+    }
+
+    /// Timestamp and source of the buffered record with the lowest timestamp.
+    fn head(&self) -> Option<(i64, usize)> {
+        let heads = self.sources.iter().enumerate();
+        heads.filter_map(|(number, source)| Some((source.buffer.front()?.timestamp, number))).min()
+    }
+
+    fn has_reached(&self, ends: &[i64]) -> bool {
+        self.positions.iter().zip(ends).all(|(position, end)| position.unwrap_or(0) >= *end)
+    }
+
+    fn run_record(&mut self, number: usize) -> Result<Ran, TaskError> {
+        let savepoint = self.ctx.savepoint();
+        let source = &mut self.sources[number];
+        let Some(record) = source.buffer.front() else { return Ok(Ran::Idle) };
+        let offset = record.offset;
+        let failed = match source.process.process(record.raw(), &mut self.ctx) {
+            Ok(()) => None,
+            Err(SourceFailure::Decode { part, error }) => {
+                Some((source.node, format!("{part}: {error}").into()))
+            }
+            Err(SourceFailure::Downstream(failure)) => match failure.into_kind() {
+                FailureKind::Store(error) => return Err(error.into()),
+                FailureKind::Node { node, cause } => Some((node, cause)),
+                FailureKind::Hold { table } => {
+                    self.ctx.rollback(savepoint);
+                    self.ctx.settled.push(table);
+                    self.held = Some(Held { source: number, waiting: true });
+                    return Ok(Ran::NeedsGlobals(self.ctx.settled.clone()));
+                }
+            },
+        };
+        if let Some((node, cause)) = failed {
+            self.ctx.rollback(savepoint);
+            self.give_up(node, number, cause)?;
+        }
+        self.sources[number].buffer.pop();
+        self.positions[number] = Some(offset + 1);
+        self.held = None;
+        self.ctx.settled.clear();
+        self.uncommitted = true;
+        Ok(Ran::Record)
+    }
+
+    fn fire(&mut self, due: i64, queue: usize) -> Result<Ran, TaskError> {
+        let mut key = std::mem::take(&mut self.timer_key);
+        let savepoint = self.ctx.savepoint();
+        self.ctx.timers.take(&mut self.ctx.state, queue, due, &mut key)?;
+        if let Err(failure) = self.handlers[queue].on_timer(&key, due, &mut self.ctx) {
+            self.ctx.rollback(savepoint);
+            self.give_up_timer(due, queue, &key, failure)?;
+        }
+        self.timer_key = key;
+        self.uncommitted = true;
+        Ok(Ran::Timer)
+    }
+}
