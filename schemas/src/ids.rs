@@ -155,8 +155,7 @@ impl UserId {
 }
 
 /// Identity of a product: the `product_id` of the interfaces. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sku(Arc<str>);
 
 impl Sku {
@@ -181,6 +180,31 @@ impl fmt::Display for Sku {
 impl fmt::Debug for Sku {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for Sku {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sku {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl serde::de::Visitor<'_> for Text {
+            type Value = Sku;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a product id")
+            }
+
+            // One allocation, not the two of `Arc<str>` by way of `String`.
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Sku, E> {
+                Ok(Sku::new(text))
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 

@@ -126,7 +126,8 @@ impl<'a> Decimal<'a> {
                 return Err(Wrong::Large);
             }
         }
-        let read = i64::try_from(self.whole.len() + self.decimals.len()).map_err(|_| Wrong::Large)?;
+        let read =
+            i64::try_from(self.whole.len() + self.decimals.len()).map_err(|_| Wrong::Large)?;
         for _ in read..last {
             if amount == 0 {
                 break;
@@ -202,15 +203,14 @@ mod tests {
             let wrong = parse(text, currency).unwrap_err();
             assert!(wrong.to_string().starts_with("too many decimals"), "{text}: {wrong}");
         }
-        assert_eq!(
-            parse("1.005", USD).unwrap_err().to_string(),
-            "too many decimals: USD has 2"
-        );
+        assert_eq!(parse("1.005", USD).unwrap_err().to_string(), "too many decimals: USD has 2");
     }
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in ["", "-", ".5", "5.", "01", "1e", "1e+", "+1", "NaN", "1,5", " 1", "0x10", "1e1.0"] {
+        for text in
+            ["", "-", ".5", "5.", "01", "1e", "1e+", "+1", "NaN", "1,5", " 1", "0x10", "1e1.0"]
+        {
             assert!(matches!(parse(text, USD), Err(AmountError::NotANumber(_))), "{text}");
         }
         for text in ["92233720368547758.08", "1e999999999999", "1e30", "99999999999999999999"] {

@@ -199,10 +199,7 @@ pub fn order_command() -> OrderCommand {
             shipping_address: None,
             items: Some(vec![line]),
             total_minor: Some(5998),
-            metadata: BTreeMap::from([
-                ("gone".to_owned(), None),
-                ("new".to_owned(), text("1.0")),
-            ]),
+            metadata: BTreeMap::from([("gone".to_owned(), None), ("new".to_owned(), text("1.0"))]),
         }),
         set_status: Some(SetStatus {
             status: OrderStatus::Shipped,
@@ -403,7 +400,11 @@ pub fn user_feed_entry() -> UserFeedEntry {
 /// One minute.
 #[must_use]
 pub fn revenue_by_minute() -> RevenueByMinute {
-    RevenueByMinute { window_start: Micros(AT.0 / 60_000_000 * 60_000_000), revenue: usd(5998), orders: 1 }
+    RevenueByMinute {
+        window_start: Micros(AT.0 / 60_000_000 * 60_000_000),
+        revenue: usd(5998),
+        orders: 1,
+    }
 }
 
 /// A disabled endpoint.

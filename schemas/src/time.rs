@@ -74,7 +74,10 @@ mod tests {
         ] {
             assert_eq!(Micros(micros).to_string(), text);
         }
-        assert_eq!(Micros::parse_rfc3339("2023-11-14T23:13:20.0000019+01:00"), Ok(Micros(1_700_000_000_000_001)));
+        assert_eq!(
+            Micros::parse_rfc3339("2023-11-14T23:13:20.0000019+01:00"),
+            Ok(Micros(1_700_000_000_000_001))
+        );
         assert_eq!(Micros::parse_rfc3339("yesterday"), Err(BadTime));
     }
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use schemas::avro::{AvroError, Decoder, Local, Message, can_read};
-use schemas::messages::{Product, StockLow};
+use schemas::avro::{AvroError, Decoder, Encoder, Local, Message, can_read};
+use schemas::messages::{OrderEvent, Product, StockLow};
 use schemas::{samples, topics};
 use serde_json::{Value, json};
 
@@ -68,6 +68,31 @@ fn an_older_writers_values_get_the_defaults() {
 }
 
 #[test]
+fn a_field_with_a_default_of_its_own_gets_it() {
+    // `errors` and `changed` of an event are lists with default [].
+    let v0 = edited(OrderEvent::schema().text(), |fields| {
+        fields.retain(|field| field["name"] != "changed");
+    });
+    let event = OrderEvent { changed: Vec::new(), ..samples::order_event(1) };
+    let local = Local::source();
+    let encoder = Encoder::for_topic(&topics::ORDER_EVENTS, local.as_ref()).unwrap();
+    let mut body = encoder.encode_to_vec(&event).unwrap()[5..].to_vec();
+    let refund = encoder.encode_to_vec(&OrderEvent { refund: None, ..event.clone() }).unwrap();
+    // The empty list of `changed` stands right before `refund`.
+    body.remove(refund.len() - 5 - 2);
+    assert_eq!(read(&topics::ORDER_EVENTS, &v0, &body).unwrap(), event);
+}
+
+#[test]
+fn a_broken_value_of_another_version_names_its_field() {
+    let v2 = edited(Product::schema().text(), |fields| {
+        fields.insert(0, json!({"name": "shelf", "type": "string", "default": ""}));
+    });
+    let error = read(&topics::PRODUCTS, &v2, b"\x04A1\x0cprod-1\x06Mu").unwrap_err().to_string();
+    assert!(error.contains("field Product.name, byte 15: 3 bytes needed, 2 left"), "{error}");
+}
+
+#[test]
 fn a_writer_without_a_required_field_is_unreadable_once_and_for_all() {
     let v0 = edited(StockLow::schema().text(), |fields| {
         fields.retain(|field| field["name"] != "available");
@@ -82,7 +107,7 @@ fn documentation_changes_nothing() {
     let reworded = Product::schema().text().replace("Price of one.", "The price.");
     assert_ne!(reworded, Product::schema().text());
     let local = Local::source();
-    let encoder = schemas::avro::Encoder::for_topic(&topics::PRODUCTS, local.as_ref()).unwrap();
+    let encoder = Encoder::for_topic(&topics::PRODUCTS, local.as_ref()).unwrap();
     let bytes = encoder.encode_to_vec(&samples::product()).unwrap();
     assert_eq!(read(&topics::PRODUCTS, &reworded, &bytes[5..]).unwrap(), samples::product());
 }

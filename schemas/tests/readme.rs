@@ -9,7 +9,8 @@ const BEGIN: &str = "<!-- topics: begin -->\n";
 const END: &str = "<!-- topics: end -->";
 
 fn table() -> String {
-    let mut table = String::from("| topic | key | value | written by | keeps |\n|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| topic | key | value | written by | keeps |\n|---|---|---|---|---|\n");
     for topic in topics::ALL {
         let value = topic.schema().map_or("as it was", |schema| schema.name());
         let keeps = match topic.cleanup {

@@ -14,12 +14,24 @@ fn survives<V: Message + PartialEq + Debug>(topic: &Topic<V>, value: &V) {
     let bytes = encoder.encode_to_vec(value).unwrap();
     let decoder = Decoder::for_topic(topic, source).unwrap();
     assert_eq!(&decoder.decode(&bytes).unwrap(), value, "{}", topic.name());
+    assert_eq!(bytes[5..], written_by_apache_avro(value), "{}", topic.name());
     read_by_a_newer_reader(topic, value, &bytes);
+}
+
+/// The reference implementation's bytes.
+fn written_by_apache_avro<V: Message>(value: &V) -> Vec<u8> {
+    let schema = apache_avro::Schema::parse_str(V::schema().text()).unwrap();
+    let writer = apache_avro::writer::datum::GenericDatumWriter::builder(&schema).build().unwrap();
+    writer.write_ser_to_vec(value).unwrap()
 }
 
 /// The same bytes under an id whose schema has one field more: Avro's
 /// resolution instead of the direct path.
-fn read_by_a_newer_reader<V: Message + PartialEq + Debug>(topic: &Topic<V>, value: &V, bytes: &[u8]) {
+fn read_by_a_newer_reader<V: Message + PartialEq + Debug>(
+    topic: &Topic<V>,
+    value: &V,
+    bytes: &[u8],
+) {
     let local = Local::new();
     let other = with_extra_field(V::schema().text());
     let id = local.add(&other);
@@ -90,8 +102,7 @@ fn every_field_is_documented_and_every_schema_is_a_record_of_our_namespace() {
 
 #[test]
 fn encoding_appends_to_a_reused_buffer() {
-    let encoder =
-        Encoder::for_topic(&topics::PRODUCTS, Local::source().as_ref()).unwrap();
+    let encoder = Encoder::for_topic(&topics::PRODUCTS, Local::source().as_ref()).unwrap();
     let mut out = b"before".to_vec();
     encoder.encode(&samples::product(), &mut out).unwrap();
     assert_eq!(&out[..7], b"before\0");

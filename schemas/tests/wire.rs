@@ -3,7 +3,9 @@
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
-use schemas::avro::{AvroError, Decoder, Encoder, Local, Message, MessageSchema, SchemaSource, SourceError};
+use schemas::avro::{
+    AvroError, Decoder, Encoder, Local, Message, MessageSchema, SchemaSource, SourceError,
+};
 use schemas::messages::{OrderEvent, Product};
 use schemas::{samples, topics};
 
@@ -81,9 +83,7 @@ fn an_unknown_id_is_named_and_asked_again() {
 fn a_cut_off_value_names_the_field_and_the_byte() {
     let bytes = encoded();
     let error = decoder().decode(&bytes[..60]).unwrap_err();
-    let AvroError::Decode { subject, field, offset, cause, .. } = &error else {
-        panic!("{error}")
-    };
+    let AvroError::Decode { subject, field, offset, cause, .. } = &error else { panic!("{error}") };
     assert_eq!(subject, "order_events-value");
     assert_eq!(field, "OrderEvent.order_id");
     assert_eq!(*offset, 5 + 37 + 14);

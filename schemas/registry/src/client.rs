@@ -75,8 +75,7 @@ impl RegistryClient {
         let address = redacted(&options.url)?;
         let settings = settings(options).map_err(|cause| refused(&address, &cause))?;
         let (sender, receiver) = requests::unbounded_channel();
-        let caller =
-            Caller { settings, address: address.clone(), patience: options.patience };
+        let caller = Caller { settings, address: address.clone(), patience: options.patience };
         thread::Builder::new()
             .name("schema-registry".to_owned())
             .spawn(move || caller.run(receiver))
@@ -214,9 +213,7 @@ impl Caller {
         let mut pause = FIRST_PAUSE;
         loop {
             match call().await {
-                Err(cause)
-                    if is_unreachable(&cause) && start.elapsed() + pause < self.patience =>
-                {
+                Err(cause) if is_unreachable(&cause) && start.elapsed() + pause < self.patience => {
                     let address = &self.address;
                     tracing::warn!(address, cause = words(&cause), "schema registry: trying again");
                     tokio::time::sleep(pause).await;
@@ -253,7 +250,8 @@ fn redacted(urls: &str) -> Result<String, SourceError> {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
             _ => {
                 return Err(fatal(
-                    "SCHEMA_REGISTRY_URL is not an address such as http://127.0.0.1:8081".to_owned(),
+                    "SCHEMA_REGISTRY_URL is not an address such as http://127.0.0.1:8081"
+                        .to_owned(),
                 ));
             }
         };

@@ -66,7 +66,9 @@ impl Level {
 fn unreadable(writer: &str, reader: &str, role: &str, by: &str, what: &str) -> Option<String> {
     match can_read(writer, reader) {
         Ok(Ok(())) => None,
-        Ok(Err(cause)) => Some(format!("{role} with the {by} schema can't read the {what}: {cause}")),
+        Ok(Err(cause)) => {
+            Some(format!("{role} with the {by} schema can't read the {what}: {cause}"))
+        }
         Err(cause) => Some(cause.to_string()),
     }
 }

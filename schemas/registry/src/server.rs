@@ -141,7 +141,10 @@ async fn version_text(
     schema_itself(&registry.version(&subject, &version)?.schema)
 }
 
-async fn by_id(State(registry): State<Arc<Registry>>, id: Result<Path<u32>, PathRejection>) -> Answer {
+async fn by_id(
+    State(registry): State<Arc<Registry>>,
+    id: Result<Path<u32>, PathRejection>,
+) -> Answer {
     let (_, text) = known(&registry, id)?;
     Ok(Json(json!({"schema": text})))
 }

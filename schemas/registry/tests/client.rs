@@ -66,10 +66,9 @@ fn a_foreign_writers_schema_is_fetched_by_its_id() {
     let registry = registry();
     let client = Arc::new(client(serve(registry.clone()), Duration::ZERO));
     let decoder = Decoder::for_topic(&topics::STOCK_LOW, client.clone()).unwrap();
-    let newer = StockLow::schema().text().replace(
-        r#""fields":["#,
-        r#""fields":[{"name":"shelf","type":"string","default":""},"#,
-    );
+    let newer = StockLow::schema()
+        .text()
+        .replace(r#""fields":["#, r#""fields":[{"name":"shelf","type":"string","default":""},"#);
     let id = registry.register("stock_low-value", &newer).unwrap();
     assert_eq!(client.schema(id).unwrap().as_deref(), Some(&*newer));
 

@@ -80,7 +80,8 @@ async fn refusals_have_confluents_codes() {
     let registry = registry();
     registry.register("s-value", V1).unwrap();
     let unsupported = json!({"schema": "{}", "schemaType": "PROTOBUF"});
-    let references = json!({"schema": V1, "references": [{"name": "x", "subject": "y", "version": 1}]});
+    let references =
+        json!({"schema": V1, "references": [{"name": "x", "subject": "y", "version": 1}]});
     let table = [
         ("GET", "/subjects/none/versions", Value::Null, 404, 40401),
         ("GET", "/subjects/none/versions/latest", Value::Null, 404, 40401),
@@ -102,7 +103,11 @@ async fn refusals_have_confluents_codes() {
     ];
     for (method, path, body, status, code) in table {
         let (got, answer) = call(&registry, method, path, body).await;
-        assert_eq!((got, &answer["error_code"]), (status, &json!(code)), "{method} {path}: {answer}");
+        assert_eq!(
+            (got, &answer["error_code"]),
+            (status, &json!(code)),
+            "{method} {path}: {answer}"
+        );
         assert!(answer["message"].as_str().is_some_and(|message| !message.is_empty()));
     }
     assert_eq!(registry.versions("s-value").unwrap(), [1], "a refusal registers nothing");

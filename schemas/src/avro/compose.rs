@@ -89,6 +89,7 @@ fn definition(
     }
     if let Some(Value::Array(fields)) = members.get_mut("fields") {
         for field in fields {
+            check_field(field)?;
             let kind = field.get_mut("type").ok_or("a field has no type")?;
             put_in_place(kind, defined)?;
         }
@@ -102,6 +103,20 @@ fn definition(
     Ok(())
 }
 
+/// What the decoder's reading by name relies on: a missing field is either
+/// none, or an error.
+fn check_field(field: &Value) -> Result<(), String> {
+    let name = &field["name"];
+    let is_nullable = field["type"].as_array().is_some_and(|types| types.contains(&"null".into()));
+    if is_nullable && field.get("default") != Some(&Value::Null) {
+        return Err(format!("field {name} may be null: its default must be null"));
+    }
+    match field.get("aliases") {
+        Some(_) => Err(format!("field {name} has aliases: fields can't be renamed")),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,7 +125,7 @@ mod tests {
     fn the_first_use_is_a_definition_and_the_second_a_name() {
         let text = compose(
             r#"{"type": "record", "name": "Two", "namespace": "orders.v1", "fields": [
-                {"name": "a", "type": ["null", "orders.v1.Money"]},
+                {"name": "a", "type": ["null", "orders.v1.Money"], "default": null},
                 {"name": "b", "type": {"type": "array", "items": "Money"}}]}"#,
         )
         .unwrap();
@@ -118,6 +133,17 @@ mod tests {
         assert_eq!(schema["fields"][0]["type"][1]["name"], "Money");
         assert_eq!(schema["fields"][1]["type"]["items"], "Money");
         crate::avro::schema::parse(&text).unwrap();
+    }
+
+    #[test]
+    fn an_optional_field_without_the_default_null_is_refused() {
+        let record = |field: &str| {
+            format!(r#"{{"type": "record", "name": "R", "fields": [{{"name": "a", {field}}}]}}"#)
+        };
+        let error = compose(&record(r#""type": ["null", "long"]"#)).unwrap_err();
+        assert!(error.contains("default must be null"), "{error}");
+        let error = compose(&record(r#""type": "long", "aliases": ["b"]"#)).unwrap_err();
+        assert!(error.contains("can't be renamed"), "{error}");
     }
 
     #[test]

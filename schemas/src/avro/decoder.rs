@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Read;
 use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
+use serde::de::IgnoredAny;
 
+use super::fault::Fault;
+use super::plan::Plan;
+use super::read::read;
 use super::schema::parse;
-use super::{AvroError, HEADER_LEN, Message, SchemaSource, compatibility, locate, split};
+use super::{AvroError, HEADER_LEN, Message, SchemaSource, compatibility, split};
 use crate::topics::Topic;
 
 /// Reads messages of one type, whoever wrote them. Share it or clone it; a
@@ -29,8 +32,14 @@ enum Writer {
     /// Same layout as ours: only documentation, defaults or order of JSON
     /// members differ.
     Same,
-    /// Resolved by Avro's rules.
-    Other(Arc<Schema>),
+    /// Another version of our schema.
+    Other(Arc<Other>),
+}
+
+struct Other {
+    schema: Schema,
+    /// None where the schema has types that we never write.
+    plan: Option<Plan>,
 }
 
 impl<V: Message> Decoder<V> {
@@ -44,13 +53,9 @@ impl<V: Message> Decoder<V> {
     ) -> Result<Self, AvroError> {
         let subject = subject.into();
         match source.id_of(&subject, V::schema()) {
-            Ok(own_id) => Ok(Self {
-                subject,
-                own_id,
-                source,
-                writers: RwLock::default(),
-                value: PhantomData,
-            }),
+            Ok(own_id) => {
+                Ok(Self { subject, own_id, source, writers: RwLock::default(), value: PhantomData })
+            }
             Err(source) => Err(AvroError::Source { subject, id: 0, source }),
         }
     }
@@ -59,10 +64,7 @@ impl<V: Message> Decoder<V> {
     ///
     /// # Errors
     /// [`AvroError::Source`] if the source has no answer.
-    pub fn for_topic(
-        topic: &Topic<V>,
-        source: Arc<dyn SchemaSource>,
-    ) -> Result<Self, AvroError> {
+    pub fn for_topic(topic: &Topic<V>, source: Arc<dyn SchemaSource>) -> Result<Self, AvroError> {
         Self::new(topic.subject(), source)
     }
 
@@ -79,31 +81,49 @@ impl<V: Message> Decoder<V> {
         }
         match self.writer(id)? {
             Writer::Same => self.direct(id, body),
-            Writer::Other(schema) => self.resolved(id, &schema, body),
+            Writer::Other(other) => self.resolved(id, &other, body),
         }
     }
 
     fn direct(&self, id: u32, body: &[u8]) -> Result<V, AvroError> {
-        let mut reader = Slice { rest: body };
-        match V::schema().reader().read_deser::<V>(&mut reader) {
-            Ok(value) => self.finish(id, body, reader.rest, value),
-            Err(cause) => {
-                Err(self.failed(id, V::schema().schema(), body, reader.rest, cause.to_string()))
-            }
+        let mut rest = body;
+        let plan = V::schema().plan();
+        match read::<V>(plan, &mut rest) {
+            Ok(value) => self.finish(id, body, rest, value),
+            Err(fault) => Err(self.failed(id, plan, body, &fault)),
         }
     }
 
-    fn resolved(&self, id: u32, writer: &Schema, body: &[u8]) -> Result<V, AvroError> {
-        let mut reader = Slice { rest: body };
-        let value = GenericDatumReader::builder(writer)
+    /// By name along the writer's plan: fields we don't have are passed over,
+    /// optional ones it doesn't have are none (their default, see
+    /// `compose`). What that can't do (other defaults, symbols we don't know)
+    /// is left to Avro's resolution, which takes ten times as long.
+    fn resolved(&self, id: u32, writer: &Other, body: &[u8]) -> Result<V, AvroError> {
+        let mut rest = body;
+        if let Some(plan) = &writer.plan {
+            if let Ok(value) = read::<V>(plan, &mut rest) {
+                return self.finish(id, body, rest, value);
+            }
+            rest = body;
+            let broken = read::<IgnoredAny>(plan, &mut rest);
+            broken.map_err(|fault| self.failed(id, plan, body, &fault))?;
+            rest = body;
+        }
+        let value = GenericDatumReader::builder(&writer.schema)
             .reader_schema(V::schema().schema())
             .human_readable(true)
             .build()
-            .and_then(|datum| datum.read_value(&mut reader))
+            .and_then(|datum| datum.read_value(&mut rest))
             .and_then(|value| apache_avro::from_value::<V>(&value));
         match value {
-            Ok(value) => self.finish(id, body, reader.rest, value),
-            Err(cause) => Err(self.failed(id, writer, body, reader.rest, cause.to_string())),
+            Ok(value) => self.finish(id, body, rest, value),
+            Err(cause) => Err(AvroError::Decode {
+                subject: self.subject.clone(),
+                id,
+                field: V::schema().plan().name().to_owned(),
+                offset: HEADER_LEN + body.len() - rest.len(),
+                cause: cause.to_string(),
+            }),
         }
     }
 
@@ -119,21 +139,14 @@ impl<V: Message> Decoder<V> {
         })
     }
 
-    fn failed(
-        &self,
-        id: u32,
-        writer: &Schema,
-        body: &[u8],
-        rest: &[u8],
-        cause: String,
-    ) -> AvroError {
-        let found = locate::field_at(writer, body, body.len() - rest.len());
+    fn failed(&self, id: u32, plan: &Plan, body: &[u8], fault: &Fault) -> AvroError {
+        let left = fault.left().unwrap_or(body.len());
         AvroError::Decode {
             subject: self.subject.clone(),
             id,
-            field: found.path,
-            offset: HEADER_LEN + found.offset,
-            cause: found.cause.unwrap_or(cause),
+            field: fault.path(plan.name()),
+            offset: HEADER_LEN + body.len() - left,
+            cause: fault.cause().to_owned(),
         }
     }
 
@@ -160,12 +173,10 @@ impl<V: Message> Decoder<V> {
                 reader: own.name().to_owned(),
                 cause,
             })?;
-            Writer::Other(Arc::new(schema))
+            let plan = Plan::of(&schema).ok();
+            Writer::Other(Arc::new(Other { schema, plan }))
         };
-        self.writers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, writer.clone());
+        self.writers.write().unwrap_or_else(PoisonError::into_inner).insert(id, writer.clone());
         Ok(writer)
     }
 }
@@ -188,22 +199,5 @@ impl<V> fmt::Debug for Decoder<V> {
             .field("subject", &self.subject)
             .field("own_id", &self.own_id)
             .finish_non_exhaustive()
-    }
-}
-
-/// Reads a slice and tells what is left.
-struct Slice<'a> {
-    rest: &'a [u8],
-}
-
-impl Read for Slice<'_> {
-    #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.rest.read(buffer)
-    }
-
-    #[inline]
-    fn read_exact(&mut self, buffer: &mut [u8]) -> std::io::Result<()> {
-        self.rest.read_exact(buffer)
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::write::write;
 use super::{AvroError, MAGIC, Message, SchemaSource};
 use crate::topics::Topic;
 
@@ -19,10 +20,7 @@ impl<V: Message> Encoder<V> {
     ///
     /// # Errors
     /// [`AvroError::Source`] if the source has no answer.
-    pub fn new(
-        subject: impl Into<String>,
-        source: &dyn SchemaSource,
-    ) -> Result<Self, AvroError> {
+    pub fn new(subject: impl Into<String>, source: &dyn SchemaSource) -> Result<Self, AvroError> {
         let subject = subject.into();
         match source.id_of(&subject, V::schema()) {
             Ok(id) => Ok(Self::with_id(subject, id)),
@@ -59,14 +57,12 @@ impl<V: Message> Encoder<V> {
         let start = out.len();
         out.push(MAGIC);
         out.extend_from_slice(&self.id.to_be_bytes());
-        match V::schema().writer().write_ser(out, value) {
-            Ok(_) => Ok(()),
-            Err(cause) => {
-                out.truncate(start);
-                let subject = self.subject.clone();
-                Err(AvroError::Encode { subject, id: self.id, cause: cause.to_string() })
-            }
-        }
+        let plan = V::schema().plan();
+        write(plan, value, out).map_err(|fault| {
+            out.truncate(start);
+            let cause = format!("{}: {}", fault.path(plan.name()), fault.cause());
+            AvroError::Encode { subject: self.subject.clone(), id: self.id, cause }
+        })
     }
 
     /// [`Encoder::encode`] into a buffer of its own.

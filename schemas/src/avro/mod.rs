@@ -8,16 +8,19 @@
 //!
 //! Invariant: schemas are parsed once per process and type (or once per id
 //! for foreign writers), never per record, and the usual path (written with
-//! our own schema) goes straight from bytes to struct.
+//! our own schema) goes straight from bytes to struct, along a precompiled plan.
 
 mod compatibility;
 mod compose;
 mod decoder;
 mod encoder;
 mod error;
-mod locate;
+mod fault;
+mod plan;
+mod read;
 mod schema;
 mod source;
+mod write;
 
 pub use compatibility::{Incompatible, can_read};
 pub use compose::normalize;
@@ -48,8 +51,6 @@ pub fn split<'a>(subject: &str, bytes: &'a [u8]) -> Result<(u32, &'a [u8]), Avro
         [MAGIC, ..] | [] => {
             Err(AvroError::TooShort { subject: subject.to_owned(), len: bytes.len() })
         }
-        [first, ..] => {
-            Err(AvroError::NotWireFormat { subject: subject.to_owned(), first: *first })
-        }
+        [first, ..] => Err(AvroError::NotWireFormat { subject: subject.to_owned(), first: *first }),
     }
 }

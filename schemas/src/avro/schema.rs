@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::Once;
 
 use apache_avro::Schema;
-use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::writer::datum::GenericDatumWriter;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::plan::Plan;
 use super::{MAX_ALLOCATION, compose};
 
 /// A type that is written as Avro. Implement it with
@@ -56,9 +55,8 @@ pub struct MessageSchema {
     name: String,
     text: String,
     id: u32,
-    schema: &'static Schema,
-    writer: GenericDatumWriter<'static>,
-    reader: GenericDatumReader<'static>,
+    schema: Schema,
+    plan: Plan,
 }
 
 impl MessageSchema {
@@ -78,19 +76,9 @@ impl MessageSchema {
 
     fn parse(avsc: &str) -> Result<Self, String> {
         let text = compose::compose(avsc)?;
-        // One per type for the life of the process: it is kept in a static.
-        let schema: &'static Schema = Box::leak(Box::new(parse(&text)?));
+        let schema = parse(&text)?;
         let name = schema.name().map_or_else(|| "(unnamed)".to_owned(), ToString::to_string);
-        let writer = GenericDatumWriter::builder(schema).human_readable(true).build();
-        let reader = GenericDatumReader::builder(schema).human_readable(true).build();
-        Ok(Self {
-            name,
-            id: content_id(&text),
-            schema,
-            writer: writer.map_err(|e| e.to_string())?,
-            reader: reader.map_err(|e| e.to_string())?,
-            text,
-        })
+        Ok(Self { name, id: content_id(&text), plan: Plan::of(&schema)?, schema, text })
     }
 
     /// Full name, e.g. `orders.v1.OrderEvent`.
@@ -111,16 +99,12 @@ impl MessageSchema {
         self.id
     }
 
-    pub(crate) fn schema(&self) -> &'static Schema {
-        self.schema
+    pub(super) fn schema(&self) -> &Schema {
+        &self.schema
     }
 
-    pub(crate) fn writer(&self) -> &GenericDatumWriter<'static> {
-        &self.writer
-    }
-
-    pub(crate) fn reader(&self) -> &GenericDatumReader<'static> {
-        &self.reader
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
     }
 }
 

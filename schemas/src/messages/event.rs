@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::order::{Actor, FailureReason, Line, Order, OrderStatus, Payment, Reason, Refund, Shipment};
+use super::order::{
+    Actor, FailureReason, Line, Order, OrderStatus, Payment, Reason, Refund, Shipment,
+};
 use crate::{Micros, Money, OrderId, UserId};
 
 /// The kinds of events (`contract.md` §4).

@@ -23,7 +23,9 @@ pub use command::{
 };
 pub use event::{FieldError, OrderEvent, OrderEventType};
 pub use feed::{RevenueByMinute, UserFeedEntry};
-pub use fulfillment::{FulfillmentCommand, FulfillmentCommandKind, FulfillmentEvent, FulfillmentEventKind};
+pub use fulfillment::{
+    FulfillmentCommand, FulfillmentCommandKind, FulfillmentEvent, FulfillmentEventKind,
+};
 pub use order::{
     Actor, ActorKind, Address, FailureReason, FulfillmentStatus, Line, Order, OrderStatus, Payment,
     PaymentStatus, Reason, Refund, Shipment, ShipmentLine,
@@ -32,6 +34,8 @@ pub use payment::{
     LedgerEntry, LedgerPosting, PaymentCallback, PaymentCommand, PaymentCommandKind, PaymentEvent,
     PaymentEventKind,
 };
-pub use stock::{StockCommand, StockCommandKind, StockLine, StockLow, StockResult, StockResultKind};
+pub use stock::{
+    StockCommand, StockCommandKind, StockLine, StockLow, StockResult, StockResultKind,
+};
 pub use validation::{Check, OrderValidation};
 pub use webhook::{WebhookCommand, WebhookCommandKind, WebhookEndpoint};
