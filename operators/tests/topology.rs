@@ -99,6 +99,25 @@ fn internal_topics_follow_the_users_topics() {
 }
 
 #[test]
+fn a_repartition_topic_has_the_count_of_the_table_it_is_joined_with() {
+    let builder = StreamsBuilder::new("app");
+    let table = builder.table("t", &numbers("table"));
+    let rekeyed = builder.stream(&numbers("stream")).select_key::<str>(|_, n| n.to_string());
+    rekeyed.join("j", &table, |a, b| a + b).to(&numbers("out"));
+    let topology = builder.build().unwrap();
+    let like: Vec<_> =
+        topology.internal_topics().into_iter().map(|topic| topic.partitions_like).collect();
+    assert_eq!(like, ["table".into(), "table".into()]);
+    let counts = |topic: &str| match topic {
+        "table" => Some(3),
+        "stream" => Some(6),
+        _ => None,
+    };
+    let counts = topology.check_partitions(&counts).unwrap();
+    assert_eq!(counts.into_values().collect::<Vec<_>>(), [3, 6]);
+}
+
+#[test]
 fn topics_read_together_must_have_one_partition_count() {
     let builder = StreamsBuilder::new("app");
     let table = builder.table("t", &numbers("table"));

@@ -48,9 +48,14 @@ fn memory_state() -> Arc<StateDir> {
 
 impl Core {
     pub(super) fn new(topology: &Topology, options: DriverOptions) -> Self {
+        let mut counts = options.topic_partitions;
+        for topic in topology.internal_topics() {
+            let like = counts.get(&topic.partitions_like).copied().unwrap_or(options.partitions);
+            counts.entry(topic.name).or_insert(like);
+        }
         let mut core = Self {
             topology: topology.clone(),
-            log: MemoryLog::new(options.partitions, options.topic_partitions),
+            log: MemoryLog::new(options.partitions, counts),
             now_ms: options.now_ms,
             auto_commit: true,
             globals_paused: false,

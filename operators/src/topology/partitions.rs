@@ -34,19 +34,31 @@ pub(super) fn internal_topics(topology: &Topology) -> Vec<InternalTopic> {
     topics
 }
 
-/// Follows repartition topics upwards to a topic of the user's.
+/// The user's topic whose partition count this topic has: itself, or for a repartition topic one
+/// that is read beside it, or else one further up.
 fn external(topology: &Topology, topic: &Arc<str>) -> Arc<str> {
-    let Some(repartition) = topology.graph().repartitions.iter().find(|r| r.topic == *topic) else {
-        return Arc::clone(topic);
-    };
-    let writer = topology.inner.nodes.iter().position(|nodes| nodes.contains(&repartition.writer));
-    let sources = writer.map(|sub| &topology.inner.subtopologies[sub].sources);
-    let upstream = sources.and_then(|sources| {
-        let own =
-            |source: &&Arc<str>| topology.graph().repartitions.iter().any(|r| r.topic == **source);
-        sources.iter().find(|source| !own(source)).or(sources.first())
-    });
-    upstream.map_or_else(|| Arc::clone(topic), |source| external(topology, source))
+    let repartitions = &topology.graph().repartitions;
+    let writer_of =
+        |topic: &Arc<str>| repartitions.iter().find(|r| r.topic == *topic).map(|r| r.writer);
+    let subs = &topology.inner.subtopologies;
+    let mut at = Arc::clone(topic);
+    // Each round goes one sub-topology up, so the way ends.
+    for _ in 0..=subs.len() {
+        if writer_of(&at).is_none() {
+            break;
+        }
+        let Some(reader) = subs.iter().find(|sub| sub.sources.contains(&at)) else { break };
+        if let Some(beside) = reader.sources.iter().find(|source| writer_of(source).is_none()) {
+            return Arc::clone(beside);
+        }
+        // Only repartition topics here: all follow the first of them, so they agree.
+        let upstream = writer_of(&reader.sources[0]).and_then(|writer| {
+            topology.inner.nodes.iter().position(|nodes| nodes.contains(&writer))
+        });
+        let Some(upstream) = upstream else { break };
+        at = Arc::clone(&subs[upstream].sources[0]);
+    }
+    at
 }
 
 pub(super) fn check(
