@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::rows::{Rows, Value, row_bytes};
+use crate::rows::{Rows, Value};
 use crate::{StoreIndex, StoreSpec};
 
 /// A point of the open transaction to go back to. It ends when used, with the next
@@ -32,13 +32,11 @@ struct Undo {
 #[derive(Debug)]
 pub(crate) struct Overlay {
     pub(crate) stores: Vec<StoreOverlay>,
-    bytes: usize,
     /// Number of the savepoint that is open.
     savepoint: Option<u64>,
     savepoints: u64,
     undo: Vec<Undo>,
     undo_keys: Vec<u8>,
-    saved_bytes: usize,
     saved_times: Vec<Option<i64>>,
 }
 
@@ -46,12 +44,10 @@ impl Overlay {
     pub(crate) fn new(stores: usize) -> Self {
         Self {
             stores: (0..stores).map(|_| StoreOverlay::default()).collect(),
-            bytes: 0,
             savepoint: None,
             savepoints: 0,
             undo: Vec::new(),
             undo_keys: Vec::new(),
-            saved_bytes: 0,
             saved_times: Vec::with_capacity(stores),
         }
     }
@@ -65,21 +61,7 @@ impl Overlay {
     ) {
         let overlay = &mut self.stores[store.0];
         overlay.stream_time = overlay.stream_time.max(spec.kind.row_time(key));
-        let value: Value = value.map(Into::into);
-        let new_len = value.as_ref().map_or(0, |value| value.len());
-        let previous = match overlay.rows.get_mut(key) {
-            Some(slot) => {
-                let previous = std::mem::replace(slot, value);
-                self.bytes += new_len;
-                self.bytes -= previous.as_ref().map_or(0, |value| value.len());
-                Some(previous)
-            }
-            None => {
-                self.bytes += row_bytes(key, value.as_deref());
-                overlay.rows.insert(key.into(), value);
-                None
-            }
-        };
+        let previous = overlay.rows.put(key, value.map(Into::into));
         if self.savepoint.is_some() {
             let start = self.undo_keys.len();
             self.undo_keys.extend_from_slice(key);
@@ -91,7 +73,6 @@ impl Overlay {
         self.forget_undo();
         self.savepoints += 1;
         self.savepoint = Some(self.savepoints);
-        self.saved_bytes = self.bytes;
         self.saved_times.clear();
         self.saved_times.extend(self.stores.iter().map(|store| store.stream_time));
         Savepoint(self.savepoints)
@@ -106,32 +87,32 @@ impl Overlay {
         for Undo { store, key, previous } in self.undo.drain(..).rev() {
             let rows = &mut self.stores[store].rows;
             let key = &self.undo_keys[key];
-            match (previous, rows.get_mut(key)) {
-                (Some(value), Some(slot)) => *slot = value,
-                _ => {
-                    rows.remove(key);
+            match previous {
+                Some(value) => {
+                    rows.put(key, value);
                 }
+                None => rows.remove(key),
             }
         }
         self.undo_keys.clear();
-        self.bytes = self.saved_bytes;
         for (store, time) in self.stores.iter_mut().zip(&self.saved_times) {
             store.stream_time = *time;
         }
     }
 
-    /// Empties the overlay and ends the savepoint; `take` gets what each store had.
-    pub(crate) fn take(&mut self, mut take: impl FnMut(StoreIndex, StoreOverlay)) {
+    /// Empties the overlay and ends the savepoint; `take` may take what each store has.
+    pub(crate) fn take(&mut self, mut take: impl FnMut(StoreIndex, &mut StoreOverlay)) {
         self.forget_undo();
         self.savepoint = None;
-        self.bytes = 0;
         for (index, store) in self.stores.iter_mut().enumerate() {
-            take(StoreIndex(index), std::mem::take(store));
+            take(StoreIndex(index), store);
+            store.rows.clear();
+            store.stream_time = None;
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.stores.iter().map(|store| store.rows.bytes()).sum()
     }
 
     fn forget_undo(&mut self) {
@@ -160,7 +141,7 @@ mod tests {
         let (spec, mut overlay) = (spec(), Overlay::new(1));
         overlay.put(&spec, STORE, b"old", Some(b"before"));
         overlay.put(&spec, STORE, b"deleted", None);
-        let (before, bytes) = (overlay.stores[0].rows.clone(), overlay.bytes());
+        let bytes = overlay.bytes();
         let savepoint = overlay.savepoint();
         for value in [Some(&b"first"[..]), None, Some(b"second")] {
             for key in [&b"old"[..], b"deleted", b"new"] {
@@ -168,7 +149,9 @@ mod tests {
             }
         }
         overlay.rollback_to(savepoint);
-        assert_eq!(overlay.stores[0].rows, before);
+        let rows = overlay.stores[0].rows.sorted();
+        let left: Vec<_> = rows.iter().collect();
+        assert_eq!(left, [(&b"deleted"[..], None), (b"old", Some(&b"before"[..]))]);
         assert_eq!(overlay.bytes(), bytes);
     }
 
@@ -183,6 +166,6 @@ mod tests {
         assert!(overlay.undo.is_empty() && overlay.undo_keys.is_empty());
         overlay.put(&spec, STORE, b"k", Some(b"3"));
         overlay.rollback_to(second);
-        assert_eq!(overlay.stores[0].rows[&b"k"[..]].as_deref(), Some(&b"2"[..]));
+        assert_eq!(overlay.stores[0].rows.get(b"k"), Some(&Some((*b"2").into())));
     }
 }

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 
 use crate::base::{self, Mark, PREFIX_LEN, Place};
 use crate::engine::Visit;
-use crate::rows::{self, Merged, Rows, Value};
+use crate::rows::{Merged, Rows};
 use crate::{Direction, Engine, StoreError, StoreSpec, WriteBatch};
 
 /// Full keys up to this long are put together on the stack.
@@ -31,9 +31,7 @@ pub(crate) struct Shelf {
 #[derive(Debug, Default)]
 struct Committed {
     live: Rows,
-    live_bytes: usize,
     settled: Arc<Rows>,
-    settled_bytes: usize,
     /// False: `settled` is not in the base yet (being written, or the write failed).
     settled_written: bool,
     /// False: the base has no rows, so there is no need to ask it.
@@ -144,7 +142,8 @@ impl Shelf {
             return Ok(());
         }
         let inner = self.inner.read_recursive();
-        let mut merged = Merged::new([overlay, &inner.live, &inner.settled], from, to, direction);
+        let layers = [overlay.sorted(), inner.live.sorted(), inner.settled.sorted()];
+        let mut merged = Merged::new(layers.each_ref(), from, to, direction);
         let mut flow = ControlFlow::Continue(());
         if inner.base_has_rows {
             let prefix = self.place.rows();
@@ -169,20 +168,14 @@ impl Shelf {
     /// Takes over the rows of a committed transaction with the changelog offset that follows them.
     pub(crate) fn commit(
         &self,
-        newer: Rows,
+        newer: &mut Rows,
         stream_time: Option<i64>,
         position: Option<i64>,
         total: &AtomicUsize,
     ) {
         let inner = &mut *self.inner.write();
-        let before = inner.live_bytes;
-        if inner.live.is_empty() {
-            inner.live_bytes =
-                newer.iter().map(|(key, value)| rows::row_bytes(key, value.as_deref())).sum();
-            inner.live = newer;
-        } else {
-            rows::merge_into(&mut inner.live, newer, &mut inner.live_bytes);
-        }
+        let before = inner.live.bytes();
+        inner.live.absorb(newer);
         inner.account(before, stream_time, position, total);
     }
 
@@ -194,12 +187,11 @@ impl Shelf {
         total: &AtomicUsize,
     ) {
         let inner = &mut *self.inner.write();
-        let before = inner.live_bytes;
+        let before = inner.live.bytes();
         let mut stream_time = None;
         for (key, value) in rows {
             stream_time = stream_time.max(self.spec.kind.row_time(key));
-            let value: Value = value.map(Into::into);
-            rows::put_into(&mut inner.live, key.into(), value, &mut inner.live_bytes);
+            inner.live.put(key, value.map(Into::into));
         }
         inner.account(before, stream_time, Some(next_offset), total);
     }
@@ -210,7 +202,7 @@ impl Shelf {
         let mut batch = WriteBatch::new();
         self.place.clear(&mut batch);
         engine.write(&batch, crate::Durability::None)?;
-        total.fetch_sub(inner.live_bytes, Ordering::Relaxed);
+        total.fetch_sub(inner.live.bytes(), Ordering::Relaxed);
         *inner = Committed { settled_written: true, ..Committed::default() };
         Ok(())
     }
@@ -226,14 +218,13 @@ impl Shelf {
         if !inner.changed && !inner.confirmed {
             return None;
         }
-        let live = std::mem::take(&mut inner.live);
-        let live_bytes = std::mem::take(&mut inner.live_bytes);
-        total.fetch_sub(live_bytes, Ordering::Relaxed);
+        let mut live = std::mem::take(&mut inner.live);
+        total.fetch_sub(live.bytes(), Ordering::Relaxed);
         if inner.settled_written {
-            (inner.settled, inner.settled_bytes) = (Arc::new(live), live_bytes);
+            inner.settled = Arc::new(live);
         } else {
             let mut older = Arc::unwrap_or_clone(std::mem::take(&mut inner.settled));
-            rows::merge_into(&mut older, live, &mut inner.settled_bytes);
+            older.absorb(&mut live);
             inner.settled = Arc::new(older);
         }
         inner.settled_written = false;
@@ -267,7 +258,7 @@ impl Shelf {
     /// Memory of both layers.
     pub(crate) fn layer_bytes(&self) -> usize {
         let inner = self.inner.read_recursive();
-        inner.live_bytes + inner.settled_bytes
+        inner.live.bytes() + inner.settled.bytes()
     }
 }
 
@@ -280,7 +271,7 @@ impl Committed {
         total: &AtomicUsize,
     ) {
         // Adds the difference; wrapping arithmetic makes that right for a smaller layer too.
-        total.fetch_add(self.live_bytes.wrapping_sub(before), Ordering::Relaxed);
+        total.fetch_add(self.live.bytes().wrapping_sub(before), Ordering::Relaxed);
         self.stream_time = self.stream_time.max(stream_time);
         self.position = position.or(self.position);
         self.confirmed = true;

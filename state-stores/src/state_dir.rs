@@ -268,6 +268,6 @@ impl CommittedStore {
         direction: Direction,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        self.shelf.scan(&*self.shared.engine, &Rows::new(), (from, to, direction), visit)
+        self.shelf.scan(&*self.shared.engine, &Rows::default(), (from, to, direction), visit)
     }
 }

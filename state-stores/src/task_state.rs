@@ -123,8 +123,8 @@ impl TaskState {
     /// commit, by store and in key order.
     pub fn dirty(&self, visit: &mut VisitDirty<'_>) {
         for (index, store) in self.overlay.stores.iter().enumerate() {
-            for (key, value) in &store.rows {
-                visit(StoreIndex(index), key, value.as_deref());
+            for (key, value) in store.rows.sorted().iter() {
+                visit(StoreIndex(index), key, value);
             }
         }
     }
@@ -148,7 +148,7 @@ impl TaskState {
                 next_offsets.iter().rev().find(|(of, _)| *of == index).map(|(_, offset)| *offset);
             if position.is_some() || !store.rows.is_empty() {
                 shelves[index.0].commit(
-                    store.rows,
+                    &mut store.rows,
                     store.stream_time,
                     position,
                     &shared.live_bytes,

@@ -55,7 +55,7 @@ impl<'a> WriteBack<'a> {
         let (row_prefix, time_prefix) = (shelf.place.rows(), shelf.place.times());
         let kind = shelf.spec.kind;
         let horizon = mark.stream_time.and_then(|time| kind.horizon(time));
-        for (key, value) in rows.iter() {
+        for (key, value) in rows.sorted().iter() {
             let time = kind.row_time(key);
             // An expired row that is in the base goes with the sweep; its index row is still there.
             if horizon.is_some_and(|horizon| time.is_some_and(|time| time <= horizon)) {
