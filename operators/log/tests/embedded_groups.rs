@@ -97,6 +97,20 @@ fn a_rebalance_during_a_restore_comes_after_its_answer() {
 }
 
 #[test]
+fn leaving_during_a_restore_needs_no_answer_to_the_assignment() {
+    let sim = Simulated::new(|_| {});
+    sim.topic("in", 1, Cleanup::Keep);
+    let (mut first, mut second) = (sim.consumer("00"), sim.consumer("01"));
+    first.subscribe(&["in"]).unwrap();
+    let Polled::Assign(owned) = event(first.as_mut()) else { panic!("an assignment is due") };
+    first.unsubscribe().unwrap();
+    second.subscribe(&["in"]).unwrap();
+    assert_eq!(event(first.as_mut()), Polled::Revoke { lost: false, partitions: owned.clone() });
+    first.ack_revoke().unwrap();
+    assert_eq!(take(second.as_mut()).0, owned);
+}
+
+#[test]
 fn offsets_of_foreign_partitions_are_refused() {
     let sim = Simulated::new(|_| {});
     sim.topic("in", 2, Cleanup::Keep);

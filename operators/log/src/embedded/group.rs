@@ -172,13 +172,18 @@ impl Groups {
     ) -> Result<(GroupMetadata, Vec<TopicPartition>), LogError> {
         let generation = self.groups.get(group).map_or(-1, |group| group.generation);
         let rebalancing = self.groups.get(group).is_some_and(|group| group.rebalancing);
-        let member = self.member(group, id).filter(|member| member.stage == Stage::AssignAsked);
-        let member = member.ok_or_else(|| {
+        // One that is leaving may have been about to answer.
+        let asked = |member: &&mut Member| {
+            member.stage == Stage::AssignAsked
+                || (member.stage == Stage::RevokeDue && member.leaving)
+        };
+        let member = self.member(group, id).filter(asked).ok_or_else(|| {
             LogError::Fatal(format!("no assignment of group `{group}` to answer"))
         })?;
-        member.stage = Stage::Active;
         if rebalancing || member.leaving || member.lost {
             member.event(Stage::RevokeDue);
+        } else {
+            member.stage = Stage::Active;
         }
         let owned = member.owned.clone();
         Ok((
@@ -230,8 +235,9 @@ impl Groups {
         member.leaving = true;
         match member.stage {
             Stage::RevokeAsked => member.owes_revoke = true,
-            Stage::AssignAsked => {}
-            Stage::Active | Stage::RevokeDue => member.event(Stage::RevokeDue),
+            Stage::AssignAsked | Stage::Active | Stage::RevokeDue => {
+                member.event(Stage::RevokeDue);
+            }
             Stage::Joined | Stage::AssignDue => {
                 member.owned.clear();
                 member.event(Stage::RevokeDue);

@@ -222,6 +222,10 @@ impl Shared {
     pub(super) fn sync(&self) -> Result<(), LogError> {
         let one = self.syncing.lock();
         let fault = self.begin(Operation::Sync)?;
+        if !self.alarm.is_dirty() {
+            // Another sync has just covered it.
+            return self.finish(fault);
+        }
         self.alarm.syncing();
         let (unsynced, acknowledgements) = {
             let core = &mut *self.core.lock();
