@@ -63,4 +63,17 @@ impl ReadModelError {
             _ => false,
         }
     }
+
+    /// True where the values themselves were refused (out of range, a
+    /// character the database can't hold, a constraint): no repeat helps.
+    #[must_use]
+    pub fn is_bad_data(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(inner)) = self else { return false };
+        // SQLSTATE classes data exception and integrity violation; SQLite's
+        // too big, constraint and mismatch (low byte of the extended code).
+        inner.code().is_some_and(|code| match code.len() {
+            5 => code.starts_with("22") || code.starts_with("23"),
+            _ => code.parse::<i64>().is_ok_and(|number| matches!(number & 0xff, 18..=20)),
+        })
+    }
 }

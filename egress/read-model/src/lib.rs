@@ -29,21 +29,28 @@
 //! ```
 
 pub mod applied;
+mod apply;
+mod batch;
 mod database;
+pub mod deliveries;
 mod dialect;
 mod error;
 mod feed;
 mod listen;
+mod offsets;
 mod orders;
 mod products;
 pub mod seal;
 mod timeline;
+pub mod webhook_target;
 
 pub use applied::{Applied, AppliedBatch, NotApplied, OrderWatch, RequestWatch};
+pub use batch::Batch;
 pub use database::{Backend, Database, DatabaseOptions, Sqlite};
 pub use error::ReadModelError;
 pub use feed::FeedSnapshot;
 pub use listen::listen;
+pub use offsets::{Progress, StoredOffset, Unreadable};
 pub use orders::{OrderFilter, OrderPage, OrderPosition, OrderRow};
 pub use products::ProductRow;
 pub use timeline::TimelineEntry;

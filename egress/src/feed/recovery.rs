@@ -1,0 +1,145 @@
+//! Snapshot and resume: where a follower goes on.
+//!
+//! All or nothing: either every event after the given position follows, or the
+//! answer says that it doesn't and gives a snapshot's position. The follower
+//! is registered *before* anything is read, so live events wait in its queue
+//! meanwhile, and those the answer covers already are recognised by offset.
+
+use std::sync::Arc;
+
+use read_model::{Database, ReadModelError};
+use schemas::UserId;
+use serde::{Deserialize, Serialize};
+
+use super::event::FeedEvent;
+use super::hub::{Follower, Hub, Topic};
+
+/// Orders in one snapshot, newest first.
+const SNAPSHOT_ORDERS: u32 = 1_000;
+
+/// A place in a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Names the incarnation of the feed.
+    pub epoch: String,
+    /// Events up to this one are known.
+    pub offset: i64,
+}
+
+/// Where the follower goes on.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The events after the given position follow, all of them.
+    pub recovered: bool,
+    /// The offset before the next event.
+    pub offset: i64,
+    /// Orders as JSON text, where asked for and needed.
+    pub snapshot: Option<Vec<String>>,
+    /// Events after `offset` that were sent before, oldest first.
+    pub missed: Vec<Arc<FeedEvent>>,
+}
+
+/// Why a topic can't be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicRefused {
+    /// No such order.
+    #[error("no such order")]
+    NotFound,
+    /// Somebody else's.
+    #[error("not yours")]
+    Forbidden,
+    /// The read model didn't answer.
+    #[error(transparent)]
+    Database(#[from] ReadModelError),
+}
+
+/// Who asks for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The caller.
+    pub user_id: UserId,
+    /// An administrator may follow anything.
+    pub admin: bool,
+    /// What to follow.
+    pub topic: Topic,
+    /// Where the caller stands.
+    pub position: Option<&'a Position>,
+    /// Include the orders if the position can't be resumed.
+    pub snapshot: bool,
+}
+
+/// What the read model knows of a topic.
+struct Known {
+    offset: i64,
+    orders: Vec<String>,
+}
+
+/// Registers the follower and finds out where it goes on.
+pub async fn resume(hub: &Hub, database: &Database, follower: &Follower, wish: Wish<'_>) -> Result<Resumed, TopicRefused> {
+    let owner = owner(database, &wish).await?;
+    let held = hub.follow(follower, wish.topic, owner);
+    match settle(hub, database, &held, &wish).await {
+        Ok(resumed) => Ok(resumed),
+        Err(error) => {
+            hub.unfollow(follower, wish.topic);
+            Err(error)
+        }
+    }
+}
+
+async fn owner(database: &Database, wish: &Wish<'_>) -> Result<UserId, TopicRefused> {
+    let owner = match wish.topic {
+        Topic::User(user) => user,
+        Topic::Order(order) => database.order(order).await?.ok_or(TopicRefused::NotFound)?.user_id,
+    };
+    if wish.admin || owner == wish.user_id { Ok(owner) } else { Err(TopicRefused::Forbidden) }
+}
+
+async fn settle(
+    hub: &Hub,
+    database: &Database,
+    held: &[Arc<FeedEvent>],
+    wish: &Wish<'_>,
+) -> Result<Resumed, TopicRefused> {
+    let given = wish.position.filter(|position| position.epoch == hub.epoch() && position.offset >= 0);
+    if let Some(position) = given {
+        let after = after(held, wish.topic, position.offset);
+        if connects(&after, wish.topic, position.offset) && !after.is_empty() {
+            return Ok(Resumed { recovered: true, offset: position.offset, snapshot: None, missed: after });
+        }
+    }
+    let known = known(database, wish, wish.snapshot).await?;
+    if let Some(position) = given
+        && position.offset == held.last().map_or(known.offset, |last| last.offset(wish.topic).max(known.offset))
+    {
+        return Ok(Resumed { recovered: true, offset: position.offset, snapshot: None, missed: Vec::new() });
+    }
+    let missed = after(held, wish.topic, known.offset);
+    let snapshot = wish.snapshot.then_some(known.orders);
+    Ok(Resumed { recovered: false, offset: known.offset, snapshot, missed })
+}
+
+fn after(held: &[Arc<FeedEvent>], topic: Topic, offset: i64) -> Vec<Arc<FeedEvent>> {
+    held.iter().filter(|event| event.offset(topic) > offset).map(Arc::clone).collect()
+}
+
+/// True where nothing is missing between `offset` and the last of `events`.
+fn connects(events: &[Arc<FeedEvent>], topic: Topic, offset: i64) -> bool {
+    (offset + 1..).zip(events).all(|(expected, event)| event.offset(topic) == expected)
+}
+
+async fn known(database: &Database, wish: &Wish<'_>, rows: bool) -> Result<Known, TopicRefused> {
+    match wish.topic {
+        Topic::User(user) if rows => {
+            let snapshot = database.feed_snapshot(user, SNAPSHOT_ORDERS).await?;
+            let orders = snapshot.orders.into_iter().map(|row| row.document).collect();
+            Ok(Known { offset: snapshot.number, orders })
+        }
+        Topic::User(user) => Ok(Known { offset: database.feed_number(user).await?, orders: Vec::new() }),
+        Topic::Order(order) => {
+            let row = database.order(order).await?.ok_or(TopicRefused::NotFound)?;
+            Ok(Known { offset: row.version, orders: vec![row.document] })
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! One socket from its first message to its close code.
+//!
+//! Invariant: per topic, what is sent after `subscribed` is the events behind
+//! the position it named, one by one. An event that doesn't follow on the last
+//! closes the socket (1012): the client resumes, nothing is ever left out.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use schemas::{Micros, UserId};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use uuid::Uuid;
+
+use super::auth::{Caller, TokenRefused};
+use super::protocol::{self, ClientMessage, Close};
+use super::upgrade::may_follow;
+use super::Shared;
+use crate::feed::{self, Followed, Follower, Position, Topic, TopicRefused, Wish};
+
+/// Time a close frame may take; whoever doesn't read is gone anyway.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is known of a socket when it opens.
+pub(super) struct Seat {
+    pub(super) socket: Uuid,
+    /// The user in the path.
+    pub(super) wanted: Option<UserId>,
+    /// None: the first message brings the token.
+    pub(super) caller: Option<Caller>,
+    pub(super) token: String,
+}
+
+/// How a socket ends.
+enum End {
+    Close(Close),
+    /// The other side is gone.
+    Gone,
+}
+
+/// Serves a socket to its end.
+pub(super) async fn run(shared: Shared, mut seat: Seat, mut socket: WebSocket) {
+    let end = match first_token(&shared, &mut seat, &mut socket).await {
+        Ok(caller) => {
+            let (follower, queue) = shared.hub.follower(shared.settings.queue);
+            let own = seat.wanted.unwrap_or(caller.user_id);
+            tracing::info!("Client {} connected", caller.user_id);
+            metrics::gauge!("ws_connections").increment(1);
+            let mut session = Session::new(&shared, &mut socket, caller, std::mem::take(&mut seat.token), follower);
+            session.follow_silently(own);
+            let end = session.serve(queue).await;
+            session.unfollow_all();
+            metrics::gauge!("ws_connections").decrement(1);
+            tracing::info!("Client {} disconnected", session.caller.user_id);
+            shared.leases.release(session.caller.user_id, seat.socket).await;
+            end
+        }
+        Err(end) => end,
+    };
+    let code = match end {
+        End::Close(close) => {
+            let frame = CloseFrame { code: close.code(), reason: close.reason().into() };
+            let closed = timeout(CLOSE_WITHIN, async {
+                socket.send(Message::Close(Some(frame))).await?;
+                // The other side answers; reading it ends the connection in order.
+                while let Some(Ok(_)) = socket.recv().await {}
+                Ok::<(), axum::Error>(())
+            });
+            let _gone_anyway = closed.await;
+            close.code()
+        }
+        End::Gone => 1000,
+    };
+    metrics::counter!("ws_disconnects_total", "code" => code.to_string()).increment(1);
+}
+
+/// The caller from the request, or from the first message within its time.
+async fn first_token(shared: &Shared, seat: &mut Seat, socket: &mut WebSocket) -> Result<Caller, End> {
+    if let Some(caller) = seat.caller.take() {
+        return Ok(caller);
+    }
+    let deadline = Instant::now() + shared.settings.auth_within;
+    let token = loop {
+        let message = tokio::select! {
+            () = shared.shutdown.cancelled() => return Err(End::Close(Close::Restart)),
+            message = timeout_at(deadline, socket.recv()) => message.map_err(|_| End::Close(Close::Unauthorized))?,
+        };
+        match incoming(message)? {
+            None => {}
+            Some(text) => match ClientMessage::parse(&text) {
+                Ok(ClientMessage::Ping) => {
+                    socket.send(Message::text("pong")).await.map_err(|_| End::Gone)?;
+                }
+                Ok(ClientMessage::Auth { token }) => break token,
+                _ => return Err(End::Close(Close::Unauthorized)),
+            },
+        }
+    };
+    let caller = shared.verifier.verify(&token).await.map_err(|error| {
+        End::Close(if error == TokenRefused::Invalid { Close::Unauthorized } else { Close::Restart })
+    })?;
+    if !may_follow(&caller, seat.wanted) {
+        return Err(End::Close(Close::Forbidden));
+    }
+    if !shared.leases.acquire(caller.user_id, seat.socket).await {
+        return Err(End::Close(Close::Limit));
+    }
+    seat.token = token;
+    if socket.send(Message::text(protocol::authenticated(caller.user_id))).await.is_err() {
+        shared.leases.release(caller.user_id, seat.socket).await;
+        return Err(End::Gone);
+    }
+    Ok(caller)
+}
+
+/// The text of a message; none for frames that need no answer from here.
+fn incoming(message: Option<Result<Message, axum::Error>>) -> Result<Option<String>, End> {
+    match message {
+        Some(Ok(Message::Text(text))) => Ok(Some(text.to_string())),
+        // No message of ours is binary: as text it is malformed.
+        Some(Ok(Message::Binary(_))) => Ok(Some(String::new())),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+        Some(Err(error)) => {
+            let too_big = error.to_string().contains("too long");
+            Err(if too_big { End::Close(Close::TooBig) } else { End::Gone })
+        }
+    }
+}
+
+struct Session<'a> {
+    shared: &'a Shared,
+    socket: &'a mut WebSocket,
+    caller: Caller,
+    token: String,
+    follower: Follower,
+    /// Topics with the offset sent last; none before the first event of the
+    /// silent subscription.
+    topics: HashMap<Topic, Option<i64>>,
+    /// The subscription that came with the connection.
+    silent: Option<Topic>,
+    received: VecDeque<Instant>,
+    heard: Instant,
+    ping_at: Instant,
+    verify_at: Instant,
+}
+
+impl<'a> Session<'a> {
+    fn new(shared: &'a Shared, socket: &'a mut WebSocket, caller: Caller, token: String, follower: Follower) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            socket,
+            caller,
+            token,
+            follower,
+            topics: HashMap::new(),
+            silent: None,
+            received: VecDeque::new(),
+            heard: now,
+            ping_at: now + shared.settings.ping_every,
+            verify_at: now + shared.settings.verify_every,
+        }
+    }
+
+    fn follow_silently(&mut self, user: UserId) {
+        let topic = Topic::User(user);
+        self.shared.hub.follow(&self.follower, topic, user);
+        self.topics.insert(topic, None);
+        self.silent = Some(topic);
+        metrics::gauge!("ws_subscriptions").increment(1);
+    }
+
+    fn unfollow(&mut self, topic: Topic) {
+        if self.topics.remove(&topic).is_some() {
+            self.shared.hub.unfollow(&self.follower, topic);
+            metrics::gauge!("ws_subscriptions").decrement(1);
+        }
+    }
+
+    fn unfollow_all(&mut self) {
+        for topic in self.topics.keys().copied().collect::<Vec<_>>() {
+            self.unfollow(topic);
+        }
+    }
+
+    async fn serve(&mut self, mut queue: mpsc::Receiver<Followed>) -> End {
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = self.shared.shutdown.cancelled() => Err(End::Close(Close::Restart)),
+                () = self.follower.slow().cancelled() => Err(End::Close(Close::Slow)),
+                // Boxed: rare work must not make every idle socket's task large.
+                () = sleep_until(self.next_alarm()) => Box::pin(self.alarm()).await,
+                message = self.socket.recv() => match incoming(message) {
+                    Ok(None) => { self.heard = Instant::now(); Ok(()) }
+                    Ok(Some(text)) => Box::pin(self.message(&text)).await,
+                    Err(end) => Err(end),
+                },
+                Some(followed) = queue.recv() => self.event(followed).await,
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    fn expiry(&self) -> Instant {
+        let left = Micros(self.caller.expires_at.saturating_mul(1_000_000)).0 - self.shared.clock.now().0;
+        Instant::now() + Duration::from_micros(u64::try_from(left).unwrap_or(0))
+    }
+
+    fn next_alarm(&self) -> Instant {
+        self.expiry().min(self.ping_at).min(self.verify_at)
+    }
+
+    async fn alarm(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if self.expiry() <= now {
+            return Err(End::Close(Close::Unauthorized));
+        }
+        if self.verify_at <= now {
+            self.verify_at = now + self.shared.settings.verify_every;
+            if self.shared.verifier.verify(&self.token).await == Err(TokenRefused::Invalid) {
+                return Err(End::Close(Close::Unauthorized));
+            }
+        }
+        if self.ping_at <= now {
+            let every = self.shared.settings.ping_every;
+            if now.duration_since(self.heard) > every * 3 {
+                return Err(End::Gone);
+            }
+            self.ping_at = now + every;
+            self.send(Message::Ping(axum::body::Bytes::new())).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            sent = self.socket.send(message) => sent.map_err(|_| End::Gone),
+            () = self.follower.slow().cancelled() => Err(End::Close(Close::Slow)),
+            () = self.shared.shutdown.cancelled() => Err(End::Close(Close::Restart)),
+        }
+    }
+
+    async fn say(&mut self, text: String) -> Result<(), End> {
+        self.send(Message::text(text)).await
+    }
+
+    /// Tells why, then closes.
+    async fn refuse(&mut self, close: Close, code: &str) -> End {
+        match self.say(protocol::error(code, close.reason())).await {
+            Ok(()) => End::Close(close),
+            Err(end) => end,
+        }
+    }
+
+    async fn event(&mut self, followed: Followed) -> Result<(), End> {
+        let offset = followed.event.offset(followed.topic);
+        match self.topics.get_mut(&followed.topic) {
+            // Unsubscribed while it was queued.
+            None => return Ok(()),
+            Some(Some(last)) if offset <= *last => return Ok(()),
+            // 0 may be "nothing yet" or "from before this feed was kept".
+            Some(Some(last)) if offset != *last + 1 && *last != 0 => {
+                tracing::warn!(topic = %followed.topic, last, offset, "hole in the feed; the client resumes");
+                return Err(End::Close(Close::Restart));
+            }
+            Some(last) => *last = Some(offset),
+        }
+        self.say(followed.event.message(followed.topic)).await
+    }
+
+    async fn message(&mut self, text: &str) -> Result<(), End> {
+        let now = Instant::now();
+        self.heard = now;
+        let window = self.shared.settings.message_window;
+        while self.received.front().is_some_and(|at| now.duration_since(*at) >= window) {
+            self.received.pop_front();
+        }
+        if self.received.len() >= self.shared.settings.max_messages {
+            return Err(self.refuse(Close::Limit, "too_many_messages").await);
+        }
+        self.received.push_back(now);
+        match ClientMessage::parse(text) {
+            Ok(ClientMessage::Ping) => self.say("pong".to_owned()).await,
+            Ok(ClientMessage::Auth { token } | ClientMessage::Refresh { token }) => self.refresh(token).await,
+            Ok(ClientMessage::Unsubscribe { topic }) => {
+                self.unfollow(topic);
+                Ok(())
+            }
+            Ok(ClientMessage::Subscribe { topic, snapshot, position }) => {
+                self.subscribe(topic, snapshot, position.as_ref()).await
+            }
+            Err(said) => self.say(protocol::error(said.code, &said.message)).await,
+        }
+    }
+
+    async fn refresh(&mut self, token: String) -> Result<(), End> {
+        match self.shared.verifier.verify(&token).await {
+            // A socket keeps its user for life.
+            Ok(caller) if caller.user_id == self.caller.user_id => {
+                self.caller = caller;
+                self.token = token;
+                self.say(protocol::authenticated(self.caller.user_id)).await
+            }
+            Ok(_) => Err(self.refuse(Close::Forbidden, "forbidden").await),
+            Err(TokenRefused::Invalid) => Err(self.refuse(Close::Unauthorized, "unauthorized").await),
+            Err(TokenRefused::Unavailable(_)) => {
+                self.say(protocol::error("unavailable", "the token could not be verified; try again")).await
+            }
+        }
+    }
+
+    async fn subscribe(&mut self, topic: Topic, snapshot: bool, position: Option<&Position>) -> Result<(), End> {
+        if self.topics.len() >= self.shared.settings.max_subscriptions && !self.topics.contains_key(&topic) {
+            return Err(self.refuse(Close::Limit, "too_many_subscriptions").await);
+        }
+        self.unfollow(topic);
+        let wish = Wish { user_id: self.caller.user_id, admin: self.caller.admin, topic, position, snapshot };
+        let hub = &self.shared.hub;
+        match feed::resume(hub, &self.shared.database, &self.follower, wish).await {
+            Ok(resumed) => {
+                if let Some(silent) = self.silent.take().filter(|silent| *silent != topic) {
+                    self.unfollow(silent);
+                }
+                self.topics.insert(topic, Some(resumed.offset));
+                metrics::gauge!("ws_subscriptions").increment(1);
+                let result = if resumed.recovered { "recovered" } else { "reload" };
+                metrics::counter!("ws_recover_total", "result" => result).increment(1);
+                let epoch = self.shared.hub.epoch().to_owned();
+                self.say(protocol::subscribed(topic, &epoch, resumed.offset, resumed.recovered, resumed.snapshot)).await?;
+                for event in resumed.missed {
+                    self.event(Followed { topic, event }).await?;
+                }
+                Ok(())
+            }
+            Err(TopicRefused::Forbidden) => Err(self.refuse(Close::Forbidden, "forbidden").await),
+            Err(TopicRefused::NotFound) => self.say(protocol::error("not_found", "no such order")).await,
+            Err(TopicRefused::Database(error)) => {
+                tracing::warn!(%error, "subscription not made");
+                self.say(protocol::error("unavailable", "the read model does not answer; try again")).await
+            }
+        }
+    }
+}
