@@ -37,8 +37,9 @@ pub struct FlowSettings {
     /// How long after `paid` a customer may still cancel
     /// (`CANCEL_GRACE_SECONDS`). Milliseconds.
     pub cancel_grace_ms: i64,
-    /// The warehouse an order is held in.
-    pub warehouse: String,
+    /// Where an order can be held: the first is tried first, the next one when
+    /// it refuses. At least one.
+    pub warehouses: Vec<String>,
     /// A customer's session total at which an order fails `fraud_limit`
     /// (`FRAUD_WINDOW_LIMIT`). Whole units of the order's currency.
     pub fraud_window_limit: i64,
@@ -76,7 +77,7 @@ impl Default for FlowSettings {
             refund_retry_ms: SECOND,
             refund_attempts: 8,
             cancel_grace_ms: 0,
-            warehouse: "main".to_owned(),
+            warehouses: vec!["main".to_owned()],
             fraud_window_limit: 2_000,
             fraud_session_gap_ms: HOUR,
             fraud_grace_ms: 24 * HOUR,
@@ -89,6 +90,13 @@ impl Default for FlowSettings {
 }
 
 impl FlowSettings {
+    /// The warehouse to try after one refused; none after the last.
+    #[must_use]
+    pub fn warehouse_after(&self, refused: &str) -> Option<&str> {
+        let place = self.warehouses.iter().position(|name| name == refused)?;
+        self.warehouses.get(place + 1).map(String::as_str)
+    }
+
     /// The wait before send number `sends + 1`: doubled each time, capped.
     #[must_use]
     pub fn backoff_ms(&self, first_ms: i64, sends: u32) -> i64 {

@@ -7,7 +7,7 @@ use schemas::messages::{AmendOrder, Line, OrderEventType, OrderStatus, OutcomeKi
 
 use super::decision::Decision;
 use super::state::{Checks, Hold, RequestKind};
-use super::{lines, place};
+use super::{lines, place, size};
 
 pub(super) fn on_command(decision: &mut Decision<'_>, body: AmendOrder) {
     let goods = body.items.is_some() || body.total_minor.is_some();
@@ -26,7 +26,12 @@ pub(super) fn on_command(decision: &mut Decision<'_>, body: AmendOrder) {
             return decision.answer(OutcomeKind::Invalid, Some(detail));
         }
     };
+    let before = decision.state.order.clone();
     let changed = apply(decision, body, new_lines);
+    if size::of_order(&decision.state.order) > size::MOST_BYTES {
+        decision.state.order = before;
+        return decision.answer(OutcomeKind::Invalid, Some(size::TOO_LARGE.to_owned()));
+    }
     if changed.is_empty() {
         return decision.answer(OutcomeKind::Replayed, None);
     }

@@ -12,6 +12,7 @@ use schemas::messages::{
 use super::decision::{Decision, field_error};
 use super::goods;
 use super::money;
+use super::size::MOST_ERRORS;
 use super::state::{Money, RequestKind, Verdict};
 
 /// Pricing or fraud answered.
@@ -132,13 +133,22 @@ fn refused(decision: &mut Decision<'_>) {
     failures.dedup();
     // A check that failed without saying why: prices are the likeliest.
     let reason = failures.first().copied().unwrap_or(FailureReason::PriceMismatch);
-    let detail = if errors.is_empty() {
-        failures.iter().map(|failure| failure_code(*failure)).collect::<Vec<_>>().join("; ")
-    } else {
-        let texts = errors.iter().map(|e| format!("{}: {} {}", e.code, e.field, e.message));
-        texts.collect::<Vec<_>>().join("; ")
-    };
+    let detail = detail(&failures, &mut errors);
     fail(decision, reason, detail, errors);
+}
+
+/// Names everything that was wrong, up to a point; shortens `errors` to it.
+fn detail(failures: &[FailureReason], errors: &mut Vec<FieldError>) -> String {
+    let more = errors.len().saturating_sub(MOST_ERRORS);
+    errors.truncate(MOST_ERRORS);
+    let unexplained = failures.iter().map(|failure| failure_code(*failure));
+    let unexplained = unexplained.filter(|code| errors.iter().all(|error| error.code != *code));
+    let explained = errors.iter().map(|e| format!("{}: {} {}", e.code, e.field, e.message));
+    let mut texts: Vec<String> = explained.chain(unexplained.map(str::to_owned)).collect();
+    if more > 0 {
+        texts.push(format!("and {more} more"));
+    }
+    texts.join("; ")
 }
 
 /// There is never stock of a product that doesn't exist; saying so twice helps

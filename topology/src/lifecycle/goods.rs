@@ -7,7 +7,7 @@ use schemas::messages::{FailureReason, OrderStatus, Reason, StockResult, StockRe
 
 use super::decision::{Cause, Decision};
 use super::state::{Hold, Money, RequestKind};
-use super::{cancel, checks, money};
+use super::{cancel, checks, money, place};
 
 pub(super) fn on_result(decision: &mut Decision<'_>, result: &StockResult) {
     let id = result.request_id.as_str();
@@ -61,6 +61,9 @@ fn held(decision: &mut Decision<'_>, result: &StockResult) {
 fn refused(decision: &mut Decision<'_>, result: &StockResult) {
     decision.state.settle(RequestKind::Hold);
     decision.state.hold = Hold::Gone;
+    if tried_elsewhere(decision) {
+        return;
+    }
     match decision.status() {
         OrderStatus::Pending => checks::on_hold(decision, result, false),
         OrderStatus::Processing => {
@@ -76,6 +79,23 @@ fn refused(decision: &mut Decision<'_>, result: &StockResult) {
         ),
         _ => {}
     }
+}
+
+/// Asks the next warehouse, if there is one and nothing was packed yet.
+fn tried_elsewhere(decision: &mut Decision<'_>) -> bool {
+    let (settings, now) = (decision.settings, decision.now_ms);
+    let expires_at = match decision.status() {
+        OrderStatus::Pending => Some(place::hold_expiry(settings, now)),
+        OrderStatus::Processing => None,
+        _ => return false,
+    };
+    let Some(next) = settings.warehouse_after(&decision.state.order.warehouse) else {
+        return false;
+    };
+    next.clone_into(&mut decision.state.order.warehouse);
+    decision.state.hold = Hold::Asked;
+    decision.ask_until(RequestKind::Hold, expires_at);
+    true
 }
 
 /// A hold for an order that is over and was thought to have none.

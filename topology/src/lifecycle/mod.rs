@@ -21,6 +21,7 @@ mod money;
 mod parcels;
 mod place;
 mod requests;
+mod size;
 mod state;
 mod timing;
 

@@ -8,7 +8,7 @@ use schemas::messages::{
 
 use super::decision::{Cause, Decision, Output, event_of};
 use super::state::{Checks, Hold, Money, OrderState, RequestKind};
-use super::{Step, answered, lines, nothing_here};
+use super::{Step, answered, lines, nothing_here, size};
 use crate::FlowSettings;
 
 /// A new order: `pending`, the validator is asked by the event itself and the
@@ -18,6 +18,9 @@ pub(super) fn place(settings: &FlowSettings, command: OrderCommand, now_ms: i64)
         answered(nothing_here(&command, OutcomeKind::Invalid, Some(detail.to_owned())))
     };
     let Some(body) = command.place.as_ref() else { return invalid("the command has no body") };
+    if size::of_place(body) > size::MOST_BYTES {
+        return invalid(size::TOO_LARGE);
+    }
     let items = match lines::numbered(&body.items, body.total_minor) {
         Ok(items) => items,
         Err(problem) => return invalid(&problem),
@@ -100,7 +103,7 @@ fn new_order(settings: &FlowSettings, command: &OrderCommand, body: &PlaceOrder)
         payment_token: body.payment_token.clone(),
         metadata: body.metadata.clone(),
         channel: body.channel.clone(),
-        warehouse: settings.warehouse.clone(),
+        warehouse: settings.warehouses.first().cloned().unwrap_or_default(),
         payment_status: PaymentStatus::None,
         fulfillment_status: FulfillmentStatus::Unfulfilled,
         payments: Vec::new(),

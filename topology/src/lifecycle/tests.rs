@@ -245,11 +245,11 @@ impl Desk {
     }
 
     fn events(&self) -> Vec<&OrderEvent> {
-        let event = |output| match output {
-            &Output::Event(ref event) => Some(&**event),
+        let events = self.said.iter().filter_map(|output| match output {
+            Output::Event(event) => Some(&**event),
             _ => None,
-        };
-        self.said.iter().filter_map(event).collect()
+        });
+        events.collect()
     }
 
     fn event_types(&self) -> Vec<OrderEventType> {

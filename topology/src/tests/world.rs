@@ -17,12 +17,14 @@ use crate::{Application, FlowSettings, applications, samples};
 
 pub(super) type Raw = TestRecord<Vec<u8>, Vec<u8>>;
 
+type RawOutput = TestOutputTopic<[u8], [u8]>;
+
 /// One application and what of it was already passed on.
 pub(super) struct Running {
     pub(super) id: &'static str,
     pub(super) driver: TopologyTestDriver,
     reads: BTreeSet<String>,
-    writes: Vec<(String, TestOutputTopic<[u8], [u8]>)>,
+    writes: Vec<(String, RawOutput)>,
 }
 
 /// All applications and all records between them.

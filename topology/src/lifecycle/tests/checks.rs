@@ -145,3 +145,69 @@ fn an_unknown_product_is_not_also_out_of_stock() {
     let detail = desk.state().order.failure_detail.clone().unwrap();
     assert!(!detail.contains("out_of_stock"), "{detail}");
 }
+
+#[test]
+fn the_next_warehouse_is_asked_when_one_refuses() {
+    let warehouses = vec!["main".to_owned(), "north".to_owned()];
+    let mut desk = Desk::with(FlowSettings { warehouses, ..FlowSettings::default() });
+    desk.place();
+    desk.verdict(Check::Pricing, &[]);
+    desk.verdict(Check::Fraud, &[]);
+    desk.goods(Goods::Refused);
+    assert_eq!((desk.status(), desk.asked(RequestKind::Hold)), (Is::Pending, 2));
+    let asked = desk.last(|output| match output {
+        Output::Stock(command) => Some(command.warehouse.clone()),
+        _ => None,
+    });
+    assert_eq!(asked, "north");
+    desk.goods(Goods::Held);
+    assert_eq!((desk.status(), &*desk.state().order.warehouse), (Is::Processing, "north"));
+    let mut unlucky = Desk::with(desk.settings.clone());
+    unlucky.place();
+    unlucky.verdict(Check::Pricing, &[]);
+    unlucky.verdict(Check::Fraud, &[]);
+    unlucky.goods(Goods::Refused);
+    unlucky.goods(Goods::Refused);
+    assert_eq!(unlucky.state().order.failure_reason, Some(Why::OutOfStock));
+}
+
+#[test]
+fn an_order_that_would_not_fit_into_a_record_is_refused() {
+    let mut desk = Desk::new();
+    let lines: Vec<_> = (0..1_000).map(|_| ("a", 1, 5)).collect();
+    let mut command =
+        samples::place("big", samples::order_id(1), samples::user_id(1), &lines, None);
+    let text = "x".repeat(300 * 1024);
+    command.place.as_mut().unwrap().metadata.insert("note".to_owned(), text.clone());
+    assert_eq!(desk.command(command.clone()).kind, OutcomeKind::Invalid);
+    command.command_id = "small".to_owned();
+    command.place.as_mut().unwrap().metadata.clear();
+    assert_eq!(desk.command(command).kind, OutcomeKind::Applied);
+    let metadata = [("note".to_owned(), Some(text))].into();
+    let outcome = desk.amend(AmendOrder { metadata, ..AmendOrder::default() });
+    assert_eq!((outcome.kind, outcome.version), (OutcomeKind::Invalid, 1));
+    assert!(desk.state().order.metadata.is_empty());
+}
+
+#[test]
+fn a_failed_order_of_a_thousand_lines_names_fifty_errors_and_counts_the_rest() {
+    let mut desk = Desk::placed();
+    let error = |n: usize| FieldError {
+        field: format!("items[{n}].price"),
+        code: "price_mismatch".to_owned(),
+        message: "wrong".to_owned(),
+    };
+    desk.input(Input::Validation(OrderValidation {
+        order_id: samples::order_id(1),
+        version: 1,
+        check: Check::Pricing,
+        passed: false,
+        failures: vec![Why::PriceMismatch],
+        errors: (0..1_000).map(error).collect(),
+    }));
+    desk.verdict(Check::Fraud, &[]);
+    desk.goods(Goods::Held);
+    let detail = desk.state().order.failure_detail.clone().unwrap();
+    assert!(detail.ends_with("and 950 more"), "{detail}");
+    assert_eq!(desk.events().last().unwrap().errors.len(), 50);
+}
