@@ -197,7 +197,7 @@ impl Core {
         }
         match running.task.run_once(self.now_ms)? {
             Ran::Record | Ran::Timer => {
-                let pending = &mut self.pending;
+                let (pending, log) = (&mut self.pending, &self.log);
                 running.task.outputs().drain(|output| {
                     let (key, value) =
                         (output.key.map(<[u8]>::to_vec), output.value.map(<[u8]>::to_vec));
@@ -207,7 +207,12 @@ impl Core {
                         timestamp: output.timestamp,
                         headers: output.headers.clone(),
                     };
-                    pending.push((Arc::from(output.topic), output.partition, record));
+                    // As the runtime does: what has no key stays on its task's partition.
+                    let own = || {
+                        record.key.is_none().then_some(id.partition % log.partitions(output.topic))
+                    };
+                    let partition = output.partition.or_else(own);
+                    pending.push((Arc::from(output.topic), partition, record));
                 });
                 if self.auto_commit {
                     self.commit(true);
