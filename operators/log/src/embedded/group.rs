@@ -207,6 +207,10 @@ impl Groups {
         let missing = || LogError::Fatal(format!("no revoke of group `{group}` to answer"));
         let group = self.groups.get_mut(group).ok_or_else(missing)?;
         let member = group.members.get_mut(id).ok_or_else(missing)?;
+        if member.stage == Stage::RevokeDue {
+            // The session ended meanwhile: another revoke follows, as lost.
+            return Ok(false);
+        }
         if member.stage != Stage::RevokeAsked {
             return Err(missing());
         }
