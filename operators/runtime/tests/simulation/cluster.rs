@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use log::embedded::{EmbeddedLog, EmbeddedOptions};
 use log::{Cleanup, Isolation, Log, NewRecord, TopicPartition, TopicSpec, Visibility};
-use operators_runtime::{Progress, Worker, WorkerSettings};
+use operators_runtime::{Progress, Worker, WorkerError, WorkerSettings};
 use state_stores::{Crash, MemoryEngine, StateDir, StateOptions};
 
 use crate::words;
@@ -121,6 +121,11 @@ impl Cluster {
                 Progress::Stopped
             }
             Ok(progress) => progress,
+            Err(WorkerError::FencedTwice { .. }) => {
+                // It and its zombie fenced each other: a supervisor starts it again.
+                self.members[member].worker = None;
+                Progress::Stopped
+            }
             Err(error) => panic!("seed {}: {error}", self.seed),
         }
     }
