@@ -20,7 +20,7 @@ struct Member {
     zombie: Option<Worker>,
 }
 
-pub struct Cluster {
+pub(crate) struct Cluster {
     seed: u64,
     clock: Arc<AtomicI64>,
     disk: Arc<MemoryEngine>,
@@ -32,7 +32,7 @@ pub struct Cluster {
 const STEPS_MAX: usize = 200_000;
 
 impl Cluster {
-    pub fn new(seed: u64, members: usize) -> Self {
+    pub(crate) fn new(seed: u64, members: usize) -> Self {
         let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
         let disk = Arc::new(MemoryEngine::with_crashes());
         let log = open(&disk, &clock, seed);
@@ -51,19 +51,19 @@ impl Cluster {
         Self { seed, clock, disk, log, members, appended: Vec::new() }
     }
 
-    pub fn members(&self) -> usize {
+    pub(crate) fn members(&self) -> usize {
         self.members.len()
     }
 
-    pub fn appended(&self) -> &[String] {
+    pub(crate) fn appended(&self) -> &[String] {
         &self.appended
     }
 
-    pub fn runs(&self, member: usize) -> bool {
+    pub(crate) fn runs(&self, member: usize) -> bool {
         self.members[member].worker.is_some()
     }
 
-    pub fn has_zombie(&self, member: usize) -> bool {
+    pub(crate) fn has_zombie(&self, member: usize) -> bool {
         self.members[member].zombie.is_some()
     }
 
@@ -71,16 +71,16 @@ impl Cluster {
         self.clock.load(Ordering::SeqCst)
     }
 
-    pub fn pass(&self, ms: i64) {
+    pub(crate) fn pass(&self, ms: i64) {
         self.clock.fetch_add(ms, Ordering::SeqCst);
     }
 
-    pub fn tick(&self) {
+    pub(crate) fn tick(&self) {
         self.log.tick().unwrap();
     }
 
     /// Appends under keys that say nothing about the words; durable on return.
-    pub fn append_words(&mut self, words: &[&str]) {
+    pub(crate) fn append_words(&mut self, words: &[&str]) {
         let appender = self.log.appender("test").unwrap();
         for word in words {
             let key = format!("k{}", self.appended.len());
@@ -94,7 +94,7 @@ impl Cluster {
         }
     }
 
-    pub fn start(&mut self, member: usize) {
+    pub(crate) fn start(&mut self, member: usize) {
         let log: Arc<dyn Log> = self.log.clone();
         let files = self.members[member].files.clone();
         let mut options = StateOptions::new(log.admin().unwrap().log_id().unwrap());
@@ -109,7 +109,7 @@ impl Cluster {
     }
 
     /// One step of a member; a member that can't go on is started anew later.
-    pub fn step(&mut self, member: usize) -> Progress {
+    pub(crate) fn step(&mut self, member: usize) -> Progress {
         let now = self.now();
         if self.members[member].worker.is_none() {
             self.start(member);
@@ -130,7 +130,7 @@ impl Cluster {
         }
     }
 
-    pub fn step_zombie(&mut self, member: usize) {
+    pub(crate) fn step_zombie(&mut self, member: usize) {
         let now = self.now();
         if let Some(zombie) = &mut self.members[member].zombie
             && !matches!(zombie.step(now), Ok(Progress::Busy | Progress::IdleUntil(_)))
@@ -140,7 +140,7 @@ impl Cluster {
     }
 
     /// kill -9 of a member: nothing is closed, unflushed files are lost.
-    pub fn crash(&mut self, member: usize) {
+    pub(crate) fn crash(&mut self, member: usize) {
         // Dropping says no goodbye: the group waits for the end of the session.
         self.members[member].worker = None;
         self.members[member].zombie = None;
@@ -148,7 +148,7 @@ impl Cluster {
     }
 
     /// The member stands still; another process of its name starts on a copy of nothing.
-    pub fn freeze(&mut self, member: usize) {
+    pub(crate) fn freeze(&mut self, member: usize) {
         if let Some(worker) = self.members[member].worker.take() {
             self.members[member].zombie = Some(worker);
             self.members[member].files = Arc::new(MemoryEngine::with_crashes());
@@ -156,7 +156,7 @@ impl Cluster {
     }
 
     /// Power loss: the log keeps what was synced, members keep what they flushed.
-    pub fn crash_machine(&mut self) {
+    pub(crate) fn crash_machine(&mut self) {
         self.log.crash();
         for member in 0..self.members.len() {
             if let Some(worker) = self.members[member].worker.take() {
@@ -169,7 +169,7 @@ impl Cluster {
         self.log = open(&self.disk, &self.clock, self.seed);
     }
 
-    pub fn close(&mut self, member: usize) {
+    pub(crate) fn close(&mut self, member: usize) {
         if self.members[member].worker.is_none() {
             return;
         }
@@ -184,7 +184,7 @@ impl Cluster {
         panic!("seed {}: member {member} does not close", self.seed);
     }
 
-    pub fn run_until(&mut self, member: usize, reached: impl Fn(&Worker) -> bool) {
+    pub(crate) fn run_until(&mut self, member: usize, reached: impl Fn(&Worker) -> bool) {
         for _ in 0..STEPS_MAX {
             self.step(member);
             if self.members[member].worker.as_ref().is_some_and(&reached) {
@@ -197,7 +197,7 @@ impl Cluster {
     }
 
     /// Runs everybody without faults until all that was appended is counted.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let expected = words::expected(&self.appended);
         for round in 0..STEPS_MAX {
             for member in 0..self.members.len() {
@@ -214,7 +214,7 @@ impl Cluster {
     }
 
     /// Per word, the committed output in order.
-    pub fn counted(&self) -> BTreeMap<String, Vec<i64>> {
+    pub(crate) fn counted(&self) -> BTreeMap<String, Vec<i64>> {
         let mut reader = self.log.reader("test", Isolation::ReadCommitted, Visibility::Written).unwrap();
         let all: Vec<(TopicPartition, i64)> =
             (0..words::PARTITIONS).map(|partition| (TopicPartition::new(words::OUTPUT, partition), 0)).collect();

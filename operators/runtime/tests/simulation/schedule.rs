@@ -5,12 +5,12 @@ use crate::words;
 
 /// How often each thing happened, over all seeds.
 #[derive(Debug, Default)]
-pub struct Events {
-    pub crashes: u32,
-    pub zombies: u32,
-    pub machine_crashes: u32,
-    pub closings: u32,
-    pub long_pauses: u32,
+pub(crate) struct Events {
+    pub(crate) crashes: u32,
+    pub(crate) zombies: u32,
+    pub(crate) machine_crashes: u32,
+    pub(crate) closings: u32,
+    pub(crate) long_pauses: u32,
 }
 
 impl std::ops::AddAssign for Events {
@@ -24,12 +24,12 @@ impl std::ops::AddAssign for Events {
 }
 
 impl Events {
-    pub fn all_happened(&self) -> bool {
+    pub(crate) fn all_happened(&self) -> bool {
         [self.crashes, self.zombies, self.machine_crashes, self.closings, self.long_pauses].iter().all(|count| *count > 0)
     }
 }
 
-pub struct Schedule {
+pub(crate) struct Schedule {
     seed: u64,
     state: u64,
     verbose: bool,
@@ -41,7 +41,7 @@ const STEPS: usize = 1_500;
 const WORDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 impl Schedule {
-    pub fn new(seed: u64, verbose: bool) -> Self {
+    pub(crate) fn new(seed: u64, verbose: bool) -> Self {
         let state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         Self { seed, state, verbose, cluster: Cluster::new(seed, 2), events: Events::default() }
     }
@@ -60,7 +60,7 @@ impl Schedule {
         }
     }
 
-    pub fn run(mut self) -> Events {
+    pub(crate) fn run(mut self) -> Events {
         for _ in 0..STEPS {
             self.one();
         }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use operators::{I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
 
-pub const INPUT: &str = "lines";
-pub const OUTPUT: &str = "counts";
-pub const PARTITIONS: u32 = 3;
+pub(crate) const INPUT: &str = "lines";
+pub(crate) const OUTPUT: &str = "counts";
+pub(crate) const PARTITIONS: u32 = 3;
 
 /// Counts words that arrive under other keys.
-pub fn topology() -> Topology {
+pub(crate) fn topology() -> Topology {
     let builder = StreamsBuilder::new("word-count");
     let lines = builder.stream::<str, str>(&Topic::new(INPUT, Utf8, Utf8));
     lines
@@ -22,7 +22,7 @@ pub fn topology() -> Topology {
 }
 
 /// Per word, the counts that must be committed, in order.
-pub fn expected(appended: &[String]) -> BTreeMap<String, Vec<i64>> {
+pub(crate) fn expected(appended: &[String]) -> BTreeMap<String, Vec<i64>> {
     let mut counts: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for word in appended {
         let of_word = counts.entry(word.clone()).or_default();
