@@ -273,7 +273,9 @@ impl Groups {
             for (id, member) in &mut group.members {
                 let idle = now - member.pulse.seen.load(Ordering::Acquire);
                 let late = idle > member.poll_ms && !member.pulse.polling.load(Ordering::Acquire);
-                if late && !member.lost && member.dropped_at.is_none() && !member.owned.is_empty() {
+                // One that owns nothing may still owe an answer that everybody waits for.
+                let in_the_way = !member.owned.is_empty() || member.holds_up();
+                if late && !member.lost && member.dropped_at.is_none() && in_the_way {
                     tracing::warn!(
                         group = name,
                         member = id,

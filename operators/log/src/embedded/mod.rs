@@ -164,6 +164,7 @@ impl fmt::Debug for EmbeddedLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EmbeddedLog")
             .field("identity", &self.shared.identity)
+            .field("groups", &self.shared.core.lock().groups)
             .finish_non_exhaustive()
     }
 }
