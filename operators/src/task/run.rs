@@ -76,7 +76,7 @@ impl Task {
     fn fire(&mut self, due: i64, queue: usize) -> Result<Ran, TaskError> {
         let mut key = std::mem::take(&mut self.timer_key);
         let savepoint = self.ctx.savepoint();
-        self.ctx.timers.take(&mut self.ctx.state, queue, due, &mut key)?;
+        self.ctx.timers.take(&mut self.ctx.state, queue, &mut key);
         if let Err(failure) = self.handlers[queue].on_timer(&key, due, &mut self.ctx) {
             self.ctx.rollback(savepoint);
             self.give_up_timer(due, queue, &key, failure)?;
