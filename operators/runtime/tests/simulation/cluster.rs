@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use log::embedded::{EmbeddedLog, EmbeddedOptions};
+use log::embedded::{EmbeddedLog, EmbeddedOptions, Fault, FaultPlan, Operation};
 use log::{Cleanup, Isolation, Log, NewRecord, TopicPartition, TopicSpec, Visibility};
 use operators_runtime::{Progress, Worker, WorkerError, WorkerSettings};
 use state_stores::{Crash, MemoryEngine, StateDir, StateOptions};
 
+use crate::dice::Dice;
 use crate::words;
 
 /// One member: its files outlive its process.
@@ -25,6 +26,8 @@ pub(crate) struct Cluster {
     clock: Arc<AtomicI64>,
     disk: Arc<MemoryEngine>,
     log: Arc<EmbeddedLog>,
+    /// Faults of the client are injected while this is set.
+    faulty: Arc<AtomicBool>,
     members: Vec<Member>,
     appended: Vec<String>,
 }
@@ -35,7 +38,8 @@ impl Cluster {
     pub(crate) fn new(seed: u64, members: usize) -> Self {
         let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
         let disk = Arc::new(MemoryEngine::with_crashes());
-        let log = open(&disk, &clock, seed);
+        let faulty = Arc::new(AtomicBool::new(false));
+        let log = open(&disk, &clock, &faulty, seed);
         let topic = |name: &str, cleanup| TopicSpec {
             name: name.to_owned(),
             partitions: words::PARTITIONS,
@@ -48,7 +52,12 @@ impl Cluster {
         let members = (0..members)
             .map(|_| Member { files: Arc::new(MemoryEngine::with_crashes()), worker: None, zombie: None })
             .collect();
-        Self { seed, clock, disk, log, members, appended: Vec::new() }
+        Self { seed, clock, disk, log, faulty, members, appended: Vec::new() }
+    }
+
+    /// From now on the clients' calls fail now and then.
+    pub(crate) fn begin_faults(&self) {
+        self.faulty.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn members(&self) -> usize {
@@ -166,7 +175,7 @@ impl Cluster {
             self.members[member].files.crash(Crash::Machine);
             }
         self.disk.crash(Crash::Machine);
-        self.log = open(&self.disk, &self.clock, self.seed);
+        self.log = open(&self.disk, &self.clock, &self.faulty, self.seed);
     }
 
     pub(crate) fn close(&mut self, member: usize) {
@@ -198,6 +207,7 @@ impl Cluster {
 
     /// Runs everybody without faults until all that was appended is counted.
     pub(crate) fn settle(&mut self) {
+        self.faulty.store(false, Ordering::SeqCst);
         let expected = words::expected(&self.appended);
         for round in 0..STEPS_MAX {
             for member in 0..self.members.len() {
@@ -235,8 +245,23 @@ impl Cluster {
     }
 }
 
-fn open(disk: &Arc<MemoryEngine>, clock: &Arc<AtomicI64>, seed: u64) -> Arc<EmbeddedLog> {
-    let clock = clock.clone();
-    let options = EmbeddedOptions::simulation(Arc::new(move || clock.load(Ordering::SeqCst)), seed);
+fn open(disk: &Arc<MemoryEngine>, clock: &Arc<AtomicI64>, faulty: &Arc<AtomicBool>, seed: u64) -> Arc<EmbeddedLog> {
+    let (clock, faulty) = (clock.clone(), faulty.clone());
+    let mut dice = Dice::new(seed ^ 0xFA17);
+    let plan = FaultPlan::deciding(move |operation, _| {
+        let may_fail = matches!(
+            operation,
+            Operation::Begin | Operation::SendOffsets | Operation::Flush | Operation::Commit | Operation::Abort
+        );
+        if !may_fail || !faulty.load(Ordering::SeqCst) || dice.below(25) != 0 {
+            return None;
+        }
+        let faults = [Fault::Retriable, Fault::Abort, Fault::Fenced, Fault::UnknownNotDone, Fault::UnknownDone];
+        // Only the end of a transaction can leave its outcome open.
+        let kinds = if operation == Operation::Commit { faults.len() } else { 3 };
+        faults.get(dice.below(kinds as u64) as usize).copied()
+    });
+    let mut options = EmbeddedOptions::simulation(Arc::new(move || clock.load(Ordering::SeqCst)), seed);
+    options.faults = Some(Arc::new(plan));
     Arc::new(EmbeddedLog::open(disk.clone(), options).unwrap())
 }

@@ -1,5 +1,5 @@
 //! Ring 3: seeded schedules of two workers over the in-memory log, with crashes
-//! between any two steps, zombies, crashes of the log and of the machine.
+//! between any two steps, zombies, failing clients and power loss.
 //!
 //! The topology counts words over a repartition topic. Exactly-once shows in its
 //! output: for each word the committed records are 1, 2, …, n without hole or
@@ -9,6 +9,7 @@
 //! `SIMULATION_SEEDS=<count>` runs more than the default.
 
 mod cluster;
+mod dice;
 mod schedule;
 mod words;
 

@@ -1,6 +1,7 @@
 //! Random schedules, the same for the same seed.
 
 use crate::cluster::Cluster;
+use crate::dice::Dice;
 use crate::words;
 
 /// How often each thing happened, over all seeds.
@@ -31,7 +32,7 @@ impl Events {
 
 pub(crate) struct Schedule {
     seed: u64,
-    state: u64,
+    dice: Dice,
     verbose: bool,
     cluster: Cluster,
     events: Events,
@@ -42,16 +43,11 @@ const WORDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 impl Schedule {
     pub(crate) fn new(seed: u64, verbose: bool) -> Self {
-        let state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        Self { seed, state, verbose, cluster: Cluster::new(seed, 2), events: Events::default() }
+        Self { seed, dice: Dice::new(seed), verbose, cluster: Cluster::new(seed, 2), events: Events::default() }
     }
 
-    /// xorshift64*: small, good enough, and the same everywhere.
     fn below(&mut self, bound: u64) -> u64 {
-        self.state ^= self.state >> 12;
-        self.state ^= self.state << 25;
-        self.state ^= self.state >> 27;
-        (self.state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
+        self.dice.below(bound)
     }
 
     fn say(&self, what: &str) {
@@ -61,6 +57,7 @@ impl Schedule {
     }
 
     pub(crate) fn run(mut self) -> Events {
+        self.cluster.begin_faults();
         for _ in 0..STEPS {
             self.one();
         }
