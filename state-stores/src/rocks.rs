@@ -186,7 +186,7 @@ impl Engine for RocksEngine {
                 BatchOp::DeleteRange(..) => {}
             }
         }
-        self.db.write_opt(&native, &options).map_err(|error| self.error("write", &error))
+        self.db.write_opt(native, &options).map_err(|error| self.error("write", &error))
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -243,3 +243,37 @@ fn a_savepoint_ends_with_the_transaction() {
     put(&mut state, b"k", b"v", 1);
     state.rollback_to(savepoint);
 }
+
+#[cfg(feature = "rocksdb")]
+#[test]
+fn state_on_files_is_there_after_reopening() {
+    use state_stores::{RocksEngine, RocksOptions};
+
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        StateDir::open(
+            Arc::new(RocksEngine::open(folder.path(), RocksOptions::default()).unwrap()),
+            options(),
+        )
+    };
+    let dir = open().unwrap();
+    let mut state = dir.task_state(2, &[spec("a")]).unwrap();
+    for row in 0..1_000u32 {
+        state.put(STORE, &row.to_be_bytes(), Some(b"first"));
+    }
+    state.apply(&[(STORE, 1_000)]);
+    dir.write_back(0).unwrap();
+    for row in 0..1_000u32 {
+        state.put(STORE, &row.to_be_bytes(), (row % 2 == 0).then_some(&b"second"[..]));
+    }
+    state.apply(&[(STORE, 2_000)]);
+    dir.write_back(1).unwrap();
+    assert_eq!(state.count(STORE).unwrap(), 500);
+    drop((state, dir));
+    let mut state = open().unwrap().task_state(2, &[spec("a")]).unwrap();
+    assert_eq!(state.changelog_position(STORE), Some(2_000));
+    assert_eq!(state.count(STORE).unwrap(), 500);
+    assert_eq!(state.get(STORE, &8u32.to_be_bytes()).unwrap().as_deref(), Some(&b"second"[..]));
+    state.rebuild(STORE).unwrap();
+    assert_eq!((state.changelog_position(STORE), state.count(STORE).unwrap()), (None, 0));
+}
