@@ -1,1 +1,143 @@
-fn main(){}
+//! `orders`: the one binary. Reads the configuration, sets up telemetry, then
+//! runs the role or command that was asked for.
+
+mod admin;
+mod api;
+mod cli;
+mod commands;
+mod config;
+mod parts;
+mod progress;
+mod replay;
+mod roles;
+mod secrets;
+mod telemetry;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Parser as _;
+
+use cli::{Cli, Command, ReplayArgs, SinkCommand, TopicsCommand, TopologyCommand, WebhooksCommand};
+use commands::token::For;
+use config::{Config, Env};
+use roles::until_signal;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("orders: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: Cli) -> Result<()> {
+    let mut env = Env::of_process();
+    if let Some(path) = &cli.env_file {
+        env.add_file(path)?;
+    }
+    let config = Config::read(&env)?;
+    let is_role = matches!(
+        cli.command,
+        Command::Run
+            | Command::Ingress
+            | Command::Worker { .. }
+            | Command::Websocket
+            | Command::Webhooks { command: None }
+            | Command::Sink { command: None }
+            | Command::Registry
+    );
+    telemetry::start(config.json_logs, if is_role { "info" } else { "warn" });
+    if is_role {
+        admin::install_metrics()?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(dispatch(cli.command, &config))
+}
+
+async fn dispatch(command: Command, config: &Config) -> Result<()> {
+    match command {
+        Command::Run => until_signal(|stop| roles::everything::run(config, stop)).await,
+        Command::Ingress => until_signal(|stop| roles::api::run(config, stop)).await,
+        Command::Worker { application } => {
+            until_signal(|stop| roles::workers::run(config, &application, stop)).await
+        }
+        Command::Websocket => until_signal(|stop| roles::egress::run_websocket_alone(config, stop)).await,
+        Command::Webhooks { command: None } => {
+            until_signal(|stop| roles::egress::run_webhooks_alone(config, stop)).await
+        }
+        Command::Webhooks { command: Some(WebhooksCommand::Listen { addr, secret, json }) } => {
+            until_signal(|stop| commands::listen::run(addr, secret.as_deref(), json, stop)).await
+        }
+        Command::Sink { command: None } => until_signal(|stop| roles::egress::run_sink_alone(config, stop)).await,
+        Command::Sink { command: Some(SinkCommand::Rebuild) } => {
+            let database = parts::database(config, true).await?;
+            egress::sink::rebuild(&database).await?;
+            println!("the projections are empty; the sink reads the log again from its start");
+            Ok(())
+        }
+        Command::Registry => until_signal(|stop| roles::registry(config, stop)).await,
+        Command::Topics { command } => tokio::task::block_in_place(|| match command {
+            TopicsCommand::Create => commands::log::create_topics(config),
+            TopicsCommand::List { json } => commands::log::list_topics(config, json),
+        }),
+        Command::Topology { command: TopologyCommand::Show { application, mermaid } } => {
+            commands::log::show_topology(config, application.as_deref(), mermaid)
+        }
+        Command::Order { command, target } => {
+            let token = match &target.token {
+                Some(token) => token.clone(),
+                None => commands::token::token(config, For::Guide)?,
+            };
+            commands::order::run(command, &target, token).await
+        }
+        Command::Replay(args) => replay(args, config).await,
+        Command::Healthcheck { url } => healthcheck(&url).await,
+        Command::Token { guide: _, admin, user } => {
+            let whom = match user {
+                Some(id) => For::User(id),
+                None if admin => For::Admin,
+                None => For::Guide,
+            };
+            println!("{}", commands::token::token(config, whom)?);
+            Ok(())
+        }
+    }
+}
+
+async fn replay(args: ReplayArgs, config: &Config) -> Result<()> {
+    let mut lines = Vec::new();
+    for path in &args.files {
+        lines.extend(replay::read(path)?);
+    }
+    let names: Vec<_> = args.files.iter().filter_map(|path| path.file_stem()?.to_str()).collect();
+    let source = names.join("+");
+    let plan = replay::plan(&lines);
+    let token = match args.token {
+        Some(token) => token,
+        None => commands::token::token(config, For::Admin)?,
+    };
+    let api = api::Api::new(&args.url, Some(token))?;
+    let options = replay::Options {
+        concurrency: args.concurrency.max(1),
+        enforce: args.enforce,
+        rate: args.rate,
+        until: args.until,
+        timeout: Duration::from_secs(args.timeout),
+    };
+    let (report, settled) = replay::run(&api, &plan, &source, &options).await?;
+    replay::print(&plan, &report, args.json)?;
+    settled
+}
+
+async fn healthcheck(url: &str) -> Result<()> {
+    let answer = reqwest::Client::new().get(url).timeout(Duration::from_secs(3)).send().await?;
+    if !answer.status().is_success() {
+        bail!("{url} answered {}", answer.status());
+    }
+    Ok(())
+}

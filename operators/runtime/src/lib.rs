@@ -4,6 +4,7 @@
 //! Not here: operators (pure, in `operators`), clients (in `operators/log`),
 //! rows (in `state-stores`), anything about orders.
 
+mod admin;
 mod assignment;
 mod commit;
 mod error;
@@ -16,9 +17,10 @@ mod thread;
 mod topics;
 mod worker;
 
+pub use admin::{AdminParts, serve_admin};
 pub use commit::CommitStage;
 pub use error::WorkerError;
 pub use settings::WorkerSettings;
-pub use thread::{Clock, WorkerHandle, spawn};
+pub use thread::{Clock, StatusView, WorkerHandle, spawn};
 pub use topics::{TopicPlan, plan};
 pub use worker::{Progress, TaskStatus, Worker, WorkerStatus};

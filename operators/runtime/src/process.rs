@@ -72,7 +72,7 @@ impl Worker {
             .filter(|slot| slot.stopped.is_none())
             .filter_map(|slot| slot.task.next_timer())
             .min()
-            .map(|due| if waiting { now + 2 } else { due.max(now) });
+            .map(|due| if waiting { now + 2 } else { due.max(now + 1) });
         let at = [commit_at, timer].into_iter().flatten().min().unwrap_or(longest).min(longest);
         Ok(if at <= now { Progress::Busy } else { Progress::IdleUntil(at) })
     }

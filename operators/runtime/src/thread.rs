@@ -26,6 +26,18 @@ pub struct WorkerHandle {
     thread: Option<JoinHandle<Result<(), WorkerError>>>,
 }
 
+/// A look at a worker that somebody else owns.
+#[derive(Clone, Debug)]
+pub struct StatusView(Arc<std::sync::Mutex<WorkerStatus>>);
+
+impl StatusView {
+    /// What the worker was doing when it last had nothing to do.
+    #[must_use]
+    pub fn status(&self) -> Option<WorkerStatus> {
+        self.0.lock().ok().map(|status| status.clone())
+    }
+}
+
 struct WakerSlot(Waker);
 
 impl std::fmt::Debug for WakerSlot {
@@ -95,10 +107,10 @@ fn drive(
 }
 
 impl WorkerHandle {
-    /// What the worker was doing when it last had nothing to do.
+    /// A look at the worker.
     #[must_use]
-    pub fn status(&self) -> Option<WorkerStatus> {
-        self.status.lock().ok().map(|status| status.clone())
+    pub fn view(&self) -> StatusView {
+        StatusView(self.status.clone())
     }
 
     /// Asks it to stop; returns at once.

@@ -235,7 +235,9 @@ fn settings(options: &ClientOptions) -> Result<SrSettings, SRCError> {
         None => false,
     });
     let mut builder = SrSettings::new_builder(first);
-    urls.for_each(|url| drop(builder.add_url(url)));
+    for url in urls {
+        builder.add_url(url);
+    }
     if is_local {
         builder.no_proxy();
     }

@@ -4,6 +4,7 @@
 //! Errors are `{"error_code", "message"}` with Confluent's codes. Nothing can
 //! be deleted. Only Avro without references.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use super::compatibility::Level;
 use super::error::RegistryError;
@@ -42,6 +44,18 @@ pub fn router(registry: Arc<Registry>) -> Router {
         .route("/config/{subject}", get(subject_config).put(set_subject_config))
         .route("/compatibility/subjects/{subject}/versions/{version}", post(compatibility))
         .with_state(registry)
+}
+
+/// Serves on a bound listener until `shutdown`.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(registry)).with_graceful_shutdown(shutdown).await
 }
 
 /// A JSON answer of the registry's media type.

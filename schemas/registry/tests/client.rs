@@ -1,5 +1,7 @@
 //! The client against the embedded server, over a socket.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! A reader in another language: Python with `confluent-kafka` from PyPI reads
 //! what our encoders wrote, through our registry.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -1,5 +1,7 @@
 //! The REST subset, answer by answer.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::sync::Arc;
 
 use axum::body::Body;

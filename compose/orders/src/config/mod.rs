@@ -58,8 +58,8 @@ pub struct Config {
     pub data_encryption_key: Option<String>,
     pub cors_allowed_origins: Vec<String>,
     pub trusted_proxies: Vec<String>,
-    /// Minor units of the order's currency.
-    pub fraud_limit_minor: i64,
+    /// Whole units of the order's currency.
+    pub fraud_limit: i64,
     pub cancel_grace_seconds: u32,
     pub instance_id: Option<String>,
     pub simulation_step_ms: u32,
@@ -124,7 +124,7 @@ impl Config {
             data_encryption_key: env.text("DATA_ENCRYPTION_KEY").map(str::to_owned),
             cors_allowed_origins: env.list("CORS_ALLOWED_ORIGINS"),
             trusted_proxies: env.list("TRUSTED_PROXIES"),
-            fraud_limit_minor: env.parsed_or::<i64>("FRAUD_WINDOW_LIMIT", "whole currency units", 2_000)? * 100,
+            fraud_limit: env.parsed_or("FRAUD_WINDOW_LIMIT", "whole currency units", 2_000)?,
             cancel_grace_seconds: env.parsed_or("CANCEL_GRACE_SECONDS", "whole seconds", 0)?,
             instance_id: env.text("INSTANCE_ID").map(str::to_owned),
             simulation_step_ms: env.parsed_or("SIMULATION_STEP_MS", "milliseconds", if development { 200 } else { 0 })?,
@@ -206,7 +206,7 @@ mod tests {
     fn nothing_set_is_the_embedded_system() {
         let config = Config::read(&Env::default()).unwrap();
         assert!(config.development() && config.kafka.is_none() && config.database_url.is_none());
-        assert_eq!(config.fraud_limit_minor, 200_000);
+        assert_eq!(config.fraud_limit, 2_000);
         assert_eq!(config.carrier_delivery_seconds, Some(10));
     }
 

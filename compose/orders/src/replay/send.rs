@@ -52,13 +52,14 @@ pub struct Report {
     pub elapsed: Duration,
 }
 
-/// Sends everything and waits.
-pub async fn run(api: &Api, plan: &Plan, source: &str, options: &Options) -> Result<Report> {
+/// Sends everything and waits. The report comes even where not all orders
+/// settled in time; the second result tells.
+pub async fn run(api: &Api, plan: &Plan, source: &str, options: &Options) -> Result<(Report, Result<()>)> {
     products(api, plan, source, options).await?;
     let mut report = Report::default();
     let ids = orders(api, plan, options, &mut report).await?;
-    settle(api, &ids, options, &mut report).await?;
-    Ok(report)
+    let settled = settle(api, &ids, options, &mut report).await;
+    Ok((report, settled))
 }
 
 async fn products(api: &Api, plan: &Plan, source: &str, options: &Options) -> Result<()> {

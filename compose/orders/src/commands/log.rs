@@ -1,0 +1,84 @@
+//! `orders topics …` and `orders topology …`: what is on the log, and the flow.
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use log::{Isolation, TopicPartition};
+use topology::{diagram, hops};
+
+use crate::config::Config;
+use crate::parts;
+use crate::roles::workers::choose;
+
+/// Creates every topic that is missing (R274–R278).
+pub fn create_topics(config: &Config) -> Result<()> {
+    let specs = parts::topic_specs(config);
+    parts::log(config, true)?.admin()?.ensure_topics(&specs)?;
+    println!("Topics created successfully!");
+    Ok(())
+}
+
+/// Lists our topics with their ends.
+pub fn list_topics(config: &Config, json: bool) -> Result<()> {
+    let log = parts::log(config, true)?;
+    let admin = log.admin()?;
+    let names: Vec<String> = parts::topic_specs(config).into_iter().map(|spec| spec.name).collect();
+    let found = admin.describe(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let mut rows = Vec::new();
+    for (name, found) in names.iter().zip(found) {
+        let ends = match &found {
+            Some(topic) => {
+                let all: Vec<_> = (0..topic.partitions).map(|p| TopicPartition::new(name.as_str(), p)).collect();
+                admin.end_offsets(&all, Isolation::ReadCommitted)?
+            }
+            None => Vec::new(),
+        };
+        rows.push((name, found.map(|topic| topic.partitions), ends));
+    }
+    if json {
+        let value: Vec<_> = rows
+            .iter()
+            .map(|(name, partitions, ends)| serde_json::json!({"topic": name, "partitions": partitions, "ends": ends}))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&value)?);
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(["topic", "partitions", "end offsets"]);
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for (name, partitions, ends) in rows {
+        let partitions = partitions.map_or_else(|| "missing".to_owned(), |count| count.to_string());
+        let ends = ends.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        table.add_row([name.clone(), partitions, ends]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+/// Prints the flow.
+pub fn show_topology(config: &Config, application: Option<&str>, mermaid: bool) -> Result<()> {
+    let source = schemas::avro::Local::source();
+    let shown = match application {
+        Some(name) => vec![choose(config, source, name)?],
+        None => topology::applications(&parts::flow_settings(config), source)?,
+    };
+    if mermaid && application.is_none() {
+        println!("{}", diagram::mermaid(&shown));
+        return Ok(());
+    }
+    for application in &shown {
+        if mermaid {
+            println!("{}", application.topology.mermaid());
+        } else {
+            println!("{}: {}\n{}", application.id, application.about, application.topology);
+        }
+    }
+    if application.is_none() {
+        let topologies: Vec<_> = shown.iter().map(|application| &application.topology).collect();
+        if let Some(count) = hops::post_to_validated(&topologies) {
+            println!("POST to `validated` on the feed: {count} transactional hops");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! The parts a role is made of: the real service where its variable is set, the
+//! embedded one otherwise.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use log::embedded::{EmbeddedLog, EmbeddedOptions};
+use log::kafka::{KafkaLog, KafkaOptions};
+use log::{Cleanup, Log, TopicSpec};
+use read_model::{Database, DatabaseOptions};
+use redis::aio::ConnectionManager;
+use schema_registry::{ClientOptions, FileStorage, Registry, RegistryClient, register_all};
+use schemas::Micros;
+use schemas::avro::SchemaSource;
+use schemas::topics;
+use state_stores::{RocksEngine, RocksOptions, StateDir, StateOptions};
+use topology::FlowSettings;
+
+use crate::config::Config;
+
+const MIB: usize = 1 << 20;
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    now().0.div_euclid(1_000)
+}
+
+/// Microseconds since 1970.
+pub fn now() -> Micros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// The log. Embedded it lives in one process: `orders run`.
+pub fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
+    if let Some(servers) = &config.kafka {
+        return Ok(Arc::new(KafkaLog::new(KafkaOptions::new(servers.clone()))));
+    }
+    if !may_embed {
+        bail!("KAFKA_BOOTSTRAP_SERVERS is not set: the embedded log lives inside `orders run`; processes of their own need Kafka");
+    }
+    let options = RocksOptions { cache_bytes: 32 * MIB, write_buffer_bytes: 64 * MIB, wal: true };
+    let engine = RocksEngine::open(folder(config, "log")?, options)?;
+    let options = EmbeddedOptions { max_record_bytes: 2 * MIB, ..EmbeddedOptions::default() };
+    Ok(Arc::new(EmbeddedLog::open(Arc::new(engine), options)?))
+}
+
+/// The state of one application on this machine.
+pub fn state(config: &Config, application: &str, log_id: &str) -> Result<Arc<StateDir>> {
+    let options = RocksOptions { cache_bytes: 8 * MIB, write_buffer_bytes: 16 * MIB, wal: false };
+    let engine = RocksEngine::open(folder(config, &format!("state/{application}"))?, options)?;
+    let state = StateDir::open(Arc::new(engine), StateOptions::new(log_id))?;
+    if let Some(former) = state.replaced_log() {
+        tracing::warn!(application, former, "the state was of another log and is built anew");
+    }
+    Ok(state)
+}
+
+fn folder(config: &Config, name: &str) -> Result<PathBuf> {
+    let path = config.data_dir.join(name);
+    fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(path)
+}
+
+/// What schemas come from, and the embedded registry if it is that.
+pub struct Schemas {
+    /// Ids and schemas.
+    pub source: Arc<dyn SchemaSource>,
+    /// None where `SCHEMA_REGISTRY_URL` names another.
+    pub embedded: Option<Arc<Registry>>,
+}
+
+/// Registers all our schemas. Ids of the embedded registry derive from the
+/// schemas, so processes with registries of their own agree.
+pub fn schemas(config: &Config) -> Result<Schemas> {
+    let schemas = match &config.schema_registry_url {
+        Some(url) => Schemas { source: Arc::new(RegistryClient::start(&ClientOptions::new(url))?), embedded: None },
+        None => {
+            let storage = FileStorage::new(folder(config, "registry")?.join("schemas.json"));
+            let registry = Arc::new(Registry::open(Box::new(storage))?);
+            Schemas { source: registry.clone(), embedded: Some(registry) }
+        }
+    };
+    register_all(schemas.source.as_ref())?;
+    Ok(schemas)
+}
+
+/// The read model, migrated.
+pub async fn database(config: &Config, may_embed: bool) -> Result<Database> {
+    let url = match &config.database_url {
+        Some(url) => url.clone(),
+        None if may_embed => format!("sqlite://{}", folder(config, "read-model")?.join("orders.db").display()),
+        None => bail!("DATABASE_URL is not set: the embedded database lives inside `orders run`; processes of their own need PostgreSQL"),
+    };
+    let what = if config.database_url.is_some() { "DATABASE_URL" } else { "the embedded database" };
+    let database = Database::connect(&url, &DatabaseOptions::default()).await.with_context(|| what.to_owned())?;
+    database.migrate().await.with_context(|| what.to_owned())?;
+    Ok(database)
+}
+
+/// Redis, if there is one.
+pub async fn redis(config: &Config) -> Result<Option<ConnectionManager>> {
+    let Some(url) = &config.redis_url else { return Ok(None) };
+    let client = redis::Client::open(url.as_str()).context("REDIS_URL")?;
+    Ok(Some(ConnectionManager::new(client).await.context("REDIS_URL")?))
+}
+
+/// Every topic of the catalogue (R274–R278).
+pub fn topic_specs(config: &Config) -> Vec<TopicSpec> {
+    let spec = |topic: &topics::TopicInfo| TopicSpec {
+        name: topic.name.to_owned(),
+        partitions: config.topic_partitions,
+        replication: config.topic_replication,
+        cleanup: match topic.cleanup {
+            topics::Cleanup::Delete { retention_ms: Some(ms) } => Cleanup::Delete(Duration::from_millis(ms.unsigned_abs())),
+            topics::Cleanup::Delete { retention_ms: None } => Cleanup::Keep,
+            topics::Cleanup::Compact => Cleanup::Compact,
+        },
+    };
+    topics::ALL.iter().map(spec).collect()
+}
+
+/// Settings of the order flow.
+pub fn flow_settings(config: &Config) -> FlowSettings {
+    FlowSettings {
+        cancel_grace_ms: i64::from(config.cancel_grace_seconds) * 1_000,
+        fraud_window_limit: config.fraud_limit,
+        simulation_step_ms: i64::from(config.simulation_step_ms),
+        carrier_delivery_ms: config.carrier_delivery_seconds.map(|seconds| i64::from(seconds) * 1_000),
+        ..FlowSettings::default()
+    }
+}
+
+/// `INSTANCE_ID`, or a name made once for this data folder.
+pub fn instance(config: &Config) -> Result<String> {
+    if let Some(id) = &config.instance_id {
+        return Ok(id.clone());
+    }
+    let path = folder(config, ".")?.join("instance-id");
+    if let Ok(known) = fs::read_to_string(&path)
+        && !known.trim().is_empty()
+    {
+        return Ok(known.trim().to_owned());
+    }
+    let id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
+    fs::write(&path, &id).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(id)
+}

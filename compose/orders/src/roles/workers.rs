@@ -1,0 +1,118 @@
+//! Applications of the topology, one thread each.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use log::Log;
+use runtime::{Worker, WorkerHandle, WorkerSettings};
+use schemas::avro::SchemaSource;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use topology::Application;
+
+use crate::admin::{self, Watched};
+use crate::config::Config;
+use crate::parts;
+use crate::roles::bind;
+
+/// Running workers; the channel tells of the first that ends.
+pub struct Workers {
+    handles: Vec<WorkerHandle>,
+    ended: mpsc::UnboundedReceiver<Result<()>>,
+}
+
+/// Starts some applications.
+pub fn start(config: &Config, log: &Arc<dyn Log>, applications: Vec<Application>) -> Result<Workers> {
+    let log_id = log.admin()?.log_id()?;
+    let instance = parts::instance(config)?;
+    let (send, ended) = mpsc::unbounded_channel();
+    let mut handles = Vec::new();
+    for application in applications {
+        let state = parts::state(config, application.id, &log_id)?;
+        let settings = WorkerSettings::new(instance.clone());
+        let worker = Worker::new(application.topology, log.clone(), state, settings, config.topic_replication);
+        let send = send.clone();
+        let id = application.id;
+        let handle = runtime::spawn(worker, Arc::new(parts::now_ms), move |result| {
+            let result = match result {
+                Ok(()) => Ok(()),
+                Err(error) => Err(anyhow!("{error}")),
+            };
+            // Nobody listens any more once the process is on its way out.
+            let _unheard = send.send(result.with_context(|| format!("{id} stopped")));
+        })?;
+        tracing::info!(application = id, "{} started...", title(id));
+        handles.push(handle);
+    }
+    Ok(Workers { handles, ended })
+}
+
+/// `order-validator` → `Order Validator Worker` (R286).
+fn title(id: &str) -> String {
+    let words = id.split('-').filter(|word| *word != "worker").map(|word| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()
+    });
+    format!("{} Worker", words.collect::<Vec<_>>().join(" "))
+}
+
+impl Workers {
+    /// Runs until told to stop or until one of them fails; then all close.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
+        let first = tokio::select! {
+            ended = self.ended.recv() => ended.unwrap_or(Ok(())),
+            () = shutdown.cancelled() => Ok(()),
+        };
+        for handle in &self.handles {
+            handle.close();
+        }
+        let closed = tokio::task::spawn_blocking(move || {
+            for handle in self.handles {
+                handle.join()?;
+            }
+            Ok::<(), runtime::WorkerError>(())
+        })
+        .await?;
+        first.and(closed.map_err(Into::into))
+    }
+
+    /// A look at all of them.
+    pub fn watch(&self) -> Watched {
+        Watched(Arc::new(self.handles.iter().map(WorkerHandle::view).collect()))
+    }
+}
+
+/// `orders worker <application>`.
+pub async fn run(config: &Config, application: &str, shutdown: CancellationToken) -> Result<()> {
+    let log = parts::log(config, false)?;
+    let source = parts::schemas(config)?.source;
+    let chosen = choose(config, source, application)?;
+    let topology = chosen.topology.to_string();
+    let workers = start(config, &log, vec![chosen])?;
+    let listener = bind("ADMIN_ADDR", config.admin_addr).await?;
+    let stop_admin = CancellationToken::new();
+    let admin = tokio::spawn(admin::serve(listener, topology, workers.watch(), stop_admin.clone()));
+    let ended = workers.run(shutdown).await;
+    stop_admin.cancel();
+    ended.and(admin.await?)
+}
+
+/// The application of this name.
+pub fn choose(config: &Config, source: Arc<dyn SchemaSource>, name: &str) -> Result<Application> {
+    let all = topology::applications(&parts::flow_settings(config), source)?;
+    let names: Vec<&str> = all.iter().map(|application| application.id).collect();
+    let names = names.join(", ");
+    match all.into_iter().find(|application| application.id == name) {
+        Some(application) => Ok(application),
+        None => bail!("unknown application {name:?}: expected one of {names}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_start_line_is_the_guides() {
+        assert_eq!(super::title("order-validator"), "Order Validator Worker");
+        assert_eq!(super::title("payment-worker"), "Payment Worker");
+    }
+}

@@ -1,0 +1,59 @@
+//! The admin endpoint of a process: what its workers do. Never on a public port.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+
+use crate::worker::WorkerStatus;
+
+/// What the endpoint shows.
+#[derive(Clone)]
+pub struct AdminParts {
+    /// `/metrics`: Prometheus' text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// `/tasks`.
+    pub workers: Arc<dyn Fn() -> Vec<WorkerStatus> + Send + Sync>,
+    /// `/topology`.
+    pub topology: String,
+}
+
+impl std::fmt::Debug for AdminParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdminParts(…)")
+    }
+}
+
+/// Serves on a bound listener until `shutdown`.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve_admin(
+    listener: TcpListener,
+    parts: AdminParts,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/tasks", get(tasks))
+        .route("/topology", get(topology))
+        .with_state(parts);
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+}
+
+async fn metrics(State(parts): State<AdminParts>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], (parts.metrics)())
+}
+
+async fn tasks(State(parts): State<AdminParts>) -> Json<Vec<WorkerStatus>> {
+    Json((parts.workers)())
+}
+
+async fn topology(State(parts): State<AdminParts>) -> String {
+    parts.topology
+}
