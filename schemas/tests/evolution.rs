@@ -1,6 +1,8 @@
 //! How a schema may change: what `schemas/README.md` allows works, what it
 //! forbids is refused.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::sync::Arc;
 
 use schemas::avro::{AvroError, Decoder, Encoder, Local, Message, can_read};

@@ -1,5 +1,7 @@
 //! The topic table of `schemas/README.md` is the catalogue.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::fmt::Write;
 
 use schemas::topics::{self, Cleanup};

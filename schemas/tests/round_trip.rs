@@ -1,5 +1,7 @@
 //! Every message survives the wire, and its schema says what its type says.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::fmt::Debug;
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! The bytes themselves: golden values and what happens to bad ones.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;

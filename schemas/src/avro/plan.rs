@@ -2,7 +2,7 @@
 //! looked up per record.
 //!
 //! Covers what our own schemas use. `apache-avro` parses, compares and
-//! resolves schemas; its serde layer takes three to five times as long per
+//! resolves schemas; its serde layer takes twice as long per
 //! event because it looks up each field and each named type (`benches/`).
 
 use std::collections::HashMap;
