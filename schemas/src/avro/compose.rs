@@ -4,7 +4,7 @@
 //! message names one for the first time its definition is put in place; later
 //! uses stay names, as Avro wants it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -47,7 +47,7 @@ shared! {
 pub(crate) fn compose(avsc: &str) -> Result<String, String> {
     let mut schema: Value = serde_json::from_str(avsc).map_err(|e| e.to_string())?;
     put_in_place(&mut schema, &mut BTreeSet::new())?;
-    Ok(schema.to_string())
+    Ok(sorted(&schema))
 }
 
 /// JSON text with sorted members and no spaces: equal for equal schemas.
@@ -55,7 +55,25 @@ pub(crate) fn compose(avsc: &str) -> Result<String, String> {
 /// # Errors
 /// The text is not JSON.
 pub fn normalize(schema: &str) -> Result<String, serde_json::Error> {
-    serde_json::from_str::<Value>(schema).map(|value| value.to_string())
+    serde_json::from_str(schema).map(|value| sorted(&value))
+}
+
+/// Doesn't rely on the order of `serde_json`'s maps, which a feature that any
+/// crate of the build may turn on changes.
+fn sorted(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members: BTreeMap<&String, &Value> = members.iter().collect();
+            let member = |(name, value): (&String, &Value)| {
+                format!("{}:{}", Value::from(name.as_str()), sorted(value))
+            };
+            format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(","))
+        }
+        leaf => leaf.to_string(),
+    }
 }
 
 /// Walks the positions of types in document order, which is the order in
