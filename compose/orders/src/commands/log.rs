@@ -43,7 +43,7 @@ pub fn list_topics(config: &Config, json: bool) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(["topic", "partitions", "end offsets"]);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["topic", "partitions", "end offsets"]);
     if let Some(column) = table.column_mut(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -78,7 +78,7 @@ fn show(order: &Value, as_json: bool) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_HORIZONTAL_ONLY);
     for name in
         ["order_id", "status", "version", "total_amount", "currency", "payment_status", "fulfillment_status", "failure_reason", "failure_detail", "cancel_reason", "created_at", "updated_at"]
     {
@@ -96,7 +96,7 @@ fn list(orders: &Value, as_json: bool) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header(["order_id", "status", "total", "currency", "created_at"]);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["order_id", "status", "total", "currency", "created_at"]);
     for order in orders.as_array().into_iter().flatten() {
         let text = |name: &str| order.get(name).map(plain).unwrap_or_default();
         table.add_row([text("order_id"), text("status"), text("total_amount"), text("currency"), text("created_at")]);

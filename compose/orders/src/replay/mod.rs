@@ -9,7 +9,7 @@ mod read;
 mod report;
 mod send;
 
-pub use plan::{Plan, PlannedOrder, plan};
+pub use plan::plan;
 pub use read::read;
 pub use report::{decimal, print};
-pub use send::{Options, Report, run};
+pub use send::{Options, run};

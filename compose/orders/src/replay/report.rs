@@ -60,7 +60,7 @@ pub fn print(plan: &Plan, report: &Report, json: bool) -> Result<()> {
 
 fn sheet(left: &str, right: &str) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header([left, right]);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([left, right]);
     if let Some(column) = table.column_mut(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
