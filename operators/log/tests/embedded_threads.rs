@@ -161,22 +161,67 @@ fn workers_come_and_go_and_every_record_comes_out_once() {
 
 #[test]
 fn a_waiting_poll_is_woken_by_the_record_and_an_acknowledgement_by_the_sync() {
+    for visibility in [Visibility::Written, Visibility::Durable] {
+        let log = log();
+        let (ready, go) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                let mut reader = log.reader("r", Isolation::ReadCommitted, visibility).unwrap();
+                reader.assign(&[(TopicPartition::new("in", 0), 0)]).unwrap();
+                ready.send(()).unwrap();
+                reader.poll(Duration::from_secs(30), 1, &mut |_| {}).unwrap()
+            }
+        });
+        go.recv().unwrap();
+        let started = Instant::now();
+        let appended = log.appender("a").unwrap().appended("in", Some(0), record(b"x"));
+        assert_eq!(futures::executor::block_on(appended).unwrap(), (0, 0));
+        assert_eq!(waiting.join().unwrap(), 1);
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "{visibility:?}: woken, not timed out"
+        );
+    }
+}
+
+#[test]
+fn a_waiting_member_is_woken_by_its_events() {
     let log = log();
-    let (ready, go) = std::sync::mpsc::channel();
-    let waiting = std::thread::spawn({
-        let log = Arc::clone(&log);
-        move || {
-            let mut reader =
-                log.reader("r", Isolation::ReadCommitted, Visibility::Durable).unwrap();
-            reader.assign(&[(TopicPartition::new("in", 0), 0)]).unwrap();
-            ready.send(()).unwrap();
-            reader.poll(Duration::from_secs(600), 1, &mut |_| {}).unwrap()
-        }
+    let join = |name: &str| {
+        let mut member = log
+            .group_consumer(&GroupOptions {
+                group: "events".into(),
+                client_id: name.into(),
+                session_timeout: Duration::from_secs(6),
+                max_poll_interval: Duration::from_secs(60),
+            })
+            .unwrap();
+        member.subscribe(&["in"]).unwrap();
+        member
+    };
+    let mut first = join("00");
+    let wait = |member: &mut dyn GroupConsumer| {
+        let started = Instant::now();
+        let polled = member.poll(Duration::from_secs(30), 1, &mut |_| {}).unwrap();
+        assert!(started.elapsed() < Duration::from_secs(20), "woken, not timed out");
+        polled
+    };
+    let Polled::Assign(owned) = wait(first.as_mut()) else { panic!("an assignment is due") };
+    let offsets: Vec<_> = owned.into_iter().map(|at| (at, 0)).collect();
+    first.ack_assign(&offsets).unwrap();
+    let mut second = std::thread::scope(|scope| {
+        let revoked = scope.spawn(|| wait(first.as_mut()));
+        let second = join("01");
+        assert!(matches!(revoked.join().unwrap(), Polled::Revoke { lost: false, .. }));
+        second
     });
-    go.recv().unwrap();
-    let appended = log.appender("a").unwrap().appended("in", Some(0), record(b"x"));
-    assert_eq!(futures::executor::block_on(appended).unwrap(), (0, 0));
-    assert_eq!(waiting.join().unwrap(), 1);
+    std::thread::scope(|scope| {
+        let assigned = scope.spawn(|| wait(second.as_mut()));
+        first.ack_revoke().unwrap();
+        let assigned = assigned.join().unwrap();
+        assert!(matches!(assigned, Polled::Assign(owned) if owned.len() == 3));
+    });
 }
 
 #[test]
