@@ -1,5 +1,6 @@
 //! The REST API, its first accounts and, in development, the first products.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,7 +107,7 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<()> {
     let state = state(config, &secrets, ApiParts { log, schemas, database }).await?;
     let seeding = async {
         if config.development() {
-            seed(config, &state).await;
+            seed(&state).await;
         }
         std::future::pending::<()>().await;
     };
@@ -125,31 +126,42 @@ const PRODUCTS: [(&str, &str, &str, i64); 4] = [
     ("prod-4", "Filter papers", "4.25", 1_000_000),
 ];
 
-/// Makes the development products through the API itself.
-pub async fn seed(config: &Config, state: &AppState) {
-    let made = async {
-        let token = crate::commands::token::admin(state.tokens())?;
-        let api = Api::new(&format!("http://127.0.0.1:{}", config.ingress_addr.port()), Some(token))?;
-        for (id, name, price, stock) in PRODUCTS {
-            let path = format!("/api/v1/admin/products/{id}");
-            if api.call(reqwest::Method::GET, &path, None, &[]).await?.status.is_success() {
-                continue;
-            }
-            let body = serde_json::json!({
-                "name": name, "price": serde_json::from_str::<serde_json::Value>(price)?, "currency": "USD", "stock": stock,
-            });
-            api.must(reqwest::Method::PUT, &path, Some(&body), &[]).await.with_context(|| path.clone())?;
+/// Makes the development products through the API itself, on a private port, so
+/// that they exist before anybody is let in.
+pub async fn seed(state: &AppState) {
+    match tokio::time::timeout(Duration::from_secs(60), make_products(state)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "development products could not be made"),
+        Err(_) => tracing::warn!("development products could not be made within a minute"),
+    }
+}
+
+async fn make_products(state: &AppState) -> Result<()> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let base = format!("http://{}", listener.local_addr()?);
+    let service = ingress::app(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let stop = CancellationToken::new();
+    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving = tokio::spawn(server.into_future());
+    let made = put_products(&base, state).await;
+    stop.cancel();
+    serving.await??;
+    made
+}
+
+async fn put_products(base: &str, state: &AppState) -> Result<()> {
+    let api = Api::new(base, Some(crate::commands::token::admin(state.tokens())?))?;
+    for (id, name, price, stock) in PRODUCTS {
+        let path = format!("/api/v1/admin/products/{id}");
+        if api.call(reqwest::Method::GET, &path, None, &[]).await?.status.is_success() {
+            continue;
         }
-        Ok::<(), anyhow::Error>(())
-    };
-    let mut last = None;
-    let mut made = Box::pin(made);
-    if let Ok(result) = tokio::time::timeout(Duration::from_secs(60), &mut made).await {
-        last = result.err();
+        let body = serde_json::json!({
+            "name": name, "price": serde_json::from_str::<serde_json::Value>(price)?, "currency": "USD", "stock": stock,
+        });
+        api.must(reqwest::Method::PUT, &path, Some(&body), &[]).await.with_context(|| path.clone())?;
     }
-    if let Some(error) = last {
-        tracing::warn!(error = format!("{error:#}"), "development products could not be made");
-    }
+    Ok(())
 }
 
 /// The ingress's rules for tokens, as the sockets ask for them.

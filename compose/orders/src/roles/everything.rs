@@ -99,16 +99,9 @@ async fn serve_when_ready(
     while !watched.ready() && !shutdown.is_cancelled() {
         look.tick().await;
     }
-    let serving = api::serve(config, state.clone(), shutdown);
-    let seeding = async {
-        if config.development() {
-            api::seed(config, &state).await;
-        }
-        eprintln!("ready: http://{}  (try: orders order create)", config.ingress_addr);
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        served = serving => served,
-        () = seeding => Ok(()),
+    if config.development() && !shutdown.is_cancelled() {
+        api::seed(&state).await;
     }
+    eprintln!("ready: http://{}  (try: orders order create)", config.ingress_addr);
+    api::serve(config, state, shutdown).await
 }

@@ -23,6 +23,9 @@ pub fn an_empty_topic_is_at_its_end(fixture: &dyn LogFixture) {
         assert_eq!(visited, 0);
         partitions.iter().all(|at| reader.reached(at, 0))
     });
+    assert_eq!(scene.admin.start_offsets(&[]).unwrap(), [0; 0], "nothing asked, nothing answered");
+    assert_eq!(scene.admin.end_offsets(&[], Isolation::ReadCommitted).unwrap(), [0; 0]);
+    assert_eq!(scene.admin.committed_offsets("nobody", &[]).unwrap(), []);
     assert!(!reader.reached(&partitions[0], 1));
     assert_eq!(reader.position(&partitions[0]), Some(0));
     assert_eq!(reader.position(&TopicPartition::new(topic.as_str(), 7)), None, "not assigned");

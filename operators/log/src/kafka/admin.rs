@@ -85,6 +85,9 @@ impl KafkaAdmin {
         kind: Offset,
         isolation: Isolation,
     ) -> Result<Vec<i64>, LogError> {
+        if of.is_empty() {
+            return Ok(Vec::new());
+        }
         let client = match isolation {
             Isolation::ReadCommitted => &self.committed,
             Isolation::ReadUncommitted => &self.uncommitted,
@@ -208,6 +211,9 @@ impl Admin for KafkaAdmin {
         group: &str,
         of: &[TopicPartition],
     ) -> Result<Vec<Option<i64>>, LogError> {
+        if of.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut groups = self.groups.lock();
         if !groups.contains_key(group) {
             let config = self.options.reader("orders-admin", group, Isolation::ReadCommitted);
