@@ -32,7 +32,8 @@ impl Rocks {
 
 fn open(path: &Path) -> Arc<dyn Log> {
     let options = RocksOptions { wal: true, ..RocksOptions::default() };
-    let engine: Arc<dyn Engine> = Arc::new(RocksEngine::open(path, options).expect("the folder can be opened"));
+    let engine: Arc<dyn Engine> =
+        Arc::new(RocksEngine::open(path, options).expect("the folder can be opened"));
     Arc::new(EmbeddedLog::open(engine, EmbeddedOptions::default()).expect("the log can be opened"))
 }
 
@@ -48,7 +49,10 @@ impl LogFixture for Rocks {
     fn kill_in_transaction(&self, victim: &Victim) -> Arc<dyn Log> {
         let folder = self.folder.path().join("victim");
         let mut child = Command::new(std::env::current_exe().expect("this test's own program"));
-        child.args(["--exact", "the_victim", "--nocapture"]).env(VICTIM, &victim.name).env(FOLDER, &folder);
+        child
+            .args(["--exact", "the_victim", "--nocapture"])
+            .env(VICTIM, &victim.name)
+            .env(FOLDER, &folder);
         Killed::after_report(child);
         open(&folder)
     }
