@@ -1,0 +1,4 @@
+//! What administrators do: catalogue, stock, users.
+
+pub mod products;
+pub mod users;

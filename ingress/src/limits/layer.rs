@@ -1,0 +1,80 @@
+//! The HTTP side of the limits: decides before the handler runs (R134), puts the
+//! headers on every limited answer, and refuses with 429.
+//!
+//! Invariant: `Retry-After` is enough (a caller that waits that long gets
+//! through) and at most a second more than necessary.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::decision::{Decision, Scope};
+use super::policy::Counted;
+use crate::auth::Authentication;
+use crate::http::ApiError;
+use crate::state::AppState;
+
+/// The layer; stands behind the one that reads the token.
+pub async fn limit(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let counted = match request.extensions().get::<Authentication>() {
+        Some(Authentication::Caller(caller)) => Counted::User(caller.user_id, caller.tier),
+        _ => Counted::Address(state.settings().trusted_proxies.client_of(&request)),
+    };
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let scopes = state.settings().limits.scopes(counted, request.method(), route);
+    if scopes.is_empty() {
+        return next.run(request).await;
+    }
+    let decision = state.limiter().decide(&scopes, state.now().as_millis()).await;
+    let mut response = if decision.allowed {
+        next.run(request).await
+    } else {
+        refusal(&scopes, &decision).into_response()
+    };
+    if !response.headers().contains_key("x-ratelimit-limit") {
+        describe(response.headers_mut(), &scopes, &decision);
+    }
+    response
+}
+
+/// 429 for a decision that refused.
+#[must_use]
+pub fn refusal(scopes: &[Scope], decision: &Decision) -> ApiError {
+    let seconds = seconds_up(decision.retry_after_ms).max(1);
+    let policy = decision.standing.map_or("", |standing| scopes[standing.scope].policy);
+    metrics::counter!("ratelimit_refused_total", "policy" => policy).increment(1);
+    ApiError::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "rate_limited",
+        format!("Too many requests; try again in {seconds} s"),
+    )
+    .with_member("violated_policy", policy.into())
+    .with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+}
+
+/// The three headers of the seed, and the IETF draft's two with every policy.
+fn describe(headers: &mut HeaderMap, scopes: &[Scope], decision: &Decision) {
+    let Some(standing) = decision.standing else { return };
+    let shown = &scopes[standing.scope];
+    headers.insert("x-ratelimit-limit", HeaderValue::from(shown.limit));
+    headers.insert("x-ratelimit-remaining", HeaderValue::from(standing.remaining));
+    headers.insert("x-ratelimit-reset", HeaderValue::from(seconds_up(standing.reset_ms)));
+    let wait = seconds_up(standing.reset_ms - decision.now_ms).max(0);
+    let policies: Vec<String> = scopes
+        .iter()
+        .map(|scope| format!("\"{}\";q={};w={}", scope.policy, scope.limit, scope.window_ms / 1000))
+        .collect();
+    if let Ok(value) =
+        HeaderValue::try_from(format!("\"{}\";r={};t={wait}", shown.policy, standing.remaining))
+    {
+        headers.insert("ratelimit", value);
+    }
+    if let Ok(value) = HeaderValue::try_from(policies.join(", ")) {
+        headers.insert("ratelimit-policy", value);
+    }
+}
+
+fn seconds_up(ms: i64) -> i64 {
+    ms.div_euclid(1000) + i64::from(ms.rem_euclid(1000) > 0)
+}

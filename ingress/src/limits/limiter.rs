@@ -1,0 +1,83 @@
+//! One door to the limits: Redis where there is one, the process's own logs
+//! behind it.
+//!
+//! Invariant: limits never vanish and never block. While Redis is slow or gone,
+//! each instance counts for itself (at most instances × limit get through).
+
+use std::sync::Arc;
+
+use super::breaker::Breaker;
+use super::decision::{Decision, Scope};
+use super::in_process::InProcess;
+use super::redis::{Clock, PATIENCE, RedisLogs};
+
+/// Decides requests. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Limiter(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    own: InProcess,
+    redis: Option<RedisLogs>,
+    breaker: Breaker,
+}
+
+impl Limiter {
+    /// In process only, or in Redis with the process behind it.
+    #[must_use]
+    pub fn new(redis: Option<RedisLogs>) -> Self {
+        Self(Arc::new(Inner { own: InProcess::default(), redis, breaker: Breaker::default() }))
+    }
+
+    /// True while a configured Redis doesn't answer.
+    #[must_use]
+    pub fn degraded(&self) -> bool {
+        self.0.breaker.open()
+    }
+
+    /// Decides one request and records it if all scopes allow it. `now_ms` is
+    /// the process's clock; Redis uses its own.
+    pub async fn decide(&self, scopes: &[Scope], now_ms: i64) -> Decision {
+        if scopes.is_empty() {
+            return Decision::unlimited(now_ms);
+        }
+        match self.in_redis(scopes, now_ms).await {
+            Some(decision) => decision,
+            None => self.0.own.decide(scopes, now_ms),
+        }
+    }
+
+    async fn in_redis(&self, scopes: &[Scope], now_ms: i64) -> Option<Decision> {
+        let redis = self.0.redis.as_ref().filter(|_| self.0.breaker.may_ask(now_ms))?;
+        let failure =
+            match tokio::time::timeout(PATIENCE, redis.decide(scopes, Clock::Server)).await {
+                Ok(Ok(decision)) => {
+                    if self.0.breaker.answered() {
+                        tracing::info!("redis answers again; limits are shared");
+                    }
+                    return Some(decision);
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer in time".to_owned(),
+            };
+        metrics::counter!("ratelimit_redis_failures_total").increment(1);
+        if self.0.breaker.failed(now_ms) {
+            tracing::warn!(
+                failure,
+                "redis does not answer; each instance limits by itself until it does"
+            );
+        }
+        None
+    }
+
+    /// Forgets a log, so that what it counted no longer counts.
+    pub async fn forget(&self, key: &str) {
+        self.0.own.forget(key);
+        if let Some(redis) = &self.0.redis
+            && !self.degraded()
+        {
+            // A log that stays only limits sooner, and ends with its window.
+            let _unanswered = tokio::time::timeout(PATIENCE, redis.forget(key)).await;
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The real router over the embedded log in memory and SQLite, with a stand-in
+//! for the lifecycle, the inventory and the sink.
+
+mod accounts;
+mod admin;
+mod backend;
+mod errors;
+mod harness;
+mod headers;
+mod idempotency;
+mod limits;
+mod listing;
+mod openapi;
+mod orders;
+mod redis_limits;
+mod serving;
+mod webhooks;
