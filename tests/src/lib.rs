@@ -2,11 +2,14 @@
 //! waiting for a condition under a limit. Nothing here knows the crates inside.
 
 pub mod api;
+pub mod feed;
 pub mod process;
+pub mod replay;
 pub mod servers;
 pub mod wait;
 
 pub use api::Api;
+pub use feed::Feed;
 pub use process::{Orders, Ports};
 pub use servers::Servers;
 pub use wait::until;

@@ -1,0 +1,148 @@
+//! The default run as a newcomer meets it: one process, no servers, kill -9.
+
+use anyhow::{Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use system_tests::api::guide_order;
+use system_tests::replay::{check_totals, day, independent_totals};
+use system_tests::{Feed, Orders, until};
+
+const HAPPY_PATH: [&str; 7] = [
+    "order.created", "order.validated", "order.processing", "order.paid", "order.fulfilled", "order.shipped",
+    "order.delivered",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_goes_its_whole_way_and_survives_kill_9() -> Result<()> {
+    let mut orders = Orders::new(&["run"])?;
+    orders.start_ready().await?;
+    let api = orders.api(&["--guide"]).await?;
+    let mut feed = Feed::connect(orders.ports().websocket, api.token()).await?;
+    feed.subscribe("user:123e4567-e89b-12d3-a456-426614174000").await?;
+
+    let id = api.place(&guide_order()).await?;
+    let events = feed.until(&id, "delivered").await?;
+    let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
+    ensure!(names == HAPPY_PATH, "{names:?}");
+    let offsets: Vec<i64> = events.iter().map(|(_, offset)| *offset).collect();
+    ensure!(offsets == [1, 2, 3, 4, 5, 6, 7], "{offsets:?}");
+    let (status, order) = api.get(&format!("/api/v1/orders/{id}")).await?;
+    ensure!(status == 200 && order["order_id"] == json!(id) && order["status"] == "delivered", "{status} {order}");
+
+    let half_way = api.place(&guide_order()).await?;
+    orders.kill().await?;
+    orders.start_ready().await?;
+    api.reaches(&half_way, "delivered", 30).await?;
+    let (_, kept) = api.get(&format!("/api/v1/orders/{id}")).await?;
+    ensure!(kept["version"] == 7, "{kept}");
+    ensure!(orders.stop().await? == Some(0), "{}", orders.output());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shops_day_adds_up_to_the_penny_although_the_process_is_killed() -> Result<()> {
+    let expected = independent_totals().await?;
+    let mut orders = Orders::new(&["run"])?;
+    orders.start_ready().await?;
+    let url = format!("http://127.0.0.1:{}", orders.ports().ingress);
+    let file = day().display().to_string();
+    let arguments = ["replay", &file, "--url", &url, "--json", "--until", "shipped", "--timeout", "90"];
+    let api = orders.api(&["--admin"]).await?;
+
+    let interrupted = orders.run(&arguments);
+    let killed = async {
+        until("the replay has begun", 30, || async {
+            let (_, page) = api.get("/api/v1/orders?limit=100&cursor=").await.ok()?;
+            (page["data"].as_array()?.len() >= 20).then_some(())
+        })
+        .await
+    };
+    let (first, begun) = tokio::join!(
+        async { tokio::time::timeout(std::time::Duration::from_secs(3), interrupted).await },
+        killed
+    );
+    begun?;
+    drop(first);
+    orders.kill().await?;
+    orders.start_ready().await?;
+
+    check_totals(&orders.run(&arguments).await?, &expected)?;
+    let second = orders.run(&arguments).await?;
+    check_totals(&second, &expected)?;
+    let second: Value = serde_json::from_str(&second)?;
+    ensure!(second["replayed"] == expected["orders"], "the second run placed something: {second}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_get_precise_refusals_and_nothing_else_is_lost() -> Result<()> {
+    let mut orders = Orders::new(&["run"])?.with("RATE_LIMIT_ENABLED", "false");
+    orders.start_ready().await?;
+    let api = orders.api(&["--guide"]).await?;
+    let post = |body: Value| {
+        let api = api.clone();
+        async move { api.send(Method::POST, "/api/v1/orders", &body).await }
+    };
+    let with = |path: &str, value: Value| {
+        let mut body = guide_order();
+        if let Some(place) = body.pointer_mut(path) {
+            *place = value;
+        }
+        body
+    };
+    let (status, problem) = post(with("/items/0/quantity", json!(-1))).await?;
+    ensure!(status == 422 && problem["errors"][0]["field"] == "items[0].quantity", "{status} {problem}");
+    let (status, problem) = post(with("/total_amount", json!(60))).await?;
+    ensure!(status == 422 && problem.to_string().contains("total_amount"), "{status} {problem}");
+    let raw = api
+        .request(Method::POST, "/api/v1/orders")
+        .header("content-type", "application/json")
+        .body("{\"items\": [")
+        .send()
+        .await?;
+    ensure!(raw.status() == 400, "{}", raw.status());
+    let large = api
+        .request(Method::POST, "/api/v1/orders")
+        .header("content-type", "application/json")
+        .body(vec![b' '; 10 << 20])
+        .send()
+        .await;
+    // A server may answer or hang up while ten megabytes are on their way.
+    ensure!(large.is_err() || large.is_ok_and(|answer| answer.status() == 413), "10 MB were taken");
+    let unknown = with("/items/0/product_id", json!("no-such-product"));
+    let id = api.place(&unknown).await?;
+    let failed = api.reaches(&id, "failed", 20).await?;
+    ensure!(failed["failure_reason"] == "unknown_product", "{failed}");
+    let stranger = orders.api(&["--user", "00000000-0000-4000-8000-000000000001"]).await?;
+    let (status, _) = stranger.get(&format!("/api/v1/orders/{id}")).await?;
+    ensure!(status == 404, "{status}");
+    let forged = system_tests::Api::new(orders.ports(), "eyJhbGciOiJub25lIn0.e30.");
+    let (status, _) = forged.get("/api/v1/orders").await?;
+    ensure!(status == 401, "{status}");
+    let id = api.place(&guide_order()).await?;
+    api.reaches(&id, "delivered", 20).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_configuration_is_refused_by_name() -> Result<()> {
+    let cases = [
+        ("RATE_LIMIT_PER_MINUTES", "5", "did you mean RATE_LIMIT_PER_MINUTE?"),
+        ("SIMULATION_STEP_MS", "soon", "SIMULATION_STEP_MS"),
+        ("ENVIRONMENT", "production", "JWT_SECRET_KEY is not set"),
+    ];
+    for (name, value, expected) in cases {
+        let mut orders = Orders::new(&["run"])?.with(name, value);
+        orders.start()?;
+        let (code, output) = orders.ended().await?;
+        ensure!(code == Some(1) && output.contains(expected), "{name}={value}: {code:?} {output}");
+    }
+    let mut orders = Orders::new(&["run"])?
+        .with("ENVIRONMENT", "production")
+        .with("DATA_ENCRYPTION_KEY", &"ab".repeat(32))
+        .with("JWT_SECRET_KEY", "your-secret-key-change-in-production");
+    orders.start()?;
+    let (code, output) = orders.ended().await?;
+    ensure!(code == Some(1) && output.contains("placeholder"), "{code:?} {output}");
+    Ok(())
+}
