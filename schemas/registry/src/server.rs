@@ -43,6 +43,8 @@ pub fn router(registry: Arc<Registry>) -> Router {
         .route("/config", get(config).put(set_config))
         .route("/config/{subject}", get(subject_config).put(set_subject_config))
         .route("/compatibility/subjects/{subject}/versions/{version}", post(compatibility))
+        .fallback(async || refusal(StatusCode::NOT_FOUND))
+        .method_not_allowed_fallback(async || refusal(StatusCode::METHOD_NOT_ALLOWED))
         .with_state(registry)
 }
 
@@ -77,6 +79,13 @@ impl IntoResponse for RegistryError {
         let body = json!({"error_code": self.code(), "message": self.to_string()});
         (status, Json(body)).into_response()
     }
+}
+
+/// What is none of the subset, as Confluent's server says it: clients of newer
+/// versions ask for more and take a 404 for no.
+fn refusal(status: StatusCode) -> Response {
+    let message = format!("HTTP {status}");
+    (status, Json(json!({"error_code": status.as_u16(), "message": message}))).into_response()
 }
 
 #[derive(Deserialize)]

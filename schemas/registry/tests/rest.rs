@@ -102,6 +102,8 @@ async fn refusals_have_confluents_codes() {
         ("POST", "/subjects/s-value/versions", json!("text"), 400, 400),
         ("PUT", "/config", json!({"compatibility": "SIDEWAYS"}), 422, 42203),
         ("GET", "/config/s-value", Value::Null, 404, 40408),
+        ("GET", "/associations/resources/-/s", Value::Null, 404, 404),
+        ("DELETE", "/subjects/s-value", Value::Null, 405, 405),
     ];
     for (method, path, body, status, code) in table {
         let (got, answer) = call(&registry, method, path, body).await;
