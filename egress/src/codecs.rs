@@ -46,11 +46,17 @@ impl Codecs {
             revenue: decoder(&topics::REVENUE_BY_MINUTE, source)?,
             endpoints: decoder(&topics::WEBHOOK_ENDPOINTS, source)?,
             commands: decoder(&topics::WEBHOOK_COMMANDS, source)?,
-            endpoint_writer: Arc::new(Encoder::for_topic(&topics::WEBHOOK_ENDPOINTS, source.as_ref())?),
+            endpoint_writer: Arc::new(Encoder::for_topic(
+                &topics::WEBHOOK_ENDPOINTS,
+                source.as_ref(),
+            )?),
         })
     }
 }
 
-fn decoder<V: Message>(topic: &Topic<V>, source: &Arc<dyn SchemaSource>) -> Result<Arc<Decoder<V>>, AvroError> {
+fn decoder<V: Message>(
+    topic: &Topic<V>,
+    source: &Arc<dyn SchemaSource>,
+) -> Result<Arc<Decoder<V>>, AvroError> {
     Decoder::for_topic(topic, Arc::clone(source)).map(Arc::new)
 }

@@ -23,7 +23,11 @@ const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Appends the records and waits until they are durable. A repeat after a
 /// crash appends again: at least once.
-pub(crate) fn send(appender: &dyn Appender, application: &str, broken: &[Broken]) -> Result<(), LogError> {
+pub(crate) fn send(
+    appender: &dyn Appender,
+    application: &str,
+    broken: &[Broken],
+) -> Result<(), LogError> {
     let (sender, receiver) = std::sync::mpsc::channel();
     for record in broken {
         let (partition, offset) = (record.partition.to_string(), record.offset.to_string());
@@ -53,10 +57,14 @@ pub(crate) fn send(appender: &dyn Appender, application: &str, broken: &[Broken]
         receiver
             .recv_timeout(ACKNOWLEDGED_WITHIN)
             .map_err(|_| LogError::Retriable("dead_letters: no acknowledgement".to_owned()))??;
-        metrics::counter!("dead_letters_total", "application" => application.to_owned()).increment(1);
+        metrics::counter!("dead_letters_total", "application" => application.to_owned())
+            .increment(1);
         tracing::error!(
-            topic = record.topic, partition = record.partition, offset = record.offset,
-            reason = record.reason, "record skipped; it is on dead_letters"
+            topic = record.topic,
+            partition = record.partition,
+            offset = record.offset,
+            reason = record.reason,
+            "record skipped; it is on dead_letters"
         );
     }
     Ok(())

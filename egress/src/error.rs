@@ -46,7 +46,9 @@ pub enum EgressError {
         remedy: &'static str,
     },
     /// The stored offset lies outside what the log holds.
-    #[error("{topic}[{partition}]: the stored offset {stored} of {consumer} lies outside the log's {start}..{end}; {remedy}")]
+    #[error(
+        "{topic}[{partition}]: the stored offset {stored} of {consumer} lies outside the log's {start}..{end}; {remedy}"
+    )]
     Outside {
         /// Which reader.
         consumer: String,

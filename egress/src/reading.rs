@@ -62,7 +62,9 @@ pub(crate) fn resume(
 ) -> Result<Vec<StoredOffset>, EgressError> {
     let mut places = Vec::with_capacity(extent.starts.len());
     for (start, end) in extent.starts.iter().zip(&extent.ends) {
-        let known = stored.iter().find(|known| known.topic == start.topic && known.partition == start.partition);
+        let known = stored
+            .iter()
+            .find(|known| known.topic == start.topic && known.partition == start.partition);
         let Some(known) = known else {
             places.push(start.clone());
             continue;
@@ -72,7 +74,12 @@ pub(crate) fn resume(
                 "stored {}/{}, found {}/{}",
                 known.log_id, known.topic_id, start.log_id, start.topic_id
             );
-            return Err(EgressError::Foreign { consumer: consumer.to_owned(), topic: start.topic.clone(), what, remedy });
+            return Err(EgressError::Foreign {
+                consumer: consumer.to_owned(),
+                topic: start.topic.clone(),
+                what,
+                remedy,
+            });
         }
         if known.next_offset < start.next_offset || known.next_offset > *end {
             return Err(EgressError::Outside {
@@ -115,24 +122,33 @@ impl Positions {
         handle.block_on(database.begin_at(consumer, &places))?;
         let assigned: Vec<_> = places
             .iter()
-            .map(|place| (TopicPartition::new(place.topic.as_str(), partition(place)), place.next_offset))
+            .map(|place| {
+                (TopicPartition::new(place.topic.as_str(), partition(place)), place.next_offset)
+            })
             .collect();
         reader.assign(&assigned)?;
-        let places = places.into_iter().map(|place| ((place.topic.clone(), partition(&place)), place)).collect();
+        let places = places
+            .into_iter()
+            .map(|place| ((place.topic.clone(), partition(&place)), place))
+            .collect();
         Ok(Self { places })
     }
 
     /// The steps that a batch makes: per partition its last offset + 1.
     pub(crate) fn steps(&self, next: &BTreeMap<(String, u32), i64>) -> Vec<Progress> {
         next.iter()
-            .filter_map(|(place, next)| Some(Progress { from: self.places.get(place)?.clone(), next: *next }))
+            .filter_map(|(place, next)| {
+                Some(Progress { from: self.places.get(place)?.clone(), next: *next })
+            })
             .collect()
     }
 
     /// The steps were committed.
     pub(crate) fn advance(&mut self, steps: &[Progress]) {
         for step in steps {
-            if let Some(place) = self.places.get_mut(&(step.from.topic.clone(), partition(&step.from))) {
+            if let Some(place) =
+                self.places.get_mut(&(step.from.topic.clone(), partition(&step.from)))
+            {
                 place.next_offset = step.next;
             }
         }
@@ -169,7 +185,9 @@ pub(crate) async fn on_thread<T: Send + 'static>(
             let _receiver_gone = done.send(work(&handle));
         })
         .map_err(|error| EgressError::Thread { name, what: error.to_string() })?;
-    ended.await.unwrap_or_else(|_| Err(EgressError::Thread { name, what: "panicked; see the log above".to_owned() }))
+    ended.await.unwrap_or_else(|_| {
+        Err(EgressError::Thread { name, what: "panicked; see the log above".to_owned() })
+    })
 }
 
 #[cfg(test)]
@@ -192,8 +210,14 @@ mod tests {
         let at = |stored: &[StoredOffset]| resume("sink", &extent, stored, "remedy");
         assert_eq!(at(&[]).unwrap(), [place("a", 5)], "never read: from the beginning");
         assert_eq!(at(&[place("a", 9)]).unwrap(), [place("a", 9)], "at the end");
-        assert!(matches!(at(&[place("a", 10)]), Err(EgressError::Outside { .. })), "beyond the end");
-        assert!(matches!(at(&[place("a", 4)]), Err(EgressError::Outside { .. })), "before the beginning");
+        assert!(
+            matches!(at(&[place("a", 10)]), Err(EgressError::Outside { .. })),
+            "beyond the end"
+        );
+        assert!(
+            matches!(at(&[place("a", 4)]), Err(EgressError::Outside { .. })),
+            "before the beginning"
+        );
         assert!(matches!(at(&[place("b", 6)]), Err(EgressError::Foreign { .. })), "another log");
     }
 }

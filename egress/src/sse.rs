@@ -29,6 +29,8 @@ use crate::websocket::{Caller, TokenRefused, TokenVerifier};
 /// Events queued for one stream before it is too slow.
 const QUEUE: usize = 256;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A stream ends after this even if its token lives on; the client resumes.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// What the stream needs.
 #[derive(Clone)]
@@ -63,7 +65,13 @@ async fn open(State(parts): State<StreamParts>, headers: HeaderMap) -> Response 
     let topic = Topic::User(caller.user_id);
     let position = headers.get("last-event-id").and_then(|value| position(value.to_str().ok()?));
     let (follower, queue) = parts.hub.follower(QUEUE);
-    let wish = Wish { user_id: caller.user_id, admin: caller.admin, topic, position: position.as_ref(), snapshot: true };
+    let wish = Wish {
+        user_id: caller.user_id,
+        admin: caller.admin,
+        topic,
+        position: position.as_ref(),
+        snapshot: true,
+    };
     let resumed = match feed::resume(&parts.hub, &parts.database, &follower, wish).await {
         Ok(resumed) => resumed,
         Err(TopicRefused::Database(error)) => {
@@ -76,32 +84,44 @@ async fn open(State(parts): State<StreamParts>, headers: HeaderMap) -> Response 
     let mut ready = VecDeque::new();
     if let Some(orders) = resumed.snapshot {
         let data = format!("[{}]", orders.join(","));
-        ready.push_back(Event::default().event("snapshot").id(format!("{epoch}:{}", resumed.offset)).data(data));
+        ready.push_back(
+            Event::default().event("snapshot").id(format!("{epoch}:{}", resumed.offset)).data(data),
+        );
     }
     ready.extend(resumed.missed.iter().map(|event| message(&epoch, topic, event)));
     let last = resumed.missed.last().map_or(resumed.offset, |event| event.offset(topic));
     let left = caller.expires_at.saturating_sub(SystemClock.now().0.div_euclid(1_000_000));
-    let ends = tokio::time::Instant::now() + Duration::from_secs(u64::try_from(left).unwrap_or(0));
+    let left = Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(LONGEST);
+    let ends = tokio::time::Instant::now() + left;
     let following = Following { parts, follower, queue, topic, epoch, last, ready, ends };
     let mut response = Sse::new(stream::unfold(following, Following::next))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     response
 }
 
 async fn caller(parts: &StreamParts, headers: &HeaderMap) -> Result<Caller, Response> {
-    let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let token = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let refused = || {
         let mut response = problem(StatusCode::UNAUTHORIZED, "the token is not valid");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         response
     };
     let Some((_, token)) = token else { return Err(refused()) };
     parts.verifier.verify(token.trim()).await.map_err(|error| match error {
         TokenRefused::Invalid => refused(),
-        TokenRefused::Unavailable(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the token could not be verified"),
+        TokenRefused::Unavailable(_) => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "the token could not be verified")
+        }
     })
 }
 

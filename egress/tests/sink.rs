@@ -56,7 +56,14 @@ async fn products_and_stock_are_awaited_by_request() {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     first.applied(deadline).await.expect("superseded in the same batch, still told");
     stocked.applied(deadline).await.unwrap();
-    let known = async || world.database.product(&Sku::new("prod-1")).await.unwrap().is_some_and(|row| row.version == 2);
+    let known = async || {
+        world
+            .database
+            .product(&Sku::new("prod-1"))
+            .await
+            .unwrap()
+            .is_some_and(|row| row.version == 2)
+    };
     eventually("the second version", known).await;
     assert_eq!(world.database.product(&Sku::new("prod-1")).await.unwrap().unwrap().available(), 4);
 }
@@ -113,9 +120,16 @@ async fn another_log_is_refused_until_rebuilt() {
     sink.await.unwrap().unwrap();
 
     let mixed = || {
-        let (log, database, codecs) = (other.log.clone(), world.database.clone(), other.codecs.clone());
+        let (log, database, codecs) =
+            (other.log.clone(), world.database.clone(), other.codecs.clone());
         let settings = egress::sink::SinkSettings::default();
-        tokio::spawn(egress::sink::run_sink(log, database, codecs, settings, other.shutdown.clone()))
+        tokio::spawn(egress::sink::run_sink(
+            log,
+            database,
+            codecs,
+            settings,
+            other.shutdown.clone(),
+        ))
     };
     let refused = mixed().await.unwrap().unwrap_err();
     assert!(matches!(refused, EgressError::Foreign { .. }), "{refused}");

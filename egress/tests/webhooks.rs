@@ -124,7 +124,11 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
         None => StatusCode::NO_CONTENT.into_response(),
         Some((status, header, value)) => {
             let status = StatusCode::from_u16(status).unwrap();
-            if header.is_empty() { status.into_response() } else { (status, [(header, value)]).into_response() }
+            if header.is_empty() {
+                status.into_response()
+            } else {
+                (status, [(header, value)]).into_response()
+            }
         }
     }
 }
@@ -191,7 +195,13 @@ impl Stage {
         self.register(&self.endpoint(id, &format!("http://{}/hook", self.address))).await;
     }
 
-    async fn command(&self, n: u32, kind: WebhookCommandKind, delivery_id: Option<String>, since: Option<i64>) {
+    async fn command(
+        &self,
+        n: u32,
+        kind: WebhookCommandKind,
+        delivery_id: Option<String>,
+        since: Option<i64>,
+    ) {
         let command = WebhookCommand {
             command_id: format!("command-{n}"),
             webhook_id: "hook".to_owned(),
@@ -234,12 +244,20 @@ async fn an_event_arrives_signed_by_every_secret() {
     assert_eq!(at, (START / 1_000_000).to_string());
     for secret in [SECRET, OLD_SECRET] {
         let secret = Secret::parse(secret).unwrap();
-        verify(&secret, id, at, hit.header("webhook-signature"), &hit.body, START / 1_000_000).unwrap();
+        verify(&secret, id, at, hit.header("webhook-signature"), &hit.body, START / 1_000_000)
+            .unwrap();
     }
     let done = stage.attempted("hook", 1).await;
-    assert_eq!((done.status, done.delivery_id.to_string().as_str()), (DeliveryStatus::Delivered, id));
+    assert_eq!(
+        (done.status, done.delivery_id.to_string().as_str()),
+        (DeliveryStatus::Delivered, id)
+    );
     assert_eq!((done.attempts[0].status_code, done.next_attempt_at), (Some(204), None));
-    assert_eq!(stage.deliveries("hook").await.len(), 1, "the other user's event is not this endpoint's");
+    assert_eq!(
+        stage.deliveries("hook").await.len(),
+        1,
+        "the other user's event is not this endpoint's"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,7 +265,9 @@ async fn retries_follow_the_schedule_with_the_same_id_and_bytes() {
     let stage = Stage::new().await;
     let _running = stage.run();
     stage.register_here("hook").await;
-    for (status, header, value) in [(500, "", ""), (302, "location", "http://127.0.0.1:1/"), (429, "retry-after", "1000")] {
+    for (status, header, value) in
+        [(500, "", ""), (302, "location", "http://127.0.0.1:1/"), (429, "retry-after", "1000")]
+    {
         stage.receiver.answer(status, header, value);
     }
     stage.world.feed(&[entry(user(1), 1, order(1), 1)]).await;
@@ -260,14 +280,21 @@ async fn retries_follow_the_schedule_with_the_same_id_and_bytes() {
     assert_eq!(second.next_attempt_at, Some(START + 305_000_000));
     stage.clock.advance(300);
     let third = stage.attempted("hook", 3).await;
-    assert_eq!(third.next_attempt_at, Some(START + 305_000_000 + 1_800_000_000), "the schedule is later than Retry-After");
+    assert_eq!(
+        third.next_attempt_at,
+        Some(START + 305_000_000 + 1_800_000_000),
+        "the schedule is later than Retry-After"
+    );
     stage.clock.advance(1_800);
     let fourth = stage.attempted("hook", 4).await;
     assert_eq!((fourth.status, fourth.attempts.len()), (DeliveryStatus::Delivered, 4));
     let hits = stage.receiver.hits();
     assert_eq!(hits.len(), 4);
     for hit in &hits[1..] {
-        assert_eq!((hit.header("webhook-id"), &hit.body), (hits[0].header("webhook-id"), &hits[0].body));
+        assert_eq!(
+            (hit.header("webhook-id"), &hit.body),
+            (hits[0].header("webhook-id"), &hits[0].body)
+        );
         assert_ne!(hit.header("webhook-timestamp"), hits[0].header("webhook-timestamp"));
     }
 }
@@ -316,7 +343,12 @@ async fn gone_disables_the_endpoint() {
     };
     eventually("the endpoint is written as disabled", written).await;
     stage.world.feed(&[entry(user(1), 2, order(1), 2), entry(user(3), 1, order(3), 1)]).await;
-    stage.register(&WebhookEndpoint { user_id: user(3), ..stage.endpoint("other", &format!("http://{}/", stage.address)) }).await;
+    stage
+        .register(&WebhookEndpoint {
+            user_id: user(3),
+            ..stage.endpoint("other", &format!("http://{}/", stage.address))
+        })
+        .await;
     stage.world.feed(&[entry(user(3), 2, order(3), 2)]).await;
     stage.attempted("other", 1).await;
     assert_eq!(stage.deliveries("hook").await.len(), 1, "nothing for the disabled one");
@@ -328,7 +360,8 @@ async fn what_was_owed_when_the_process_died_is_sent_by_the_next() {
     let mut settings = stage.settings(&[&stage.address]);
     settings.drain = Duration::ZERO;
     let hold = CancellationToken::new();
-    let (held, address) = Receiver { hold: Some(hold.clone()), ..Receiver::default() }.start().await;
+    let (held, address) =
+        Receiver { hold: Some(hold.clone()), ..Receiver::default() }.start().await;
     settings.targets = TargetPolicy::parse(&address).unwrap();
     let running = stage.run_with(settings.clone());
     stage.register(&stage.endpoint("hook", &format!("http://{address}/"))).await;
@@ -341,18 +374,22 @@ async fn what_was_owed_when_the_process_died_is_sent_by_the_next() {
     hold.cancel();
     stage.world.shutdown = CancellationToken::new();
     let _again = stage.run_with(settings);
-    let all = || async { stage.deliveries("hook").await.iter().all(|row| row.status == DeliveryStatus::Delivered) };
+    let all = || async {
+        stage.deliveries("hook").await.iter().all(|row| row.status == DeliveryStatus::Delivered)
+    };
     eventually("all three delivered", all).await;
     let hits = held.hits();
     assert_eq!(hits.len(), 6);
-    let ids: std::collections::BTreeSet<_> = hits.iter().map(|hit| hit.header("webhook-id").to_owned()).collect();
+    let ids: std::collections::BTreeSet<_> =
+        hits.iter().map(|hit| hit.header("webhook-id").to_owned()).collect();
     assert_eq!(ids.len(), 3, "repeated with the same ids");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_endpoint_does_not_hold_up_a_healthy_one() {
     let stage = Stage::new().await;
-    let (hole, address) = Receiver { hold: Some(CancellationToken::new()), ..Receiver::default() }.start().await;
+    let (hole, address) =
+        Receiver { hold: Some(CancellationToken::new()), ..Receiver::default() }.start().await;
     let mut settings = stage.settings(&[&stage.address, &address]);
     settings.per_endpoint = 2;
     settings.concurrency = 4;
@@ -368,19 +405,24 @@ async fn a_dead_endpoint_does_not_hold_up_a_healthy_one() {
 async fn an_ordered_endpoint_gets_each_order_in_sequence() {
     let stage = Stage::new().await;
     let _running = stage.run();
-    let ordered = WebhookEndpoint { ordered: true, ..stage.endpoint("hook", &format!("http://{}/", stage.address)) };
+    let ordered = WebhookEndpoint {
+        ordered: true,
+        ..stage.endpoint("hook", &format!("http://{}/", stage.address))
+    };
     stage.register(&ordered).await;
     stage.receiver.answer(500, "", "");
     stage.world.feed(&entries(user(1), order(1), 1, 5)).await;
     stage.receiver.reached(1).await;
-    let refused = || async { stage.deliveries("hook").await.iter().any(|row| row.attempts.len() == 1) };
+    let refused =
+        || async { stage.deliveries("hook").await.iter().any(|row| row.attempts.len() == 1) };
     eventually("the first attempt is noted", refused).await;
     stage.world.feed(&[entry(user(1), 6, order(2), 1)]).await;
     let hits = stage.receiver.reached(2).await;
     assert_eq!(hits[1].json()["data"]["order_id"], order(2).to_string(), "another order flows on");
     stage.clock.advance(5);
     let hits = stage.receiver.reached(7).await;
-    let sequence: Vec<_> = hits[2..].iter().map(|hit| hit.json()["sequence"].as_i64().unwrap()).collect();
+    let sequence: Vec<_> =
+        hits[2..].iter().map(|hit| hit.json()["sequence"].as_i64().unwrap()).collect();
     assert_eq!(sequence, [1, 2, 3, 4, 5]);
 }
 
@@ -389,14 +431,21 @@ async fn private_targets_are_never_connected_to() {
     let stage = Stage::new().await;
     let _running = stage.run_with(stage.settings(&[]));
     let port = stage.address.rsplit(':').next().unwrap().to_owned();
-    let hosts = ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]", "localhost.localdomain."];
+    let hosts =
+        ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]", "localhost.localdomain."];
     for (n, host) in hosts.into_iter().enumerate() {
-        stage.register(&stage.endpoint(&format!("hook-{n}"), &format!("http://{host}:{port}/"))).await;
+        stage
+            .register(&stage.endpoint(&format!("hook-{n}"), &format!("http://{host}:{port}/")))
+            .await;
     }
     stage.world.feed(&[entry(user(1), 1, order(1), 1)]).await;
     for n in 0..hosts.len() {
         let row = stage.attempted(&format!("hook-{n}"), 1).await;
-        assert_eq!((row.attempts[0].status_code, row.status), (None, DeliveryStatus::Pending), "{row:?}");
+        assert_eq!(
+            (row.attempts[0].status_code, row.status),
+            (None, DeliveryStatus::Pending),
+            "{row:?}"
+        );
         assert!(row.attempts[0].error.is_some());
     }
     assert!(stage.receiver.hits().is_empty());
@@ -409,7 +458,9 @@ async fn a_large_order_comes_without_its_items() {
     stage.register_here("hook").await;
     let mut large = entry(user(1), 1, order(1), 1);
     let line = large.event.order.items[0].clone();
-    large.event.order.items = (0..1_000).map(|n| schemas::messages::Line { line_id: n.to_string(), ..line.clone() }).collect();
+    large.event.order.items = (0..1_000)
+        .map(|n| schemas::messages::Line { line_id: n.to_string(), ..line.clone() })
+        .collect();
     stage.world.feed(&[large]).await;
     let hits = stage.receiver.reached(1).await;
     assert!(hits[0].body.len() <= 20_000);

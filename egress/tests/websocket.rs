@@ -2,154 +2,16 @@
 //! another make.
 
 mod common;
+#[path = "common/sockets.rs"]
+mod sockets;
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{PATIENCE, World, entries, entry, eventually, order, user};
-use egress::clock::{Clock as _, SystemClock};
-use egress::websocket::{
-    Caller, LocalLeases, TokenRefused, TokenVerifier, WebSocketParts, WebSocketSettings, run_websocket,
-};
-use futures::future::BoxFuture;
-use futures::{SinkExt as _, StreamExt as _};
-use schemas::UserId;
+use common::{entries, entry, eventually, order, user};
+use egress::websocket::WebSocketSettings;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
-use tokio_util::sync::CancellationToken;
-
-/// Tokens are names; what they stand for can be changed while sockets live.
-#[derive(Default)]
-struct Tokens(Mutex<HashMap<String, Caller>>);
-
-impl Tokens {
-    fn give(&self, token: &str, user_id: UserId, admin: bool, seconds: i64) {
-        let expires_at = SystemClock.now().0 / 1_000_000 + seconds;
-        self.0.lock().unwrap().insert(token.to_owned(), Caller { user_id, admin, expires_at });
-    }
-
-    fn revoke(&self, token: &str) {
-        self.0.lock().unwrap().remove(token);
-    }
-}
-
-impl TokenVerifier for Tokens {
-    fn verify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Caller, TokenRefused>> {
-        let caller = self.0.lock().unwrap().get(token).cloned().ok_or(TokenRefused::Invalid);
-        Box::pin(async move { caller })
-    }
-}
-
-struct Server {
-    world: World,
-    address: SocketAddr,
-    tokens: Arc<Tokens>,
-    stop: CancellationToken,
-}
-
-async fn instance(world: &World, tokens: &Arc<Tokens>, settings: WebSocketSettings, stop: &CancellationToken) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let parts = WebSocketParts {
-        log: Arc::clone(&world.log),
-        database: world.database.clone(),
-        codecs: world.codecs.clone(),
-        verifier: Arc::clone(tokens) as Arc<dyn TokenVerifier>,
-        leases: Arc::new(LocalLeases::default()),
-    };
-    tokio::spawn(run_websocket(listener, parts, settings, stop.clone()));
-    address
-}
-
-async fn server_with(settings: WebSocketSettings) -> Server {
-    let world = World::new().await;
-    world.sink();
-    let tokens = Arc::new(Tokens::default());
-    for n in 1..=9 {
-        tokens.give(&format!("token-{n}"), user(n), false, 3_600);
-    }
-    tokens.give("admin", user(100), true, 3_600);
-    let stop = world.shutdown.child_token();
-    let address = instance(&world, &tokens, settings, &stop).await;
-    Server { world, address, tokens, stop }
-}
-
-async fn server() -> Server {
-    server_with(WebSocketSettings::default()).await
-}
-
-struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
-
-async fn connect_at(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
-    let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
-    for (name, value) in headers {
-        let name: tokio_tungstenite::tungstenite::http::HeaderName = name.parse().unwrap();
-        request.headers_mut().insert(name, value.parse().unwrap());
-    }
-    match timeout(PATIENCE, connect_async(request)).await.expect("an answer") {
-        Ok((socket, _)) => Ok(Socket(socket)),
-        Err(Error::Http(response)) => Err(response.status().as_u16()),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-impl Server {
-    async fn connect(&self, path: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
-        connect_at(self.address, path, headers).await
-    }
-
-    async fn user(&self, n: u128) -> Socket {
-        self.connect("/ws/orders", &[("authorization", &format!("Bearer token-{n}"))]).await.map_err(|code| panic!("{code}")).unwrap()
-    }
-}
-
-impl Socket {
-    async fn say(&mut self, text: impl Into<String>) {
-        self.0.send(Message::text(text.into())).await.unwrap();
-    }
-
-    async fn next(&mut self) -> Message {
-        loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("a message").expect("open").unwrap() {
-                Message::Ping(_) | Message::Pong(_) => {}
-                message => return message,
-            }
-        }
-    }
-
-    async fn json(&mut self) -> Value {
-        let message = self.next().await;
-        serde_json::from_str(message.to_text().unwrap()).unwrap_or_else(|_| panic!("{message:?}"))
-    }
-
-    /// Reads on until the socket is closed; the code.
-    async fn closed(&mut self) -> u16 {
-        loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("an end") {
-                Some(Ok(Message::Close(frame))) => return frame.map_or(1005, |frame| frame.code.into()),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => panic!("{error}"),
-                None => panic!("no close frame"),
-            }
-        }
-    }
-
-    async fn subscribe(&mut self, message: Value) -> Value {
-        self.say(message.to_string()).await;
-        loop {
-            let answer = self.json().await;
-            if answer["type"] != "event" {
-                return answer;
-            }
-        }
-    }
-}
+use sockets::{connect_at, instance, server, server_with};
+use tokio_tungstenite::tungstenite::Message;
 
 fn topic(n: u128) -> String {
     format!("user:{}", user(n))
@@ -157,25 +19,52 @@ fn topic(n: u128) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_before_the_upgrade() {
-    let settings = WebSocketSettings { allowed_origins: vec!["https://shop".to_owned()], ..WebSocketSettings::default() };
+    let settings = WebSocketSettings {
+        allowed_origins: vec!["https://shop".to_owned()],
+        ..WebSocketSettings::default()
+    };
     let server = server_with(settings).await;
     let bearer = ("authorization", "Bearer token-1");
-    assert_eq!(server.connect("/ws/orders", &[("authorization", "Bearer nobody")]).await.err(), Some(401));
-    assert_eq!(server.connect("/ws/orders", &[("sec-websocket-protocol", "orders.v1, bearer.nobody")]).await.err(), Some(401));
-    assert_eq!(server.connect(&format!("/ws/orders/{}", user(2)), &[bearer]).await.err(), Some(403));
-    assert_eq!(server.connect("/ws/orders", &[bearer, ("origin", "https://evil")]).await.err(), Some(403));
+    assert_eq!(
+        server.connect("/ws/orders", &[("authorization", "Bearer nobody")]).await.err(),
+        Some(401)
+    );
+    assert_eq!(
+        server
+            .connect("/ws/orders", &[("sec-websocket-protocol", "orders.v1, bearer.nobody")])
+            .await
+            .err(),
+        Some(401)
+    );
+    assert_eq!(
+        server.connect(&format!("/ws/orders/{}", user(2)), &[bearer]).await.err(),
+        Some(403)
+    );
+    assert_eq!(
+        server.connect("/ws/orders", &[bearer, ("origin", "https://evil")]).await.err(),
+        Some(403)
+    );
     assert_eq!(server.connect("/ws/orders/me", &[bearer]).await.err(), Some(404));
     assert!(server.connect("/ws/orders", &[bearer, ("origin", "https://shop")]).await.is_ok());
     assert!(server.connect(&format!("/ws/orders/{}", user(1)), &[bearer]).await.is_ok());
-    assert!(server.connect(&format!("/ws/orders/{}", user(1)), &[("authorization", "Bearer admin")]).await.is_ok());
+    assert!(
+        server
+            .connect(&format!("/ws/orders/{}", user(1)), &[("authorization", "Bearer admin")])
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_by_subprotocol_and_by_first_message() {
-    let settings = WebSocketSettings { auth_within: Duration::from_millis(300), ..WebSocketSettings::default() };
+    let settings =
+        WebSocketSettings { auth_within: Duration::from_secs(3), ..WebSocketSettings::default() };
     let server = server_with(settings).await;
-    let mut by_protocol =
-        server.connect("/ws/orders", &[("sec-websocket-protocol", "orders.v1, bearer.token-1")]).await.ok().unwrap();
+    let mut by_protocol = server
+        .connect("/ws/orders", &[("sec-websocket-protocol", "orders.v1, bearer.token-1")])
+        .await
+        .ok()
+        .unwrap();
     by_protocol.say("ping").await;
     assert_eq!(by_protocol.next().await, Message::text("pong"));
 
@@ -205,7 +94,10 @@ async fn connecting_follows_the_own_orders() {
     let event = socket.json().await;
     assert_eq!(event["type"], "event");
     assert_eq!(event["topic"], topic(1));
-    assert_eq!((&event["offset"], &event["sequence"], &event["version"]), (&json!(1), &json!(4), &json!(4)));
+    assert_eq!(
+        (&event["offset"], &event["sequence"], &event["version"]),
+        (&json!(1), &json!(4), &json!(4))
+    );
     assert_eq!((&event["event_type"], &event["status"]), (&json!("order.paid"), &json!("paid")));
     assert_eq!(event["occurred_at"], "2023-11-14T22:13:20.000004Z");
     assert_eq!(event["data"]["order_id"], json!(order(1)));
@@ -217,8 +109,12 @@ async fn snapshot_then_deltas_then_resume_without_a_gap() {
     let server = server().await;
     server.world.feed_and_apply(&entries(user(1), order(1), 1, 5)).await;
     let mut socket = server.user(1).await;
-    let subscribed = socket.subscribe(json!({"type": "subscribe", "topic": topic(1), "snapshot": true})).await;
-    assert_eq!((&subscribed["type"], &subscribed["recovered"]), (&json!("subscribed"), &json!(false)));
+    let subscribed =
+        socket.subscribe(json!({"type": "subscribe", "topic": topic(1), "snapshot": true})).await;
+    assert_eq!(
+        (&subscribed["type"], &subscribed["recovered"]),
+        (&json!("subscribed"), &json!(false))
+    );
     assert_eq!(subscribed["position"]["offset"], 5);
     assert_eq!(subscribed["snapshot"][0]["version"], 5);
     server.world.feed(&entries(user(1), order(1), 6, 6)).await;
@@ -229,7 +125,8 @@ async fn snapshot_then_deltas_then_resume_without_a_gap() {
     server.world.feed_and_apply(&entries(user(1), order(1), 7, 9)).await;
     let mut again = server.user(1).await;
     let position = json!({"epoch": subscribed["position"]["epoch"], "offset": 6});
-    let wish = json!({"type": "subscribe", "topic": topic(1), "snapshot": true, "position": position});
+    let wish =
+        json!({"type": "subscribe", "topic": topic(1), "snapshot": true, "position": position});
     let resumed = again.subscribe(wish).await;
     assert_eq!((&resumed["recovered"], &resumed["position"]), (&json!(true), &position));
     assert!(resumed.get("snapshot").is_none());
@@ -237,7 +134,8 @@ async fn snapshot_then_deltas_then_resume_without_a_gap() {
         assert_eq!(again.json().await["offset"], offset);
     }
     let foreign = json!({"epoch": "another", "offset": 6});
-    let wish = json!({"type": "subscribe", "topic": topic(1), "snapshot": true, "position": foreign});
+    let wish =
+        json!({"type": "subscribe", "topic": topic(1), "snapshot": true, "position": foreign});
     let reload = again.subscribe(wish).await;
     assert_eq!((&reload["recovered"], &reload["position"]["offset"]), (&json!(false), &json!(9)));
     assert_eq!(reload["snapshot"][0]["version"], 9);
@@ -251,13 +149,20 @@ async fn an_order_is_numbered_by_its_version() {
     server.world.feed_and_apply(&rows).await;
     let mut socket = server.user(1).await;
     let name = format!("order:{}", order(2));
-    let subscribed = socket.subscribe(json!({"type": "subscribe", "topic": name, "snapshot": true})).await;
+    let subscribed =
+        socket.subscribe(json!({"type": "subscribe", "topic": name, "snapshot": true})).await;
     assert_eq!(subscribed["position"]["offset"], 1);
     assert_eq!(subscribed["snapshot"][0]["order_id"], json!(order(2)));
     server.world.feed(&[entry(user(1), 5, order(1), 4), entry(user(1), 6, order(2), 2)]).await;
     let event = socket.json().await;
-    assert_eq!((&event["topic"], &event["offset"]), (&json!(name), &json!(2)), "the explicit one replaced the silent one");
-    let missing = socket.subscribe(json!({"type": "subscribe", "topic": format!("order:{}", order(77))})).await;
+    assert_eq!(
+        (&event["topic"], &event["offset"]),
+        (&json!(name), &json!(2)),
+        "the explicit one replaced the silent one"
+    );
+    let missing = socket
+        .subscribe(json!({"type": "subscribe", "topic": format!("order:{}", order(77))}))
+        .await;
     assert_eq!((&missing["type"], &missing["code"]), (&json!("error"), &json!("not_found")));
     socket.say(json!({"type": "unsubscribe", "topic": name}).to_string()).await;
     let resumed = json!({"type": "subscribe", "topic": name, "position": {"epoch": subscribed["position"]["epoch"], "offset": 1}});
@@ -275,8 +180,10 @@ async fn what_is_not_yours() {
         assert_eq!(refused["code"], "forbidden");
         assert_eq!(socket.closed().await, 4403);
     }
-    let mut admin = server.connect("/ws/orders", &[("authorization", "Bearer admin")]).await.ok().unwrap();
-    let allowed = admin.subscribe(json!({"type": "subscribe", "topic": topic(2), "snapshot": true})).await;
+    let mut admin =
+        server.connect("/ws/orders", &[("authorization", "Bearer admin")]).await.ok().unwrap();
+    let allowed =
+        admin.subscribe(json!({"type": "subscribe", "topic": topic(2), "snapshot": true})).await;
     assert_eq!(allowed["snapshot"][0]["user_id"], json!(user(2)));
 }
 
@@ -288,11 +195,18 @@ async fn malformed_messages_get_an_error_and_the_socket_lives() {
         ("{", "malformed"),
         (r#"{"type":"dance"}"#, "unknown_type"),
         (r#"{"type":"subscribe","topic":"all"}"#, "bad_topic"),
-        (r#"{"type":"subscribe","topic":"user:00000000-0000-0000-0000-000000000001","position":5}"#, "bad_position"),
+        (
+            r#"{"type":"subscribe","topic":"user:00000000-0000-0000-0000-000000000001","position":5}"#,
+            "bad_position",
+        ),
     ] {
         socket.say(message).await;
         let answer = socket.json().await;
-        assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)), "{message}");
+        assert_eq!(
+            (&answer["type"], &answer["code"]),
+            (&json!("error"), &json!(code)),
+            "{message}"
+        );
     }
     socket.say("ping").await;
     assert_eq!(socket.next().await, Message::text("pong"));
@@ -300,19 +214,29 @@ async fn malformed_messages_get_an_error_and_the_socket_lives() {
     assert_eq!(socket.json().await["code"], "malformed", "64 KiB pass");
     socket.say("x".repeat(64 * 1024 + 1)).await;
     assert_eq!(socket.closed().await, 1009);
+    let mut huge = server.user(1).await;
+    huge.say("x".repeat(200 * 1024)).await;
+    assert_eq!(huge.closed().await, 1009);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_of_one_client() {
-    let server = server_with(WebSocketSettings { max_subscriptions: 2, ..WebSocketSettings::default() }).await;
+    let server =
+        server_with(WebSocketSettings { max_subscriptions: 2, ..WebSocketSettings::default() })
+            .await;
     let rows: Vec<_> = (1..=3).map(|n| entry(user(1), n, order(n as u128), 1)).collect();
     server.world.feed_and_apply(&rows).await;
     let mut socket = server.user(1).await;
     for n in 1..=2 {
         let name = format!("order:{}", order(n));
-        assert_eq!(socket.subscribe(json!({"type": "subscribe", "topic": name})).await["type"], "subscribed");
+        assert_eq!(
+            socket.subscribe(json!({"type": "subscribe", "topic": name})).await["type"],
+            "subscribed"
+        );
     }
-    let third = socket.subscribe(json!({"type": "subscribe", "topic": format!("order:{}", order(3))})).await;
+    let third = socket
+        .subscribe(json!({"type": "subscribe", "topic": format!("order:{}", order(3))}))
+        .await;
     assert_eq!(third["code"], "too_many_subscriptions");
     assert_eq!(socket.closed().await, 4429);
 
@@ -336,16 +260,24 @@ async fn five_sockets_and_no_sixth() {
     late.say(r#"{"type":"auth","token":"token-1"}"#).await;
     assert_eq!(late.closed().await, 4429);
     open.pop();
-    eventually("the place is free again", || async { server.connect("/ws/orders", &bearer).await.is_ok() }).await;
+    eventually("the place is free again", || async {
+        server.connect("/ws/orders", &bearer).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_end_are_refreshed_and_are_revoked() {
-    let settings = WebSocketSettings { verify_every: Duration::from_millis(20), ..WebSocketSettings::default() };
+    let settings = WebSocketSettings {
+        verify_every: Duration::from_millis(20),
+        ..WebSocketSettings::default()
+    };
     let server = server_with(settings).await;
     server.tokens.give("short", user(1), false, 2);
-    let mut expiring = server.connect("/ws/orders", &[("authorization", "Bearer short")]).await.ok().unwrap();
-    let mut refreshed = server.connect("/ws/orders", &[("authorization", "Bearer short")]).await.ok().unwrap();
+    let mut expiring =
+        server.connect("/ws/orders", &[("authorization", "Bearer short")]).await.ok().unwrap();
+    let mut refreshed =
+        server.connect("/ws/orders", &[("authorization", "Bearer short")]).await.ok().unwrap();
     refreshed.say(r#"{"type":"refresh","token":"token-1"}"#).await;
     assert_eq!(refreshed.json().await["type"], "authenticated");
     assert_eq!(expiring.closed().await, 4401);
@@ -369,14 +301,20 @@ async fn who_does_not_read_is_cut_off_and_can_resume() {
     while code == 0 {
         match slow.next().await {
             Message::Close(frame) => code = frame.map_or(1005, |frame| frame.code.into()),
-            message => last = serde_json::from_str::<Value>(message.to_text().unwrap()).unwrap()["offset"].as_i64().unwrap(),
+            message => {
+                last = serde_json::from_str::<Value>(message.to_text().unwrap()).unwrap()["offset"]
+                    .as_i64()
+                    .unwrap()
+            }
         }
     }
     assert_eq!(code, 4408);
     let mut again = server.user(1).await;
     let probe = again.subscribe(json!({"type": "subscribe", "topic": topic(1)})).await;
     let position = json!({"epoch": probe["position"]["epoch"], "offset": last});
-    let resumed = again.subscribe(json!({"type": "subscribe", "topic": topic(1), "position": position})).await;
+    let resumed = again
+        .subscribe(json!({"type": "subscribe", "topic": topic(1), "position": position}))
+        .await;
     assert_eq!(resumed["recovered"], true);
     for offset in last + 1..=400 {
         assert_eq!(again.json().await["offset"], offset);
@@ -386,7 +324,13 @@ async fn who_does_not_read_is_cut_off_and_can_resume() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopping_instance_says_so_and_another_one_goes_on() {
     let server = server().await;
-    let other = instance(&server.world, &server.tokens, WebSocketSettings::default(), &server.world.shutdown).await;
+    let other = instance(
+        &server.world,
+        &server.tokens,
+        WebSocketSettings::default(),
+        &server.world.shutdown,
+    )
+    .await;
     let bearer = [("authorization", "Bearer token-1")];
     let mut here = server.user(1).await;
     let mut there = connect_at(other, "/ws/orders", &bearer).await.ok().unwrap();
@@ -396,16 +340,25 @@ async fn a_stopping_instance_says_so_and_another_one_goes_on() {
     }
     server.world.feed_and_apply(&entries(user(1), order(1), 1, 2)).await;
     for socket in [&mut here, &mut there] {
-        assert_eq!((&socket.json().await["offset"], &socket.json().await["offset"]), (&json!(1), &json!(2)));
+        assert_eq!(
+            (&socket.json().await["offset"], &socket.json().await["offset"]),
+            (&json!(1), &json!(2))
+        );
     }
-    let position = here.subscribe(json!({"type": "subscribe", "topic": topic(1)})).await["position"].clone();
+    let position =
+        here.subscribe(json!({"type": "subscribe", "topic": topic(1)})).await["position"].clone();
     server.stop.cancel();
     assert_eq!(here.closed().await, 1012);
     server.world.feed(&entries(user(1), order(1), 3, 4)).await;
     let mut moved = connect_at(other, "/ws/orders", &bearer).await.ok().unwrap();
-    let resumed = moved.subscribe(json!({"type": "subscribe", "topic": topic(1), "position": position})).await;
+    let resumed = moved
+        .subscribe(json!({"type": "subscribe", "topic": topic(1), "position": position}))
+        .await;
     assert_eq!(resumed["recovered"], true, "{resumed}");
-    assert_eq!((&moved.json().await["offset"], &moved.json().await["offset"]), (&json!(3), &json!(4)));
+    assert_eq!(
+        (&moved.json().await["offset"], &moved.json().await["offset"]),
+        (&json!(3), &json!(4))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -414,7 +367,10 @@ async fn a_client_that_drops_again_and_again_misses_nothing_and_sees_nothing_twi
     let server = server().await;
     let writer = async {
         for batch in 0..EVENTS / 10 {
-            server.world.feed_and_apply(&entries(user(1), order(1), batch * 10 + 1, batch * 10 + 10)).await;
+            server
+                .world
+                .feed_and_apply(&entries(user(1), order(1), batch * 10 + 1, batch * 10 + 10))
+                .await;
         }
     };
     let reader = async {

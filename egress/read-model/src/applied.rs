@@ -85,7 +85,9 @@ impl Applied {
     #[must_use]
     pub fn watch_order(&self, order_id: OrderId) -> OrderWatch {
         let mut orders = lock(&self.0.orders);
-        let watched = orders.entry(order_id).or_insert_with(|| Watched { sender: watch::Sender::new(0), watchers: 0 });
+        let watched = orders
+            .entry(order_id)
+            .or_insert_with(|| Watched { sender: watch::Sender::new(0), watchers: 0 });
         watched.watchers += 1;
         OrderWatch { place: self.clone(), order_id, receiver: watched.sender.subscribe() }
     }
@@ -99,7 +101,11 @@ impl Applied {
             .entry(request_id.to_owned())
             .or_insert_with(|| Watched { sender: watch::Sender::new(false), watchers: 0 });
         watched.watchers += 1;
-        RequestWatch { place: self.clone(), request_id: request_id.to_owned(), receiver: watched.sender.subscribe() }
+        RequestWatch {
+            place: self.clone(),
+            request_id: request_id.to_owned(),
+            receiver: watched.sender.subscribe(),
+        }
     }
 
     /// Wakes the waiters. The sink calls it after its commit.
@@ -126,7 +132,10 @@ impl Applied {
     /// What is being waited for: asked in one query after a reconnect.
     #[must_use]
     pub fn waiting(&self) -> (Vec<OrderId>, Vec<String>) {
-        (lock(&self.0.orders).keys().copied().collect(), lock(&self.0.requests).keys().cloned().collect())
+        (
+            lock(&self.0.orders).keys().copied().collect(),
+            lock(&self.0.requests).keys().cloned().collect(),
+        )
     }
 }
 
@@ -198,7 +207,10 @@ mod tests {
     async fn a_write_between_registering_and_waiting_is_not_missed() {
         let applied = Applied::default();
         let mut watch = applied.watch_order(order(1));
-        applied.publish(&AppliedBatch { orders: vec![(order(1), 3), (order(2), 9)], requests: vec![] });
+        applied.publish(&AppliedBatch {
+            orders: vec![(order(1), 3), (order(2), 9)],
+            requests: vec![],
+        });
         assert_eq!(watch.reached(2, soon()).await, Ok(3));
     }
 

@@ -67,17 +67,20 @@ impl Batch {
     pub fn feed_entry(&mut self, entry: &UserFeedEntry, document: &Value) {
         let event = &entry.event;
         self.order(&event.order, document, entry.number);
-        self.timeline.insert((event.order_id, event.version), TimelineChange {
-            user_id: event.user_id,
-            event_id: event.event_id.clone(),
-            event_type: event.event_type.public_name(),
-            status: event.status.as_str(),
-            occurred_at: event.occurred_at.0,
-            actor_type: text(&serde_json::to_value(event.actor.kind).unwrap_or_default()),
-            actor_id: event.actor.id.clone(),
-            reason_code: event.reason.as_ref().map(|reason| reason.code.clone()),
-            reason_detail: event.reason.as_ref().and_then(|reason| reason.detail.clone()),
-        });
+        self.timeline.insert(
+            (event.order_id, event.version),
+            TimelineChange {
+                user_id: event.user_id,
+                event_id: event.event_id.clone(),
+                event_type: event.event_type.public_name(),
+                status: event.status.as_str(),
+                occurred_at: event.occurred_at.0,
+                actor_type: text(&serde_json::to_value(event.actor.kind).unwrap_or_default()),
+                actor_id: event.actor.id.clone(),
+                reason_code: event.reason.as_ref().map(|reason| reason.code.clone()),
+                reason_detail: event.reason.as_ref().and_then(|reason| reason.detail.clone()),
+            },
+        );
         let number = self.feed.entry(entry.user_id).or_default();
         *number = (*number).max(entry.number);
     }
@@ -90,27 +93,30 @@ impl Batch {
             return;
         }
         let arrival = before.map_or(number, |before| before.arrival);
-        self.orders.insert(order.order_id, OrderChange {
-            user_id: order.user_id,
-            status: order.status.as_str(),
-            items: text(&document["items"]),
-            total_amount: text(&document["total_amount"]),
-            currency: order.currency.to_string(),
-            shipping_address: text(&document["shipping_address"]),
-            payment_method: order.payment_method.chars().take(PAYMENT_METHOD).collect(),
-            created_at: order.created_at.0,
-            updated_at: order.updated_at.0,
-            metadata: match &document["metadata"] {
-                Value::Null => "{}".to_owned(),
-                metadata => text(metadata),
+        self.orders.insert(
+            order.order_id,
+            OrderChange {
+                user_id: order.user_id,
+                status: order.status.as_str(),
+                items: text(&document["items"]),
+                total_amount: text(&document["total_amount"]),
+                currency: order.currency.to_string(),
+                shipping_address: text(&document["shipping_address"]),
+                payment_method: order.payment_method.chars().take(PAYMENT_METHOD).collect(),
+                created_at: order.created_at.0,
+                updated_at: order.updated_at.0,
+                metadata: match &document["metadata"] {
+                    Value::Null => "{}".to_owned(),
+                    metadata => text(metadata),
+                },
+                version: order.version,
+                payment_status: text(&document["payment_status"]),
+                fulfillment_status: text(&document["fulfillment_status"]),
+                arrival,
+                feed_number: number,
+                document: document.to_string(),
             },
-            version: order.version,
-            payment_status: text(&document["payment_status"]),
-            fulfillment_status: text(&document["fulfillment_status"]),
-            arrival,
-            feed_number: number,
-            document: document.to_string(),
-        });
+        );
     }
 
     /// A record of `products`; none = tombstone.
@@ -130,7 +136,8 @@ impl Batch {
 
     /// A record of `revenue_by_minute`.
     pub fn revenue(&mut self, revenue: RevenueByMinute) {
-        self.revenue.insert((revenue.revenue.currency.to_string(), revenue.window_start.0), revenue);
+        self.revenue
+            .insert((revenue.revenue.currency.to_string(), revenue.window_start.0), revenue);
     }
 
     /// What becomes visible with it.

@@ -67,14 +67,19 @@ impl Database {
     /// isn't there). Call [`Self::migrate`] next.
     pub async fn connect(url: &str, options: &DatabaseOptions) -> Result<Self, ReadModelError> {
         let backend = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let connect = PgConnectOptions::from_str(url).map_err(|error| ReadModelError::Url(error.to_string()))?;
+            let connect = PgConnectOptions::from_str(url)
+                .map_err(|error| ReadModelError::Url(error.to_string()))?;
             let pool = PgPoolOptions::new()
                 .max_connections(options.connections.max(2))
                 .acquire_timeout(options.acquire_timeout)
                 .connect_with(connect.application_name("orders"))
                 .await?;
             Backend::Postgres(pool)
-        } else if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+        } else if let Some(path) =
+            url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))
+        {
+            // Options such as `?mode=rwc` are other clients': ours are fixed.
+            let path = path.split('?').next().unwrap_or(path);
             Backend::Sqlite(open_sqlite(Path::new(path), options).await?)
         } else {
             let scheme = url.split(':').next().unwrap_or_default();
@@ -139,8 +144,10 @@ impl Database {
 
 async fn open_sqlite(path: &Path, options: &DatabaseOptions) -> Result<Sqlite, ReadModelError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| ReadModelError::Folder { folder: folder.display().to_string(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| ReadModelError::Folder {
+            folder: folder.display().to_string(),
+            source,
+        })?;
     }
     let base = SqliteConnectOptions::new()
         .filename(path)
@@ -148,9 +155,14 @@ async fn open_sqlite(path: &Path, options: &DatabaseOptions) -> Result<Sqlite, R
         .journal_mode(SqliteJournalMode::Wal)
         .busy_timeout(Duration::from_secs(10))
         .foreign_keys(true);
-    let pool = |connections: u32| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(options.acquire_timeout);
+    let pool = |connections: u32| {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(options.acquire_timeout)
+    };
     let durable = pool(1).connect_with(base.clone().synchronous(SqliteSynchronous::Full)).await?;
     let writer = pool(1).connect_with(base.clone().synchronous(SqliteSynchronous::Normal)).await?;
-    let readers = pool(options.connections.max(1)).connect_with(base.pragma("query_only", "on")).await?;
+    let readers =
+        pool(options.connections.max(1)).connect_with(base.pragma("query_only", "on")).await?;
     Ok(Sqlite { readers, writer, durable })
 }

@@ -4,7 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 pub enum ReadModelError {
     /// `DATABASE_URL` names no database this system speaks to.
-    #[error("DATABASE_URL: {0}; expected postgres://user:password@host/database or sqlite://path/to/file")]
+    #[error(
+        "DATABASE_URL: {0}; expected postgres://user:password@host/database or sqlite://path/to/file"
+    )]
     Url(String),
     /// The database refused or could not be reached.
     #[error("database: {0}")]
@@ -30,7 +32,9 @@ pub enum ReadModelError {
     },
     /// Somebody else moved the offset row since it was read: this range has
     /// been applied, or is being applied, by another writer.
-    #[error("{topic}[{partition}]: another writer has moved the offset of {consumer} from {expected}")]
+    #[error(
+        "{topic}[{partition}]: another writer has moved the offset of {consumer} from {expected}"
+    )]
     Fenced {
         /// Whose offset.
         consumer: String,
@@ -49,12 +53,17 @@ impl ReadModelError {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Database(error) => match error {
-                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) => true,
+                sqlx::Error::Io(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::WorkerCrashed
+                | sqlx::Error::Tls(_) => true,
                 sqlx::Error::Database(inner) => {
                     // Connection trouble, serialization, deadlock, too many
                     // connections, shutdown; SQLite busy and locked.
                     inner.code().is_some_and(|code| {
-                        ["08", "40", "53", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+                        ["08", "40", "53", "57"]
+                            .iter()
+                            .any(|class| code.len() == 5 && code.starts_with(class))
                             || matches!(&*code, "5" | "6" | "261" | "517")
                     })
                 }

@@ -23,19 +23,26 @@ pub struct FeedSnapshot {
 
 impl Database {
     /// The user's newest `limit` orders and the feed number they stand for.
-    pub async fn feed_snapshot(&self, user_id: UserId, limit: u32) -> Result<FeedSnapshot, ReadModelError> {
+    pub async fn feed_snapshot(
+        &self,
+        user_id: UserId,
+        limit: u32,
+    ) -> Result<FeedSnapshot, ReadModelError> {
         let (number, raw): (Option<i64>, Vec<RawOrder>) = on_reader!(self, |pool, dialect| {
             // SQLite: a deferred transaction reads one snapshot from its first
             // read on. Postgres: repeatable read does the same.
             let mut transaction = match dialect {
-                crate::dialect::Dialect::Postgres => pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+                crate::dialect::Dialect::Postgres => {
+                    pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?
+                }
                 crate::dialect::Dialect::Sqlite => pool.begin().await?,
             };
-            let number = QueryBuilder::<Db>::new("SELECT number FROM user_feed_position WHERE user_id = ")
-                .push_bind(user_id.uuid())
-                .build_query_scalar()
-                .fetch_optional(&mut *transaction)
-                .await?;
+            let number =
+                QueryBuilder::<Db>::new("SELECT number FROM user_feed_position WHERE user_id = ")
+                    .push_bind(user_id.uuid())
+                    .build_query_scalar()
+                    .fetch_optional(&mut *transaction)
+                    .await?;
             let rows = QueryBuilder::<Db>::new(select(dialect))
                 .push(" WHERE user_id = ")
                 .push_bind(user_id.uuid())
@@ -65,11 +72,16 @@ impl Database {
 
     /// Versions of many orders at once: what a waiter missed while the
     /// notifications were disconnected.
-    pub async fn order_versions(&self, orders: &[OrderId]) -> Result<Vec<(OrderId, i64)>, ReadModelError> {
+    pub async fn order_versions(
+        &self,
+        orders: &[OrderId],
+    ) -> Result<Vec<(OrderId, i64)>, ReadModelError> {
         let mut found = Vec::with_capacity(orders.len());
         for chunk in orders.chunks(500) {
             let rows: Vec<(uuid::Uuid, i64)> = on_reader!(self, |pool, _dialect| {
-                let mut query = QueryBuilder::<Db>::new("SELECT order_id, version FROM orders WHERE order_id IN (");
+                let mut query = QueryBuilder::<Db>::new(
+                    "SELECT order_id, version FROM orders WHERE order_id IN (",
+                );
                 let mut list = query.separated(", ");
                 for order in chunk {
                     list.push_bind(order.uuid());
@@ -83,10 +95,16 @@ impl Database {
 
     /// Which of these requests the catalogue's or the warehouses' latest
     /// versions name.
-    pub(crate) async fn known_requests(&self, requests: &[String]) -> Result<Vec<String>, ReadModelError> {
+    pub(crate) async fn known_requests(
+        &self,
+        requests: &[String],
+    ) -> Result<Vec<String>, ReadModelError> {
         let mut found = Vec::new();
         for chunk in requests.chunks(500) {
-            for table in ["SELECT command_id FROM products WHERE command_id IN (", "SELECT request_id FROM stock_levels WHERE request_id IN ("] {
+            for table in [
+                "SELECT command_id FROM products WHERE command_id IN (",
+                "SELECT request_id FROM stock_levels WHERE request_id IN (",
+            ] {
                 let ids: Vec<String> = on_reader!(self, |pool, _dialect| {
                     let mut query = QueryBuilder::<Db>::new(table);
                     let mut list = query.separated(", ");

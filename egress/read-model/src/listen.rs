@@ -127,6 +127,9 @@ mod tests {
 
     #[test]
     fn unknown_lines_are_skipped() {
-        assert_eq!(parse("x\no nonsense 1\nr a b\n"), AppliedBatch { orders: vec![], requests: vec!["a b".to_owned()] });
+        assert_eq!(
+            parse("x\no nonsense 1\nr a b\n"),
+            AppliedBatch { orders: vec![], requests: vec!["a b".to_owned()] }
+        );
     }
 }

@@ -61,7 +61,11 @@ impl Database {
     }
 
     /// Makes the rows that aren't there yet; those that are stay.
-    pub async fn begin_at(&self, consumer: &str, offsets: &[StoredOffset]) -> Result<(), ReadModelError> {
+    pub async fn begin_at(
+        &self,
+        consumer: &str,
+        offsets: &[StoredOffset],
+    ) -> Result<(), ReadModelError> {
         if offsets.is_empty() {
             return Ok(());
         }
@@ -71,7 +75,9 @@ impl Database {
             );
             query.push_values(offsets, |mut row, offset| {
                 row.push_bind(consumer).push_bind(&offset.topic).push_bind(offset.partition);
-                row.push_bind(&offset.log_id).push_bind(&offset.topic_id).push_bind(offset.next_offset);
+                row.push_bind(&offset.log_id)
+                    .push_bind(&offset.topic_id)
+                    .push_bind(offset.next_offset);
             });
             query.push(" ON CONFLICT (consumer, topic, partition) DO NOTHING");
             query.build().execute(pool).await?;
@@ -79,8 +85,22 @@ impl Database {
         })
     }
 
+    /// Forgets how far a reader got; its rows elsewhere stay.
+    pub async fn forget_offsets(&self, consumer: &str) -> Result<(), ReadModelError> {
+        on_writer!(self, |pool, _dialect| {
+            sqlx::query("DELETE FROM sink_offsets WHERE consumer = $1")
+                .bind(consumer)
+                .execute(pool)
+                .await?;
+            Ok(())
+        })
+    }
+
     /// Records that could not be read so far.
-    pub async fn unreadable(&self, consumer: &str) -> Result<Vec<(String, i32, i64, String)>, ReadModelError> {
+    pub async fn unreadable(
+        &self,
+        consumer: &str,
+    ) -> Result<Vec<(String, i32, i64, String)>, ReadModelError> {
         on_reader!(self, |pool, _dialect| {
             let mut query = QueryBuilder::<Db>::new(
                 "SELECT topic, partition, \"offset\", reason FROM sink_dead_letters WHERE consumer = ",
@@ -106,7 +126,10 @@ impl Database {
             ] {
                 sqlx::query(clear).execute(&mut *transaction).await?;
             }
-            for forget in ["DELETE FROM sink_dead_letters WHERE consumer = $1", "DELETE FROM sink_offsets WHERE consumer = $1"] {
+            for forget in [
+                "DELETE FROM sink_dead_letters WHERE consumer = $1",
+                "DELETE FROM sink_offsets WHERE consumer = $1",
+            ] {
                 sqlx::query(forget).bind(consumer).execute(&mut *transaction).await?;
             }
             transaction.commit().await?;

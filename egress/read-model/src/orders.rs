@@ -95,9 +95,13 @@ impl TryFrom<RawOrder> for OrderRow {
     type Error = ReadModelError;
 
     fn try_from(raw: RawOrder) -> Result<Self, ReadModelError> {
-        let status = OrderStatus::ALL.into_iter().find(|status| status.as_str() == raw.status).ok_or_else(|| {
-            ReadModelError::Corrupt { table: "orders", what: format!("unknown status {:?} of {}", raw.status, raw.order_id) }
-        })?;
+        let status = OrderStatus::ALL
+            .into_iter()
+            .find(|status| status.as_str() == raw.status)
+            .ok_or_else(|| ReadModelError::Corrupt {
+                table: "orders",
+                what: format!("unknown status {:?} of {}", raw.status, raw.order_id),
+            })?;
         Ok(Self {
             position: OrderPosition {
                 created_at: Micros(raw.created_at),
@@ -134,7 +138,11 @@ impl Database {
     }
 
     /// Orders newest first.
-    pub async fn orders(&self, filter: &OrderFilter, page: OrderPage) -> Result<Vec<OrderRow>, ReadModelError> {
+    pub async fn orders(
+        &self,
+        filter: &OrderFilter,
+        page: OrderPage,
+    ) -> Result<Vec<OrderRow>, ReadModelError> {
         let raw: Vec<RawOrder> = on_reader!(self, |pool, dialect| {
             let mut query = QueryBuilder::<Db>::new(select(dialect));
             query.push(" WHERE 1 = 1");
@@ -157,21 +165,28 @@ impl Database {
                 query.push(" AND created_at < ").push(before).push_bind(to.0).push(after);
             }
             if let Some(since) = filter.stuck_since {
-                query.push(" AND status NOT IN ('delivered', 'cancelled', 'failed') AND updated_at < ");
+                query.push(
+                    " AND status NOT IN ('delivered', 'cancelled', 'failed') AND updated_at < ",
+                );
                 query.push(before).push_bind(since.0).push(after);
             }
             let (skip, limit) = match page {
                 OrderPage::Skip { skip, limit } => (skip, limit),
                 OrderPage::After { position, limit } => {
                     if let Some(last) = position {
-                        query.push(" AND (created_at, arrival, order_id) < (").push(before).push_bind(last.created_at.0);
+                        query
+                            .push(" AND (created_at, arrival, order_id) < (")
+                            .push(before)
+                            .push_bind(last.created_at.0);
                         query.push(after).push(", ").push_bind(last.arrival);
                         query.push(", ").push_bind(last.order_id.uuid()).push(")");
                     }
                     (0, limit)
                 }
             };
-            query.push(" ORDER BY created_at DESC, arrival DESC, order_id DESC LIMIT ").push_bind(i64::from(limit));
+            query
+                .push(" ORDER BY created_at DESC, arrival DESC, order_id DESC LIMIT ")
+                .push_bind(i64::from(limit));
             query.push(" OFFSET ").push_bind(i64::from(skip));
             query.build_query_as().fetch_all(pool).await?
         });

@@ -49,8 +49,11 @@ impl TryFrom<RawProduct> for ProductRow {
     type Error = ReadModelError;
 
     fn try_from(raw: RawProduct) -> Result<Self, ReadModelError> {
-        let currency = Currency::from_str(&raw.currency)
-            .map_err(|error| ReadModelError::Corrupt { table: "products", what: format!("{}: {error}", raw.product_id) })?;
+        let currency =
+            Currency::from_str(&raw.currency).map_err(|error| ReadModelError::Corrupt {
+                table: "products",
+                what: format!("{}: {error}", raw.product_id),
+            })?;
         Ok(Self {
             product_id: Sku::new(raw.product_id),
             name: raw.name,
@@ -82,7 +85,11 @@ impl Database {
     }
 
     /// Products by id, behind `after`, at most `limit`.
-    pub async fn products(&self, after: Option<&Sku>, limit: u32) -> Result<Vec<ProductRow>, ReadModelError> {
+    pub async fn products(
+        &self,
+        after: Option<&Sku>,
+        limit: u32,
+    ) -> Result<Vec<ProductRow>, ReadModelError> {
         let raw: Vec<RawProduct> = on_reader!(self, |pool, _dialect| {
             let mut query = QueryBuilder::<Db>::new(SELECT);
             if let Some(after) = after {

@@ -9,8 +9,8 @@
 //! use read_model::seal::Sealer;
 //!
 //! let sealer = Sealer::new(&[7; 32]);
-//! let sealed = sealer.seal("webhook-1", b"whsec_…")?;
-//! assert_eq!(sealer.open("webhook-1", &sealed)?, b"whsec_\xe2\x80\xa6");
+//! let sealed = sealer.seal("webhook-1", b"whsec_abc")?;
+//! assert_eq!(sealer.open("webhook-1", &sealed)?, b"whsec_abc");
 //! assert!(sealer.open("webhook-2", &sealed).is_err());
 //! # Ok::<(), read_model::seal::SealError>(())
 //! ```
@@ -68,7 +68,8 @@ impl Sealer {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(|_| SealError::Randomness)?;
         let payload = Payload { msg: plain, aad: context.as_bytes() };
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Randomness)?;
+        let sealed =
+            self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Randomness)?;
         let mut bytes = Vec::with_capacity(1 + NONCE + sealed.len());
         bytes.push(VERSION);
         bytes.extend_from_slice(&nonce);
@@ -80,7 +81,9 @@ impl Sealer {
     pub fn open(&self, context: &str, sealed: &str) -> Result<Vec<u8>, SealError> {
         let bytes = STANDARD.decode(sealed).map_err(|_| SealError::Open)?;
         let Some((&VERSION, rest)) = bytes.split_first() else { return Err(SealError::Open) };
-        let Some((nonce, sealed)) = rest.split_first_chunk::<NONCE>() else { return Err(SealError::Open) };
+        let Some((nonce, sealed)) = rest.split_first_chunk::<NONCE>() else {
+            return Err(SealError::Open);
+        };
         let payload = Payload { msg: sealed, aad: context.as_bytes() };
         self.0.decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError::Open)
     }

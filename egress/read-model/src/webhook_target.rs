@@ -41,7 +41,8 @@ impl TargetPolicy {
             .map(str::trim)
             .filter(|entry| !entry.is_empty())
             .map(|entry| {
-                let (host, port) = entry.rsplit_once(':').ok_or_else(|| format!("{entry:?} is not host:port"))?;
+                let (host, port) =
+                    entry.rsplit_once(':').ok_or_else(|| format!("{entry:?} is not host:port"))?;
                 let port = port.parse().map_err(|_| format!("{entry:?} has no valid port"))?;
                 Ok((host.trim_matches(['[', ']']).to_ascii_lowercase(), port))
             })
@@ -52,7 +53,9 @@ impl TargetPolicy {
     /// True for a host and port that were allowed by name.
     #[must_use]
     pub fn allows(&self, url: &Url) -> bool {
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return false;
+        };
         let host = host.trim_matches(['[', ']']);
         self.allowed.iter().any(|(name, open)| name == host && *open == port)
     }
@@ -75,7 +78,8 @@ impl TargetPolicy {
             Some(Host::Ipv6(address)) => is_special(IpAddr::V6(address)),
             Some(Host::Domain(name)) => {
                 let name = name.trim_end_matches('.');
-                name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
+                name.eq_ignore_ascii_case("localhost")
+                    || name.to_ascii_lowercase().ends_with(".localhost")
             }
             None => return Err(TargetRefused::Malformed),
         };
@@ -143,19 +147,66 @@ mod tests {
     #[test]
     fn special_addresses() {
         for special in [
-            "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.255",
-            "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.88.99.1", "192.168.1.1",
-            "198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.1", "239.1.1.1", "240.0.0.1",
-            "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1",
-            "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "fc00::1", "fd00:ec2::254",
-            "fe80::1", "fec0::1", "ff02::1", "100::1", "2001::1", "2001:db8::1", "3fff::1", "5f00::1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.255.255",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.7",
+            "203.0.113.9",
+            "224.0.0.1",
+            "239.1.1.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::127.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::1",
+            "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "100::1",
+            "2001::1",
+            "2001:db8::1",
+            "3fff::1",
+            "5f00::1",
         ] {
             assert!(is_special(special.parse().unwrap()), "{special}");
         }
         for public in [
-            "1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.15.0.1", "172.32.0.1", "192.0.1.1",
-            "192.169.0.1", "198.20.0.1", "223.255.255.255", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1",
-            "2606:4700::1111", "2a00:1450::1",
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.0.1.1",
+            "192.169.0.1",
+            "198.20.0.1",
+            "223.255.255.255",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+            "2002:808:808::1",
+            "2606:4700::1111",
+            "2a00:1450::1",
         ] {
             assert!(!is_special(public.parse().unwrap()), "{public}");
         }
@@ -165,9 +216,17 @@ mod tests {
     fn spellings_of_loopback_are_refused() {
         let policy = TargetPolicy::default();
         for url in [
-            "http://127.0.0.1/", "http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://127.1/",
-            "https://[::1]/", "https://[0000:0000:0000:0000:0000:ffff:7f00:0001]/", "http://localhost/",
-            "http://LOCALHOST./", "http://a.localhost:8080/", "http://①②⑦.0.0.1/",
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://0177.0.0.1/",
+            "http://127.1/",
+            "https://[::1]/",
+            "https://[0000:0000:0000:0000:0000:ffff:7f00:0001]/",
+            "http://localhost/",
+            "http://LOCALHOST./",
+            "http://a.localhost:8080/",
+            "http://①②⑦.0.0.1/",
         ] {
             assert_eq!(policy.check(url), Err(TargetRefused::Private), "{url}");
         }

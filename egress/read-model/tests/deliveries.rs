@@ -28,8 +28,13 @@ fn new(n: u128, webhook: &str, sequence: i64, ordered: bool) -> DeliveryChange {
 
 async fn due(database: &Database, now: i64, except: &[&str]) -> Vec<u128> {
     let except: Vec<String> = except.iter().map(ToString::to_string).collect();
-    let mut ids: Vec<u128> =
-        database.due_deliveries(now, &except, 10).await.unwrap().iter().map(|(id, _)| id.as_u128()).collect();
+    let mut ids: Vec<u128> = database
+        .due_deliveries(now, &except, 10)
+        .await
+        .unwrap()
+        .iter()
+        .map(|(id, _)| id.as_u128())
+        .collect();
     ids.sort_unstable();
     ids
 }
@@ -67,7 +72,10 @@ async fn a_result_after_the_lease_was_lost_is_dropped(database: &Database) {
     };
     assert!(!database.record_attempt("x", &done).await.unwrap());
     assert!(database.record_attempt("y", &done).await.unwrap());
-    assert_eq!(database.delivery("a", id).await.unwrap().unwrap().status, DeliveryStatus::Delivered);
+    assert_eq!(
+        database.delivery("a", id).await.unwrap().unwrap().status,
+        DeliveryStatus::Delivered
+    );
     assert!(database.delivery("b", id).await.unwrap().is_none(), "another webhook's");
 }
 
@@ -89,18 +97,31 @@ async fn an_ordered_endpoint_gets_the_first_pending_only(database: &Database) {
 }
 
 async fn retry_recover_and_give_up(database: &Database) {
-    database.apply_deliveries(READER, &[], &[new(1, "a", 1, false), new(2, "a", 2, false)], &[]).await.unwrap();
-    let change = |change| async move { database.apply_deliveries(READER, &[], &[change], &[]).await.unwrap() };
+    database
+        .apply_deliveries(READER, &[], &[new(1, "a", 1, false), new(2, "a", 2, false)], &[])
+        .await
+        .unwrap();
+    let change = |change| async move {
+        database.apply_deliveries(READER, &[], &[change], &[]).await.unwrap()
+    };
     change(DeliveryChange::GiveUp { webhook_id: "a".to_owned() }).await;
     assert!(due(database, 1_000, &[]).await.is_empty());
     change(DeliveryChange::Recover { webhook_id: "a".to_owned(), since: 2, now: 500 }).await;
     assert_eq!(due(database, 1_000, &[]).await, [2]);
-    let retry = DeliveryChange::Retry { webhook_id: "a".to_owned(), delivery_id: Uuid::from_u128(1), now: 600 };
+    let retry = DeliveryChange::Retry {
+        webhook_id: "a".to_owned(),
+        delivery_id: Uuid::from_u128(1),
+        now: 600,
+    };
     change(retry).await;
     assert_eq!(due(database, 1_000, &[]).await, [1, 2]);
     let list = database.deliveries("a", None, 10).await.unwrap();
     assert_eq!(list.iter().map(|row| row.created_at).collect::<Vec<_>>(), [2, 1], "newest first");
-    let rest = database.deliveries("a", Some((list[0].created_at, list[0].delivery_id)), 10).await.unwrap();
+    assert_eq!(database.prune_deliveries(1_000, 10).await.unwrap(), 0, "pending ones stay");
+    let rest = database
+        .deliveries("a", Some((list[0].created_at, list[0].delivery_id)), 10)
+        .await
+        .unwrap();
     assert_eq!(rest, list[1..]);
 }
 
@@ -109,7 +130,10 @@ macro_rules! on_both {
         mod on_sqlite { $(#[tokio::test] async fn $check() { super::$check(&super::sqlite().await.database).await; })* }
         mod on_postgres {
             $(#[tokio::test] async fn $check() {
-                if let Some(scratch) = super::postgres().await { super::$check(&scratch.database).await; }
+                if let Some(scratch) = super::postgres().await {
+                    super::$check(&scratch.database).await;
+                    scratch.end().await;
+                }
             })*
         }
     };

@@ -4,7 +4,9 @@
 mod common;
 
 use common::{batch, entry, order_id, postgres, sqlite, user};
-use read_model::{Database, OrderFilter, OrderPage, Progress, ReadModelError, StoredOffset, Unreadable};
+use read_model::{
+    Database, OrderFilter, OrderPage, Progress, ReadModelError, StoredOffset, Unreadable,
+};
 
 const SINK: &str = "sql-sink";
 
@@ -20,7 +22,10 @@ fn at(next_offset: i64) -> StoredOffset {
 
 async fn a_range_is_applied_once(database: &Database) {
     database.begin_at(SINK, &[at(0)]).await.unwrap();
-    let first = [entry(user(1), 1, order_id(1), 1, "pending"), entry(user(1), 2, order_id(1), 2, "validated")];
+    let first = [
+        entry(user(1), 1, order_id(1), 1, "pending"),
+        entry(user(1), 2, order_id(1), 2, "validated"),
+    ];
     let step = [Progress { from: at(0), next: 2 }];
     let mut watch = database.applied().watch_order(order_id(1));
     database.apply(SINK, &step, &batch(&first), &[]).await.unwrap();
@@ -42,14 +47,18 @@ async fn a_range_is_applied_once(database: &Database) {
 async fn of_two_writers_one_wins(database: &Database) {
     database.begin_at(SINK, &[at(10)]).await.unwrap();
     let step = [Progress { from: at(10), next: 11 }];
-    let (left, right) = ([entry(user(2), 1, order_id(2), 1, "pending")], [entry(user(2), 1, order_id(3), 1, "pending")]);
+    let (left, right) = (
+        [entry(user(2), 1, order_id(2), 1, "pending")],
+        [entry(user(2), 1, order_id(3), 1, "pending")],
+    );
     let (left_batch, right_batch) = (batch(&left), batch(&right));
     let (a, b) = tokio::join!(
         database.apply(SINK, &step, &left_batch, &[]),
         database.apply(SINK, &step, &right_batch, &[])
     );
     assert_eq!(usize::from(a.is_ok()) + usize::from(b.is_ok()), 1, "{a:?} {b:?}");
-    let orders = [database.order(order_id(2)).await.unwrap(), database.order(order_id(3)).await.unwrap()];
+    let orders =
+        [database.order(order_id(2)).await.unwrap(), database.order(order_id(3)).await.unwrap()];
     assert_eq!(orders.iter().flatten().count(), 1, "the loser left rows behind");
 }
 
@@ -63,9 +72,17 @@ async fn another_log_is_fenced(database: &Database) {
 
 async fn rebuild_forgets_rows_and_offsets(database: &Database) {
     database.begin_at(SINK, &[at(0)]).await.unwrap();
-    let bad = Unreadable { topic: "user_feed".to_owned(), partition: 0, offset: 1, reason: "not avro".to_owned() };
+    let bad = Unreadable {
+        topic: "user_feed".to_owned(),
+        partition: 0,
+        offset: 1,
+        reason: "not avro".to_owned(),
+    };
     let rows = [entry(user(1), 1, order_id(1), 1, "pending")];
-    database.apply(SINK, &[Progress { from: at(0), next: 2 }], &batch(&rows), &[bad]).await.unwrap();
+    database
+        .apply(SINK, &[Progress { from: at(0), next: 2 }], &batch(&rows), &[bad])
+        .await
+        .unwrap();
     assert_eq!(database.unreadable(SINK).await.unwrap().len(), 1);
     database.reset_projections(SINK).await.unwrap();
     assert!(database.offsets(SINK).await.unwrap().is_empty());
@@ -75,7 +92,8 @@ async fn rebuild_forgets_rows_and_offsets(database: &Database) {
 
 async fn lists_are_newest_first_and_pages_fit(database: &Database) {
     database.begin_at(SINK, &[at(0)]).await.unwrap();
-    let rows: Vec<_> = (1..=5).map(|n| entry(user(7), n, order_id(n as u128), 1, "pending")).collect();
+    let rows: Vec<_> =
+        (1..=5).map(|n| entry(user(7), n, order_id(n as u128), 1, "pending")).collect();
     database.apply(SINK, &[Progress { from: at(0), next: 5 }], &batch(&rows), &[]).await.unwrap();
     let filter = OrderFilter { user_id: Some(user(7)), ..OrderFilter::default() };
     let all = database.orders(&filter, OrderPage::Skip { skip: 0, limit: 10 }).await.unwrap();
@@ -90,8 +108,16 @@ async fn lists_are_newest_first_and_pages_fit(database: &Database) {
     let count = async |filter: OrderFilter| {
         database.orders(&filter, OrderPage::Skip { skip: 0, limit: 10 }).await.unwrap().len()
     };
-    assert_eq!(count(OrderFilter { created_after: Some(created), ..filter.clone() }).await, 5, "inclusive");
-    assert_eq!(count(OrderFilter { created_before: Some(created), ..filter.clone() }).await, 0, "exclusive");
+    assert_eq!(
+        count(OrderFilter { created_after: Some(created), ..filter.clone() }).await,
+        5,
+        "inclusive"
+    );
+    assert_eq!(
+        count(OrderFilter { created_before: Some(created), ..filter.clone() }).await,
+        0,
+        "exclusive"
+    );
     let statuses = vec![schemas::messages::OrderStatus::Paid];
     assert_eq!(count(OrderFilter { statuses, ..filter.clone() }).await, 0);
     let later = schemas::Micros(created.0 + 1_000_000);
@@ -112,14 +138,20 @@ async fn products_show_their_stock(database: &Database) {
         let level = serde_json::json!({
             "warehouse": warehouse, "product_id": "prod-1", "on_hand": on_hand, "held": 2, "version": 1, "request_id": warehouse
         });
-        rows.stock_level(&format!("{warehouse}/prod-1"), Some(serde_json::from_value(level).unwrap()));
+        rows.stock_level(
+            &format!("{warehouse}/prod-1"),
+            Some(serde_json::from_value(level).unwrap()),
+        );
     }
     let mut watch = database.applied().watch_request("c1");
     database.apply(SINK, &[Progress { from: at(0), next: 1 }], &rows, &[]).await.unwrap();
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
     watch.applied(deadline).await.unwrap();
     let product = database.product(&schemas::Sku::new("prod-1")).await.unwrap().unwrap();
-    assert_eq!((product.on_hand, product.held, product.available(), product.price.minor), (12, 4, 8, 2999));
+    assert_eq!(
+        (product.on_hand, product.held, product.available(), product.price.minor),
+        (12, 4, 8, 2999)
+    );
     assert_eq!(database.products(None, 10).await.unwrap(), [product.clone()]);
     assert!(database.products(Some(&product.product_id), 10).await.unwrap().is_empty());
 }
@@ -129,7 +161,10 @@ macro_rules! on_both {
         mod on_sqlite { $(#[tokio::test] async fn $check() { super::$check(&super::sqlite().await.database).await; })* }
         mod on_postgres {
             $(#[tokio::test] async fn $check() {
-                if let Some(scratch) = super::postgres().await { super::$check(&scratch.database).await; }
+                if let Some(scratch) = super::postgres().await {
+                    super::$check(&scratch.database).await;
+                    scratch.end().await;
+                }
             })*
         }
     };
@@ -152,5 +187,6 @@ async fn migrating_twice_changes_nothing() {
         let (a, b) = tokio::join!(scratch.database.migrate(), scratch.database.migrate());
         a.unwrap();
         b.unwrap();
+        scratch.end().await;
     }
 }

@@ -64,7 +64,11 @@ impl FeedEvent {
     #[must_use]
     pub fn message(&self, topic: Topic) -> String {
         let head = json!(topic.to_string());
-        format!("{{\"type\":\"event\",\"topic\":{head},\"offset\":{},{}", self.offset(topic), self.tail)
+        format!(
+            "{{\"type\":\"event\",\"topic\":{head},\"offset\":{},{}",
+            self.offset(topic),
+            self.tail
+        )
     }
 
     /// How much memory it holds, in bytes.

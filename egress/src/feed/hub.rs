@@ -95,8 +95,13 @@ impl Hub {
     /// Keeps events up to `history_bytes` for those who resume.
     #[must_use]
     pub fn new(history_bytes: usize) -> Self {
-        let state = State { next_id: 0, followers: HashMap::new(), history: History::new(history_bytes) };
-        Self { state: Mutex::new(state), caught_up: CancellationToken::new(), epoch: std::sync::OnceLock::new() }
+        let state =
+            State { next_id: 0, followers: HashMap::new(), history: History::new(history_bytes) };
+        Self {
+            state: Mutex::new(state),
+            caught_up: CancellationToken::new(),
+            epoch: std::sync::OnceLock::new(),
+        }
     }
 
     /// Changes only when history was lost; empty until the tail has begun.

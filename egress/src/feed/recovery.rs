@@ -15,7 +15,7 @@ use super::event::FeedEvent;
 use super::hub::{Follower, Hub, Topic};
 
 /// Orders in one snapshot, newest first.
-const SNAPSHOT_ORDERS: u32 = 1_000;
+const SNAPSHOT_ORDERS: u32 = 500;
 
 /// A place in a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,12 @@ struct Known {
 }
 
 /// Registers the follower and finds out where it goes on.
-pub async fn resume(hub: &Hub, database: &Database, follower: &Follower, wish: Wish<'_>) -> Result<Resumed, TopicRefused> {
+pub async fn resume(
+    hub: &Hub,
+    database: &Database,
+    follower: &Follower,
+    wish: Wish<'_>,
+) -> Result<Resumed, TopicRefused> {
     let owner = owner(database, &wish).await?;
     let held = hub.follow(follower, wish.topic, owner);
     match settle(hub, database, &held, &wish).await {
@@ -102,18 +107,27 @@ async fn settle(
     held: &[Arc<FeedEvent>],
     wish: &Wish<'_>,
 ) -> Result<Resumed, TopicRefused> {
-    let given = wish.position.filter(|position| position.epoch == hub.epoch() && position.offset >= 0);
-    if let Some(position) = given {
-        let after = after(held, wish.topic, position.offset);
-        if connects(&after, wish.topic, position.offset) && !after.is_empty() {
-            return Ok(Resumed { recovered: true, offset: position.offset, snapshot: None, missed: after });
+    let given = wish
+        .position
+        .filter(|position| position.epoch == hub.epoch())
+        .map(|position| position.offset);
+    let recovered = |offset, missed| Resumed { recovered: true, offset, snapshot: None, missed };
+    let newest = held.last().map(|event| event.offset(wish.topic));
+    if let (Some(offset), Some(newest)) = (given, newest)
+        && offset <= newest
+    {
+        let missed = after(held, wish.topic, offset);
+        if connects(&missed, wish.topic, offset) {
+            return Ok(recovered(offset, missed));
         }
     }
     let known = known(database, wish, wish.snapshot).await?;
-    if let Some(position) = given
-        && position.offset == held.last().map_or(known.offset, |last| last.offset(wish.topic).max(known.offset))
+    // Nothing is held: the read model's last event is the client's. Or the
+    // client was ahead on another instance, and this one will pass it.
+    if let Some(offset) = given
+        && newest.map_or(offset == known.offset, |newest| newest < offset && offset <= known.offset)
     {
-        return Ok(Resumed { recovered: true, offset: position.offset, snapshot: None, missed: Vec::new() });
+        return Ok(recovered(offset, Vec::new()));
     }
     let missed = after(held, wish.topic, known.offset);
     let snapshot = wish.snapshot.then_some(known.orders);
@@ -136,7 +150,9 @@ async fn known(database: &Database, wish: &Wish<'_>, rows: bool) -> Result<Known
             let orders = snapshot.orders.into_iter().map(|row| row.document).collect();
             Ok(Known { offset: snapshot.number, orders })
         }
-        Topic::User(user) => Ok(Known { offset: database.feed_number(user).await?, orders: Vec::new() }),
+        Topic::User(user) => {
+            Ok(Known { offset: database.feed_number(user).await?, orders: Vec::new() })
+        }
         Topic::Order(order) => {
             let row = database.order(order).await?.ok_or(TopicRefused::NotFound)?;
             Ok(Known { offset: row.version, orders: vec![row.document] })

@@ -53,7 +53,9 @@ pub async fn run_feed(
                 Err(error) if error.is_retriable() => {
                     tracing::warn!(%error, "feed interrupted; reading again");
                     handle.block_on(async {
-                        let _either = tokio::time::timeout(tail.settings.retry, tail.shutdown.cancelled()).await;
+                        let _either =
+                            tokio::time::timeout(tail.settings.retry, tail.shutdown.cancelled())
+                                .await;
                     });
                 }
                 Err(error) => return Err(error),
@@ -77,18 +79,28 @@ impl Tail {
     fn session(&self) -> Result<(), EgressError> {
         let admin = self.log.admin()?;
         let extent = reading::extent(admin.as_ref(), &[topics::USER_FEED.name()])?;
-        self.hub.begin(epoch(extent.starts.iter().map(|start| (start.log_id.as_str(), start.topic_id.as_str()))));
-        let mut reader = reading::reader(self.log.as_ref(), "websocket", &self.handle, &self.shutdown)?;
+        self.hub.begin(epoch(
+            extent.starts.iter().map(|start| (start.log_id.as_str(), start.topic_id.as_str())),
+        ));
+        let mut reader =
+            reading::reader(self.log.as_ref(), "websocket", &self.handle, &self.shutdown)?;
         let places: Vec<TopicPartition> = extent
             .starts
             .iter()
-            .map(|start| TopicPartition::new(topics::USER_FEED.name(), u32::try_from(start.partition).unwrap_or_default()))
+            .map(|start| {
+                TopicPartition::new(
+                    topics::USER_FEED.name(),
+                    u32::try_from(start.partition).unwrap_or_default(),
+                )
+            })
             .collect();
         let ends = admin.end_offsets(&places, Isolation::ReadCommitted)?;
         let begin: Vec<_> = places
             .iter()
             .zip(extent.starts.iter().zip(&ends))
-            .map(|(place, (start, end))| (place.clone(), start.next_offset.max(end - self.settings.replay_records)))
+            .map(|(place, (start, end))| {
+                (place.clone(), start.next_offset.max(end - self.settings.replay_records))
+            })
             .collect();
         reader.assign(&begin)?;
         let mut behind = true;

@@ -54,7 +54,8 @@ impl Item {
     }
 
     pub(super) fn add_to(&self, batch: &mut Batch, broken: &mut Vec<Broken>) {
-        let key = || String::from_utf8_lossy(self.raw.key.as_deref().unwrap_or_default()).into_owned();
+        let key =
+            || String::from_utf8_lossy(self.raw.key.as_deref().unwrap_or_default()).into_owned();
         match &self.change {
             Change::Feed(entry, document) => batch.feed_entry(entry, document),
             Change::Product(product) => batch.product(&key(), product.clone()),
@@ -68,7 +69,11 @@ impl Item {
 
 /// Reads until `max` records or until nothing more is there at once; waits for
 /// the first.
-pub(super) fn collect(reader: &mut dyn Reader, codecs: &Codecs, max: usize) -> Result<Collected, EgressError> {
+pub(super) fn collect(
+    reader: &mut dyn Reader,
+    codecs: &Codecs,
+    max: usize,
+) -> Result<Collected, EgressError> {
     let mut collected = Collected::default();
     let mut failed = None;
     let mut wait = IDLE;
@@ -80,7 +85,9 @@ pub(super) fn collect(reader: &mut dyn Reader, codecs: &Codecs, max: usize) -> R
             }
             match read(codecs, &record) {
                 Ok(item) => {
-                    collected.next.insert((record.topic.to_owned(), record.partition), record.offset + 1);
+                    collected
+                        .next
+                        .insert((record.topic.to_owned(), record.partition), record.offset + 1);
                     collected.items.push(item);
                 }
                 Err(error) => failed = Some(error),
@@ -134,8 +141,12 @@ fn decode(codecs: &Codecs, record: &ConsumedRecord<'_>) -> Result<Change, AvroEr
             let document = entry.event.order.to_json();
             Change::Feed(Box::new(entry), document)
         }
-        (PRODUCTS, value) => Change::Product(value.map(|value| codecs.products.decode(value)).transpose()?),
-        (STOCK_LEVELS, value) => Change::Stock(value.map(|value| codecs.stock_levels.decode(value)).transpose()?),
+        (PRODUCTS, value) => {
+            Change::Product(value.map(|value| codecs.products.decode(value)).transpose()?)
+        }
+        (STOCK_LEVELS, value) => {
+            Change::Stock(value.map(|value| codecs.stock_levels.decode(value)).transpose()?)
+        }
         (REVENUE, Some(value)) => Change::Revenue(codecs.revenue.decode(value)?),
         // A tombstone on a topic that isn't compacted says nothing.
         _ => Change::Nothing,

@@ -46,7 +46,11 @@ pub struct SinkSettings {
 
 impl Default for SinkSettings {
     fn default() -> Self {
-        Self { batch_records: 2_000, retry: Duration::from_millis(500), standby: Duration::from_secs(1) }
+        Self {
+            batch_records: 2_000,
+            retry: Duration::from_millis(500),
+            standby: Duration::from_secs(1),
+        }
     }
 }
 
@@ -109,12 +113,15 @@ impl Sink {
     fn session(&self) -> Result<(), EgressError> {
         let admin = self.log.admin()?;
         let appender = self.log.appender("sql-sink-dead-letters")?;
-        let mut reader = reading::reader(self.log.as_ref(), "sql-sink", &self.handle, &self.shutdown)?;
+        let mut reader =
+            reading::reader(self.log.as_ref(), "sql-sink", &self.handle, &self.shutdown)?;
         self.load_snapshot(admin.as_ref(), reader.as_mut())?;
         let database = (&self.database, &self.handle);
-        let mut positions = Positions::open(CONSUMER, &TOPICS, admin.as_ref(), reader.as_mut(), database, REMEDY)?;
+        let mut positions =
+            Positions::open(CONSUMER, &TOPICS, admin.as_ref(), reader.as_mut(), database, REMEDY)?;
         while !self.shutdown.is_cancelled() {
-            let collected = collect::collect(reader.as_mut(), &self.codecs, self.settings.batch_records)?;
+            let collected =
+                collect::collect(reader.as_mut(), &self.codecs, self.settings.batch_records)?;
             if collected.next.is_empty() {
                 continue;
             }
@@ -133,7 +140,12 @@ impl Sink {
         Ok(())
     }
 
-    fn apply(&self, appender: &dyn Appender, steps: &[Progress], items: &[Item]) -> Result<(), EgressError> {
+    fn apply(
+        &self,
+        appender: &dyn Appender,
+        steps: &[Progress],
+        items: &[Item],
+    ) -> Result<(), EgressError> {
         let mut batch = Batch::default();
         let mut broken = Vec::new();
         for item in items {
@@ -172,7 +184,11 @@ impl Sink {
 
     /// On the first start and after a rebuild: what the feed no longer holds
     /// comes from the compacted `orders`. Repeating it changes nothing.
-    fn load_snapshot(&self, admin: &dyn log::Admin, reader: &mut dyn Reader) -> Result<(), EgressError> {
+    fn load_snapshot(
+        &self,
+        admin: &dyn log::Admin,
+        reader: &mut dyn Reader,
+    ) -> Result<(), EgressError> {
         let stored = self.handle.block_on(self.database.offsets(CONSUMER))?;
         let feed = reading::extent(admin, &[topics::USER_FEED.name()])?;
         if !stored.is_empty() || feed.starts.iter().all(|start| start.next_offset == 0) {

@@ -29,7 +29,12 @@ pub(super) fn load(
     let starts = reading::extent(admin, &[name])?.starts;
     let starts: Vec<(TopicPartition, i64)> = starts
         .iter()
-        .map(|start| (TopicPartition::new(name, u32::try_from(start.partition).unwrap_or_default()), start.next_offset))
+        .map(|start| {
+            (
+                TopicPartition::new(name, u32::try_from(start.partition).unwrap_or_default()),
+                start.next_offset,
+            )
+        })
         .collect();
     let places: Vec<_> = starts.iter().map(|(place, _)| place.clone()).collect();
     let ends = admin.end_offsets(&places, Isolation::ReadCommitted)?;

@@ -40,6 +40,11 @@ pub(super) struct Deliverer {
     pub(super) shutdown: CancellationToken,
 }
 
+/// Settled deliveries forgotten at once.
+const PRUNE: u32 = 1_000;
+/// Time between two rounds of forgetting, in microseconds.
+const PRUNE_EVERY: i64 = 60_000_000;
+
 /// What a finished attempt gives back.
 type Finished = (String, Option<bool>);
 
@@ -47,7 +52,12 @@ impl Deliverer {
     pub(super) async fn run(self: Arc<Self>) -> Result<(), EgressError> {
         let mut load = Load::new(self.settings.per_endpoint, self.settings.concurrency);
         let mut running: JoinSet<Finished> = JoinSet::new();
+        let mut prune_at = 0;
         while !self.shutdown.is_cancelled() {
+            if self.clock.now().0 >= prune_at {
+                prune_at = self.clock.now().0 + PRUNE_EVERY;
+                self.prune().await;
+            }
             let next = match self.begin_due(&mut load, &mut running).await {
                 Ok(next) => next,
                 Err(error) if error.is_retriable() => {
@@ -76,6 +86,15 @@ impl Deliverer {
         Ok(())
     }
 
+    /// Forgets what was settled long ago. A failure is tried again next time.
+    async fn prune(&self) {
+        let keep = i64::try_from(self.settings.keep.as_micros()).unwrap_or(i64::MAX);
+        let before = self.clock.now().0.saturating_sub(keep);
+        if let Err(error) = self.database.prune_deliveries(before, PRUNE).await {
+            tracing::warn!(%error, "old deliveries not forgotten");
+        }
+    }
+
     fn after(&self, wait: Duration) -> i64 {
         self.clock.now().0.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
     }
@@ -91,10 +110,15 @@ impl Deliverer {
         while load.free() > 0 {
             let due = self.database.due_deliveries(now, &load.saturated(), CANDIDATES).await?;
             let full = due.len() == CANDIDATES as usize;
-            let taken: Vec<_> = due.into_iter().filter(|(_, webhook)| load.begin(webhook)).collect();
+            let taken: Vec<_> =
+                due.into_iter().filter(|(_, webhook)| load.begin(webhook)).collect();
             let ids: Vec<_> = taken.iter().map(|(delivery, _)| *delivery).collect();
             let lease = self.after(self.settings.timeout + LEASE_MARGIN);
-            let claimed = match self.database.claim_deliveries(&ids, &self.settings.owner, now, lease).await {
+            let claimed = match self
+                .database
+                .claim_deliveries(&ids, &self.settings.owner, now, lease)
+                .await
+            {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     taken.iter().for_each(|(_, webhook)| load.end(webhook, None));
@@ -102,7 +126,9 @@ impl Deliverer {
                 }
             };
             // Somebody else was faster with these.
-            for (_, webhook) in taken.iter().filter(|(id, _)| claimed.iter().all(|claim| claim.delivery_id != *id)) {
+            for (_, webhook) in
+                taken.iter().filter(|(id, _)| claimed.iter().all(|claim| claim.delivery_id != *id))
+            {
                 load.end(webhook, None);
             }
             for claim in claimed {
@@ -113,7 +139,8 @@ impl Deliverer {
                 break;
             }
         }
-        metrics::gauge!("webhook_endpoint_circuit", "state" => "open").set(load.open_breakers() as f64);
+        metrics::gauge!("webhook_endpoint_circuit", "state" => "open")
+            .set(load.open_breakers() as f64);
         Ok(self.database.next_delivery_due(now).await?)
     }
 
@@ -157,7 +184,10 @@ impl Deliverer {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "result of a delivery not noted; trying again");
-                    if tokio::time::timeout(self.settings.retry, self.shutdown.cancelled()).await.is_ok() {
+                    if tokio::time::timeout(self.settings.retry, self.shutdown.cancelled())
+                        .await
+                        .is_ok()
+                    {
                         return;
                     }
                 }
@@ -165,7 +195,13 @@ impl Deliverer {
         }
     }
 
-    fn attempted(&self, claim: &Claimed, outcome: &Outcome, at: Micros, took: Duration) -> Attempted {
+    fn attempted(
+        &self,
+        claim: &Claimed,
+        outcome: &Outcome,
+        at: Micros,
+        took: Duration,
+    ) -> Attempted {
         let mut attempts = claim.attempts.clone();
         attempts.push(Attempt {
             at: at.to_rfc3339(),
@@ -191,8 +227,11 @@ impl Deliverer {
 
     fn measure(&self, claim: &Claimed, outcome: &Outcome, took: Duration) {
         let result = if outcome.delivered() { "delivered" } else { "failed" };
-        let class = outcome.status_code.map_or_else(|| "none".to_owned(), |code| format!("{}xx", code / 100));
-        metrics::counter!("webhook_deliveries_total", "outcome" => result, "class" => class).increment(1);
+        let class = outcome
+            .status_code
+            .map_or_else(|| "none".to_owned(), |code| format!("{}xx", code / 100));
+        metrics::counter!("webhook_deliveries_total", "outcome" => result, "class" => class)
+            .increment(1);
         metrics::histogram!("webhook_attempt_duration_seconds").record(took.as_secs_f64());
         tracing::debug!(delivery_id = %claim.delivery_id, result, status = ?outcome.status_code, "webhook attempt");
     }

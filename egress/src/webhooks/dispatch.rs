@@ -10,18 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::{Admin, ConsumedRecord, Isolation, Log, Reader, TopicPartition};
-use read_model::deliveries::{DeliveryChange, NewDelivery};
+use read_model::deliveries::DeliveryChange;
 use read_model::seal::Sealer;
 use read_model::{Database, Unreadable};
-use schemas::messages::{UserFeedEntry, WebhookCommand, WebhookCommandKind};
-use schemas::{Micros, topics};
+use schemas::messages::WebhookCommand;
+use schemas::topics;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::body;
-use super::endpoints::{Endpoint, Endpoints};
 use super::WebhookSettings;
+use super::endpoints::{Endpoint, Endpoints};
+use super::plan::{self, Traced};
 use crate::clock::Clock;
 use crate::codecs::Codecs;
 use crate::error::EgressError;
@@ -30,7 +30,7 @@ use crate::reading::{self, Positions};
 /// The dispatcher's name in `sink_offsets`.
 pub(super) const CONSUMER: &str = "webhooks";
 const REMEDY: &str = "run `orders webhooks reset` to go on from the end of the log";
-const TOPICS: [&str; 2] = [topics::USER_FEED.name(), topics::WEBHOOK_COMMANDS.name()];
+pub(super) const TOPICS: [&str; 2] = [topics::USER_FEED.name(), topics::WEBHOOK_COMMANDS.name()];
 const WAIT: Duration = Duration::from_millis(500);
 
 pub(super) struct Dispatcher {
@@ -50,7 +50,7 @@ pub(super) struct Dispatcher {
 /// One batch of records.
 #[derive(Default)]
 struct Collected {
-    feed: Vec<(UserFeedEntry, Option<String>)>,
+    feed: Vec<Traced>,
     commands: Vec<WebhookCommand>,
     unreadable: Vec<Unreadable>,
     next: BTreeMap<(String, u32), i64>,
@@ -71,7 +71,9 @@ impl Dispatcher {
                 Err(error) if error.is_retriable() => {
                     tracing::warn!(%error, "webhook dispatcher interrupted; going on from the stored offsets");
                     handle.block_on(async {
-                        let _either = tokio::time::timeout(self.settings.retry, self.shutdown.cancelled()).await;
+                        let _either =
+                            tokio::time::timeout(self.settings.retry, self.shutdown.cancelled())
+                                .await;
                     });
                 }
                 Err(error) => return Err(error),
@@ -86,7 +88,8 @@ impl Dispatcher {
         self.loaded.cancel();
         let mut reader = reading::reader(self.log.as_ref(), "webhooks", handle, &self.shutdown)?;
         let database = (&self.database, handle);
-        let mut positions = Positions::open(CONSUMER, &TOPICS, admin.as_ref(), reader.as_mut(), database, REMEDY)?;
+        let mut positions =
+            Positions::open(CONSUMER, &TOPICS, admin.as_ref(), reader.as_mut(), database, REMEDY)?;
         while !self.shutdown.is_cancelled() {
             let mut collected = self.collect(reader.as_mut())?;
             if let Some(error) = collected.failed.take() {
@@ -96,9 +99,18 @@ impl Dispatcher {
             if collected.next.is_empty() {
                 continue;
             }
-            let changes = self.changes(&collected);
+            let now = self.clock.now();
+            let mut changes = plan::events(&collected.feed, &self.endpoints, &self.settings, now);
+            changes.extend(
+                collected.commands.iter().filter_map(|command| plan::command(command, now)),
+            );
             let steps = positions.steps(&collected.next);
-            handle.block_on(self.database.apply_deliveries(CONSUMER, &steps, &changes, &collected.unreadable))?;
+            handle.block_on(self.database.apply_deliveries(
+                CONSUMER,
+                &steps,
+                &changes,
+                &collected.unreadable,
+            ))?;
             positions.advance(&steps);
             if !changes.is_empty() {
                 self.written.notify_one();
@@ -107,29 +119,51 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn endpoint_reader(&self, admin: &dyn Admin, handle: &Handle) -> Result<EndpointReader, EgressError> {
+    fn endpoint_reader(
+        &self,
+        admin: &dyn Admin,
+        handle: &Handle,
+    ) -> Result<EndpointReader, EgressError> {
         let name = topics::WEBHOOK_ENDPOINTS.name();
         let extent = reading::extent(admin, &[name])?;
         let begin: Vec<_> = extent
             .starts
             .iter()
-            .map(|start| (TopicPartition::new(name, u32::try_from(start.partition).unwrap_or_default()), start.next_offset))
+            .map(|start| {
+                (
+                    TopicPartition::new(name, u32::try_from(start.partition).unwrap_or_default()),
+                    start.next_offset,
+                )
+            })
             .collect();
-        let mut reader = reading::reader(self.log.as_ref(), "webhooks-endpoints", handle, &self.shutdown)?;
+        let mut reader =
+            reading::reader(self.log.as_ref(), "webhooks-endpoints", handle, &self.shutdown)?;
         reader.assign(&begin)?;
         Ok(EndpointReader { reader, places: begin.into_iter().map(|(place, _)| place).collect() })
     }
 
     /// Reads the endpoints up to where they end now.
-    fn catch_up(&self, admin: &dyn Admin, endpoints: &mut EndpointReader, handle: &Handle) -> Result<(), EgressError> {
+    fn catch_up(
+        &self,
+        admin: &dyn Admin,
+        endpoints: &mut EndpointReader,
+        handle: &Handle,
+    ) -> Result<(), EgressError> {
         let ends = admin.end_offsets(&endpoints.places, Isolation::ReadCommitted)?;
         let mut gone = Vec::new();
         let mut failed = None;
-        while !endpoints.places.iter().zip(&ends).all(|(place, end)| endpoints.reader.reached(place, *end)) {
+        while !endpoints
+            .places
+            .iter()
+            .zip(&ends)
+            .all(|(place, end)| endpoints.reader.reached(place, *end))
+        {
             if self.shutdown.is_cancelled() {
                 return Ok(());
             }
-            endpoints.reader.poll(WAIT, 1_000, &mut |record| self.endpoint(&record, &mut gone, &mut failed))?;
+            endpoints
+                .reader
+                .poll(WAIT, 1_000, &mut |record| self.endpoint(&record, &mut gone, &mut failed))?;
             if let Some(error) = failed.take() {
                 return Err(error);
             }
@@ -140,24 +174,30 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn endpoint(&self, record: &ConsumedRecord<'_>, gone: &mut Vec<DeliveryChange>, failed: &mut Option<EgressError>) {
+    fn endpoint(
+        &self,
+        record: &ConsumedRecord<'_>,
+        gone: &mut Vec<DeliveryChange>,
+        failed: &mut Option<EgressError>,
+    ) {
         let webhook_id = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
-        let endpoint = match record.value.map(|value| self.codecs.endpoints.decode(value)).transpose() {
-            Ok(endpoint) => endpoint.map(|registered| Endpoint::open(registered, &self.sealer)),
-            Err(source) if source.is_retriable() => {
-                *failed = Some(EgressError::Schema {
-                    topic: record.topic.to_owned(),
-                    partition: record.partition,
-                    offset: record.offset,
-                    source,
-                });
-                return;
-            }
-            Err(error) => {
-                tracing::error!(webhook_id, offset = record.offset, %error, "endpoint skipped");
-                return;
-            }
-        };
+        let endpoint =
+            match record.value.map(|value| self.codecs.endpoints.decode(value)).transpose() {
+                Ok(endpoint) => endpoint.map(|registered| Endpoint::open(registered, &self.sealer)),
+                Err(source) if source.is_retriable() => {
+                    *failed = Some(EgressError::Schema {
+                        topic: record.topic.to_owned(),
+                        partition: record.partition,
+                        offset: record.offset,
+                        source,
+                    });
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(webhook_id, offset = record.offset, %error, "endpoint skipped");
+                    return;
+                }
+            };
         if self.endpoints.set(&webhook_id, endpoint) {
             gone.push(DeliveryChange::GiveUp { webhook_id });
         }
@@ -187,7 +227,8 @@ impl Dispatcher {
         };
         match decoded {
             Err(source) if source.is_retriable() => {
-                let (topic, partition, offset) = (record.topic.to_owned(), record.partition, record.offset);
+                let (topic, partition, offset) =
+                    (record.topic.to_owned(), record.partition, record.offset);
                 collected.failed = Some(EgressError::Schema { topic, partition, offset, source });
                 return;
             }
@@ -201,68 +242,5 @@ impl Dispatcher {
             Ok(()) => {}
         }
         collected.next.insert((record.topic.to_owned(), record.partition), record.offset + 1);
-    }
-
-    fn changes(&self, collected: &Collected) -> Vec<DeliveryChange> {
-        let now = self.clock.now();
-        let mut changes = Vec::new();
-        for (entry, trace) in &collected.feed {
-            let event = &entry.event;
-            let name = event.event_type.public_name();
-            let wanting = self.endpoints.wanting(entry.user_id, name, event.occurred_at.0);
-            if wanting.is_empty() {
-                continue;
-            }
-            let body = body::of_event(entry);
-            changes.extend(wanting.iter().map(|endpoint| {
-                let webhook_id = endpoint.registered.webhook_id.clone();
-                DeliveryChange::Insert(Box::new(NewDelivery {
-                    delivery_id: body::delivery_id(&webhook_id, &event.event_id),
-                    webhook_id,
-                    event_id: event.event_id.clone(),
-                    event_type: name.to_owned(),
-                    order_id: Some(event.order_id),
-                    sequence: event.version,
-                    ordered: endpoint.registered.ordered,
-                    body: body.clone(),
-                    traceparent: trace.clone(),
-                    created_at: now.0,
-                    next_attempt_at: self.first_attempt(now),
-                }))
-            }));
-        }
-        changes.extend(collected.commands.iter().filter_map(|command| self.command(command, now)));
-        changes
-    }
-
-    fn first_attempt(&self, now: Micros) -> i64 {
-        let delay = self.settings.schedule.delay(0, (self.settings.chance)()).unwrap_or_default();
-        now.0.saturating_add(i64::try_from(delay.as_micros()).unwrap_or(i64::MAX))
-    }
-
-    fn command(&self, command: &WebhookCommand, now: Micros) -> Option<DeliveryChange> {
-        let webhook_id = command.webhook_id.clone();
-        match command.kind {
-            WebhookCommandKind::Test => Some(DeliveryChange::Insert(Box::new(NewDelivery {
-                delivery_id: body::delivery_id(&webhook_id, &command.command_id),
-                body: body::of_test(&webhook_id, command.created_at),
-                webhook_id,
-                event_id: command.command_id.clone(),
-                event_type: "webhook.test".to_owned(),
-                order_id: None,
-                sequence: 0,
-                ordered: false,
-                traceparent: None,
-                created_at: now.0,
-                next_attempt_at: now.0,
-            }))),
-            WebhookCommandKind::Retry => {
-                let delivery_id = command.delivery_id.as_deref()?.parse().ok()?;
-                Some(DeliveryChange::Retry { webhook_id, delivery_id, now: now.0 })
-            }
-            WebhookCommandKind::Recover => {
-                Some(DeliveryChange::Recover { webhook_id, since: command.since?.0, now: now.0 })
-            }
-        }
     }
 }

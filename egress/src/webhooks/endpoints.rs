@@ -24,11 +24,17 @@ impl Endpoint {
     pub(super) fn open(registered: WebhookEndpoint, sealer: &Sealer) -> Self {
         let id = registered.webhook_id.as_str();
         let text = |sealed: &String| -> Option<String> {
-            let plain = sealer.open(id, sealed).map_err(|error| tracing::error!(webhook_id = id, %error, "webhook secret"));
+            let plain = sealer
+                .open(id, sealed)
+                .map_err(|error| tracing::error!(webhook_id = id, %error, "webhook secret"));
             String::from_utf8(plain.ok()?).ok()
         };
-        let secrets =
-            registered.sealed_secrets.iter().filter_map(text).filter_map(|secret| Secret::parse(&secret).ok()).collect();
+        let secrets = registered
+            .sealed_secrets
+            .iter()
+            .filter_map(text)
+            .filter_map(|secret| Secret::parse(&secret).ok())
+            .collect();
         let headers: HashMap<String, String> = registered
             .sealed_headers
             .as_ref()
@@ -55,9 +61,9 @@ fn matches(filter: &str, event_type: &str) -> bool {
     match filter {
         "*" => true,
         "order.payment_processed" => event_type == "order.paid",
-        _ => filter
-            .strip_suffix('*')
-            .map_or(filter == event_type, |prefix| prefix.ends_with('.') && event_type.starts_with(prefix)),
+        _ => filter.strip_suffix('*').map_or(filter == event_type, |prefix| {
+            prefix.ends_with('.') && event_type.starts_with(prefix)
+        }),
     }
 }
 
@@ -82,9 +88,18 @@ impl Endpoints {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(webhook_id).map(Arc::clone)
     }
 
-    pub(super) fn wanting(&self, user: UserId, event_type: &str, occurred_at: i64) -> Vec<Arc<Endpoint>> {
+    pub(super) fn wanting(
+        &self,
+        user: UserId,
+        event_type: &str,
+        occurred_at: i64,
+    ) -> Vec<Arc<Endpoint>> {
         let endpoints = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        endpoints.values().filter(|endpoint| endpoint.wants(user, event_type, occurred_at)).map(Arc::clone).collect()
+        endpoints
+            .values()
+            .filter(|endpoint| endpoint.wants(user, event_type, occurred_at))
+            .map(Arc::clone)
+            .collect()
     }
 }
 

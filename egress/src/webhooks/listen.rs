@@ -64,14 +64,20 @@ pub async fn run_listen(
 }
 
 async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let (id, timestamp, signatures) = (header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"));
+    let header = |name: &str| {
+        headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    let (id, timestamp, signatures) =
+        (header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"));
     let now = SystemClock.now().0.div_euclid(1_000_000);
-    let verified = receiver
-        .secret
-        .as_ref()
-        .map(|secret| verify(secret, &id, &timestamp, &signatures, &body, now).map_err(|why| why.to_string()));
-    let status = if matches!(verified, Some(Err(_))) { StatusCode::BAD_REQUEST } else { StatusCode::NO_CONTENT };
+    let verified = receiver.secret.as_ref().map(|secret| {
+        verify(secret, &id, &timestamp, &signatures, &body, now).map_err(|why| why.to_string())
+    });
+    let status = if matches!(verified, Some(Err(_))) {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::NO_CONTENT
+    };
     (receiver.report)(Received { id, timestamp, verified, body: body.to_vec() });
     status
 }

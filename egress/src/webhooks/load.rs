@@ -33,7 +33,12 @@ impl Running {
 
 impl Load {
     pub(super) fn new(per_endpoint: usize, total: usize) -> Self {
-        Self { per_endpoint: per_endpoint.max(1), total: total.max(1), running: 0, endpoints: HashMap::new() }
+        Self {
+            per_endpoint: per_endpoint.max(1),
+            total: total.max(1),
+            running: 0,
+            endpoints: HashMap::new(),
+        }
     }
 
     /// Attempts that may still begin.
@@ -43,7 +48,10 @@ impl Load {
 
     /// Endpoints that may begin nothing now.
     pub(super) fn saturated(&self) -> Vec<String> {
-        let full = self.endpoints.iter().filter(|(_, running)| running.attempts >= running.slots(self.per_endpoint));
+        let full = self
+            .endpoints
+            .iter()
+            .filter(|(_, running)| running.attempts >= running.slots(self.per_endpoint));
         full.map(|(webhook, _)| webhook.clone()).collect()
     }
 

@@ -15,8 +15,9 @@ mod body;
 mod deliver;
 mod dispatch;
 mod endpoints;
-mod load;
 pub mod listen;
+mod load;
+mod plan;
 mod schedule;
 mod send;
 pub mod signature;
@@ -25,9 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::Log;
-use read_model::Database;
 use read_model::seal::Sealer;
 use read_model::webhook_target::TargetPolicy;
+use read_model::{Database, StoredOffset};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -69,6 +70,8 @@ pub struct WebhookSettings {
     pub poll: Duration,
     /// Time for attempts under way when the process stops.
     pub drain: Duration,
+    /// Settled deliveries are forgotten after this.
+    pub keep: Duration,
     /// For the jitter of ± 20 %.
     pub chance: Chance,
 }
@@ -99,6 +102,7 @@ impl WebhookSettings {
             retry: Duration::from_millis(500),
             poll: Duration::from_secs(1),
             drain: Duration::from_secs(5),
+            keep: Duration::from_secs(30 * 24 * 3600),
             chance: Arc::new(random),
         }
     }
@@ -167,7 +171,8 @@ pub async fn run_webhooks(
         shutdown: shutdown.clone(),
     };
     let dispatching = async {
-        let ended = reading::on_thread("webhook-dispatch", move |handle| dispatcher.run(handle)).await;
+        let ended =
+            reading::on_thread("webhook-dispatch", move |handle| dispatcher.run(handle)).await;
         shutdown.cancel();
         ended
     };
@@ -183,4 +188,23 @@ pub async fn run_webhooks(
     };
     let (dispatched, delivered) = tokio::join!(dispatching, delivering);
     dispatched.and(delivered)
+}
+
+/// After the log was replaced or its records ran out: goes on from the end of
+/// the log as it is now (`orders webhooks reset`). What is owed already stays
+/// owed; events in between are not sent.
+pub async fn reset(log: Arc<dyn Log>, database: &Database) -> Result<(), EgressError> {
+    let ends = reading::on_thread("webhook-reset", move |_| {
+        let extent = reading::extent(log.admin()?.as_ref(), &dispatch::TOPICS)?;
+        let ends = extent.ends.iter();
+        Ok(extent
+            .starts
+            .iter()
+            .zip(ends)
+            .map(|(start, end)| StoredOffset { next_offset: *end, ..start.clone() })
+            .collect::<Vec<_>>())
+    })
+    .await?;
+    database.forget_offsets(dispatch::CONSUMER).await?;
+    Ok(database.begin_at(dispatch::CONSUMER, &ends).await?)
 }

@@ -21,8 +21,12 @@ impl Schedule {
         let delays: Result<Vec<Duration>, String> = text
             .split(',')
             .map(|part| {
-                let seconds: f64 = part.trim().parse().map_err(|_| format!("{part:?} is not a number of seconds"))?;
-                Duration::try_from_secs_f64(seconds).map_err(|_| format!("{part:?} is not a possible delay"))
+                let seconds: f64 = part
+                    .trim()
+                    .parse()
+                    .map_err(|_| format!("{part:?} is not a number of seconds"))?;
+                Duration::try_from_secs_f64(seconds)
+                    .map_err(|_| format!("{part:?} is not a possible delay"))
             })
             .collect();
         delays.map(Self)
@@ -37,8 +41,14 @@ impl Schedule {
 
     /// The same, but not before what the receiver asked for.
     #[must_use]
-    pub fn delay_after(&self, made: usize, chance: f64, retry_after: Option<Duration>) -> Option<Duration> {
-        self.delay(made, chance).map(|delay| delay.max(retry_after.unwrap_or_default().min(LONGEST_WAIT)))
+    pub fn delay_after(
+        &self,
+        made: usize,
+        chance: f64,
+        retry_after: Option<Duration>,
+    ) -> Option<Duration> {
+        self.delay(made, chance)
+            .map(|delay| delay.max(retry_after.unwrap_or_default().min(LONGEST_WAIT)))
     }
 }
 
@@ -70,9 +80,15 @@ mod tests {
     #[test]
     fn the_receiver_may_ask_for_more_but_not_for_less() {
         let schedule = Schedule::parse("0, 5").unwrap();
-        let asked = |seconds| schedule.delay_after(1, 0.5, Some(Duration::from_secs(seconds))).unwrap().as_secs();
+        let asked = |seconds| {
+            schedule.delay_after(1, 0.5, Some(Duration::from_secs(seconds))).unwrap().as_secs()
+        };
         assert_eq!((asked(1), asked(60), asked(1_000_000)), (5, 60, 86_400));
-        assert!(Schedule::parse("0,x").is_err() && Schedule::parse("-1").is_err() && Schedule::parse("").is_err());
+        assert!(
+            Schedule::parse("0,x").is_err()
+                && Schedule::parse("-1").is_err()
+                && Schedule::parse("").is_err()
+        );
     }
 
     #[test]

@@ -177,10 +177,14 @@ impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| !is_special(address.ip())).collect();
+            let public: Vec<SocketAddr> =
+                found.filter(|address| !is_special(address.ip())).collect();
             if public.is_empty() {
                 metrics::counter!("webhook_ssrf_blocked_total").increment(1);
-                let refused = io::Error::new(io::ErrorKind::PermissionDenied, "the host has no public address");
+                let refused = io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    "the host has no public address",
+                );
                 return Err(refused.into());
             }
             Ok(Box::new(public.into_iter()) as Addrs)

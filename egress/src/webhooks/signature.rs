@@ -25,10 +25,13 @@ const PREFIX: &str = "whsec_";
 /// Receivers refuse timestamps further off than this, in seconds.
 pub const TOLERANCE: i64 = 300;
 
-/// Padding may be missing: some tools print secrets without it.
+/// Padding may be missing and the last character may hold stray bits: what
+/// the reference libraries accept.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// Not `whsec_` and base64 of at least one byte.
@@ -49,7 +52,8 @@ impl fmt::Debug for Secret {
 impl Secret {
     /// From its text, with or without `whsec_`.
     pub fn parse(text: &str) -> Result<Self, BadSecret> {
-        let bytes = LENIENT.decode(text.strip_prefix(PREFIX).unwrap_or(text)).map_err(|_| BadSecret)?;
+        let bytes =
+            LENIENT.decode(text.strip_prefix(PREFIX).unwrap_or(text)).map_err(|_| BadSecret)?;
         if bytes.is_empty() { Err(BadSecret) } else { Ok(Self(bytes)) }
     }
 
@@ -105,7 +109,9 @@ pub fn verify(
         .split(' ')
         .filter_map(|entry| entry.strip_prefix("v1,"))
         .filter_map(|entry| STANDARD.decode(entry).ok())
-        .any(|expected| secret.mac(id, timestamp, body).is_some_and(|mac| mac.verify_slice(&expected).is_ok()));
+        .any(|expected| {
+            secret.mac(id, timestamp, body).is_some_and(|mac| mac.verify_slice(&expected).is_ok())
+        });
     if matches { Ok(()) } else { Err(Unverified::Signature) }
 }
 
@@ -135,16 +141,25 @@ mod tests {
         let text = r#"{"name":"Žluťoučký 🐎"}"#.as_bytes();
         assert_eq!(signed(text), "v1,AB7enE2QhAvHXZm9VOVKYf0ImMGCCVC0BHQhRRSUNaM=");
         let unpadded = Secret::parse("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwBr").unwrap();
-        assert_eq!(sign(&[unpadded], ID, AT, BODY), "v1,yK2tMbA6BHPrMEJ1lLv7UlJJbgFoqGenJkiajZ29evg=");
+        assert_eq!(
+            sign(&[unpadded], ID, AT, BODY),
+            "v1,yK2tMbA6BHPrMEJ1lLv7UlJJbgFoqGenJkiajZ29evg="
+        );
     }
 
     #[test]
     fn what_a_receiver_refuses() {
         let good = sign(&[secret()], ID, AT, BODY);
-        let check = |timestamp: &str, signatures: &str, body: &[u8], now| verify(&secret(), ID, timestamp, signatures, body, now);
+        let check = |timestamp: &str, signatures: &str, body: &[u8], now| {
+            verify(&secret(), ID, timestamp, signatures, body, now)
+        };
         let at = AT.to_string();
         assert_eq!(check(&at, &good, BODY, AT), Ok(()));
-        assert_eq!(check(&at, &format!("v1,AAAA v2,{} {good}", &good[3..]), BODY, AT), Ok(()), "right one in third place");
+        assert_eq!(
+            check(&at, &format!("v1,AAAA v2,{} {good}", &good[3..]), BODY, AT),
+            Ok(()),
+            "right one in third place"
+        );
         assert_eq!(check(&at, &format!("v2,{}", &good[3..]), BODY, AT), Err(Unverified::Signature));
         for bad in ["v1,", "", &good[..8]] {
             assert_eq!(check(&at, bad, BODY, AT), Err(Unverified::Signature), "{bad:?}");

@@ -6,6 +6,7 @@
 
 mod auth;
 mod limits;
+mod opening;
 mod protocol;
 mod redis_leases;
 mod session;
@@ -151,7 +152,9 @@ async fn serve(
     settings: WebSocketSettings,
     shutdown: CancellationToken,
 ) -> Result<(), EgressError> {
-    let address = listener.local_addr().map_or_else(|_| "websocket".to_owned(), |address| address.to_string());
+    let address = listener
+        .local_addr()
+        .map_or_else(|_| "websocket".to_owned(), |address| address.to_string());
     tokio::select! {
         () = hub.ready() => {}
         () = shutdown.cancelled() => return Ok(()),

@@ -88,31 +88,47 @@ impl ClientMessage {
             return Ok(Self::Ping);
         }
         let malformed = |message: String| Misunderstood { code: "malformed", message };
-        let value: Value = serde_json::from_str(text).map_err(|_| malformed("not JSON".to_owned()))?;
-        let kind = value.get("type").and_then(Value::as_str).ok_or_else(|| malformed("no type".to_owned()))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|_| malformed("not JSON".to_owned()))?;
+        let kind = value
+            .get("type")
+            .and_then(Value::as_str)
+            .ok_or_else(|| malformed("no type".to_owned()))?;
         let part = |error: serde_json::Error| malformed(error.to_string());
         let topic = |text: &str| {
-            text.parse::<Topic>().map_err(|error| Misunderstood { code: "bad_topic", message: error.to_string() })
+            text.parse::<Topic>()
+                .map_err(|error| Misunderstood { code: "bad_topic", message: error.to_string() })
         };
         match kind {
             "ping" => Ok(Self::Ping),
             // The token's own text must not come back in an error.
             "auth" | "refresh" => {
                 let refresh = kind == "refresh";
-                let Token { token } =
-                    serde_json::from_value(value).map_err(|_| malformed("token must be text".to_owned()))?;
+                let Token { token } = serde_json::from_value(value)
+                    .map_err(|_| malformed("token must be text".to_owned()))?;
                 Ok(if refresh { Self::Refresh { token } } else { Self::Auth { token } })
             }
             "subscribe" => {
                 let wish: Subscribe = serde_json::from_value(value).map_err(part)?;
-                let position = wish.position.filter(|position| !position.is_null()).map(position).transpose()?;
-                Ok(Self::Subscribe { topic: topic(&wish.topic)?, snapshot: wish.snapshot, position })
+                let position = wish
+                    .position
+                    .filter(|position| !position.is_null())
+                    .map(position)
+                    .transpose()?;
+                Ok(Self::Subscribe {
+                    topic: topic(&wish.topic)?,
+                    snapshot: wish.snapshot,
+                    position,
+                })
             }
             "unsubscribe" => {
                 let wish: Unsubscribe = serde_json::from_value(value).map_err(part)?;
                 Ok(Self::Unsubscribe { topic: topic(&wish.topic)? })
             }
-            _ => Err(Misunderstood { code: "unknown_type", message: "unknown message type".to_owned() }),
+            _ => Err(Misunderstood {
+                code: "unknown_type",
+                message: "unknown message type".to_owned(),
+            }),
         }
     }
 }
@@ -136,7 +152,13 @@ pub(super) fn error(code: &str, message: &str) -> String {
 
 /// The orders of a snapshot are JSON text from the database and go out as they
 /// are.
-pub(super) fn subscribed(topic: Topic, epoch: &str, offset: i64, recovered: bool, snapshot: Option<Vec<String>>) -> String {
+pub(super) fn subscribed(
+    topic: Topic,
+    epoch: &str,
+    offset: i64,
+    recovered: bool,
+    snapshot: Option<Vec<String>>,
+) -> String {
     #[derive(serde::Serialize)]
     struct Subscribed<'a> {
         r#type: &'static str,
@@ -171,7 +193,9 @@ mod tests {
             ClientMessage::parse(r#"{"type":"refresh","token":"t"}"#),
             Ok(ClientMessage::Refresh { token: "t".to_owned() })
         );
-        let subscribe = format!(r#"{{"type":"subscribe","topic":"user:{user}","position":{{"epoch":"e","offset":7}}}}"#);
+        let subscribe = format!(
+            r#"{{"type":"subscribe","topic":"user:{user}","position":{{"epoch":"e","offset":7}}}}"#
+        );
         assert_eq!(
             ClientMessage::parse(&subscribe),
             Ok(ClientMessage::Subscribe {
@@ -185,8 +209,15 @@ mod tests {
         assert_eq!(code("{}"), "malformed");
         assert_eq!(code(r#"{"type":"dance"}"#), "unknown_type");
         assert_eq!(code(r#"{"type":"subscribe","topic":"user:me"}"#), "bad_topic");
-        for position in [r#""7""#, "7", r#"{"epoch":"e"}"#, r#"{"epoch":"e","offset":-1}"#, r#"{"epoch":"e","offset":1.5}"#] {
-            let text = format!(r#"{{"type":"subscribe","topic":"user:{user}","position":{position}}}"#);
+        for position in [
+            r#""7""#,
+            "7",
+            r#"{"epoch":"e"}"#,
+            r#"{"epoch":"e","offset":-1}"#,
+            r#"{"epoch":"e","offset":1.5}"#,
+        ] {
+            let text =
+                format!(r#"{{"type":"subscribe","topic":"user:{user}","position":{position}}}"#);
             assert_eq!(code(&text), "bad_position", "{position}");
         }
     }

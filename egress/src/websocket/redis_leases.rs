@@ -47,7 +47,12 @@ impl RedisLeases {
     /// Over this connection.
     #[must_use]
     pub fn new(connection: ConnectionManager) -> Self {
-        Self { connection, local: LocalLeases::default(), acquire: Script::new(ACQUIRE), renew: Script::new(RENEW) }
+        Self {
+            connection,
+            local: LocalLeases::default(),
+            acquire: Script::new(ACQUIRE),
+            renew: Script::new(RENEW),
+        }
     }
 }
 

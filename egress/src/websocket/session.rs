@@ -10,34 +10,18 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use schemas::{Micros, UserId};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use uuid::Uuid;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::auth::{Caller, TokenRefused};
-use super::protocol::{self, ClientMessage, Close};
-use super::upgrade::may_follow;
 use super::Shared;
+use super::auth::{Caller, TokenRefused};
+use super::opening::{End, Seat, first_token, incoming};
+use super::protocol::{self, ClientMessage, Close};
 use crate::feed::{self, Followed, Follower, Position, Topic, TopicRefused, Wish};
 
 /// Time a close frame may take; whoever doesn't read is gone anyway.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-
-/// What is known of a socket when it opens.
-pub(super) struct Seat {
-    pub(super) socket: Uuid,
-    /// The user in the path.
-    pub(super) wanted: Option<UserId>,
-    /// None: the first message brings the token.
-    pub(super) caller: Option<Caller>,
-    pub(super) token: String,
-}
-
-/// How a socket ends.
-enum End {
-    Close(Close),
-    /// The other side is gone.
-    Gone,
-}
+/// Tokens may say they live for ever; an alarm that is too early does nothing.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 /// Serves a socket to its end.
 pub(super) async fn run(shared: Shared, mut seat: Seat, mut socket: WebSocket) {
@@ -47,7 +31,13 @@ pub(super) async fn run(shared: Shared, mut seat: Seat, mut socket: WebSocket) {
             let own = seat.wanted.unwrap_or(caller.user_id);
             tracing::info!("Client {} connected", caller.user_id);
             metrics::gauge!("ws_connections").increment(1);
-            let mut session = Session::new(&shared, &mut socket, caller, std::mem::take(&mut seat.token), follower);
+            let mut session = Session::new(
+                &shared,
+                &mut socket,
+                caller,
+                std::mem::take(&mut seat.token),
+                follower,
+            );
             session.follow_silently(own);
             let end = session.serve(queue).await;
             session.unfollow_all();
@@ -75,60 +65,6 @@ pub(super) async fn run(shared: Shared, mut seat: Seat, mut socket: WebSocket) {
     metrics::counter!("ws_disconnects_total", "code" => code.to_string()).increment(1);
 }
 
-/// The caller from the request, or from the first message within its time.
-async fn first_token(shared: &Shared, seat: &mut Seat, socket: &mut WebSocket) -> Result<Caller, End> {
-    if let Some(caller) = seat.caller.take() {
-        return Ok(caller);
-    }
-    let deadline = Instant::now() + shared.settings.auth_within;
-    let token = loop {
-        let message = tokio::select! {
-            () = shared.shutdown.cancelled() => return Err(End::Close(Close::Restart)),
-            message = timeout_at(deadline, socket.recv()) => message.map_err(|_| End::Close(Close::Unauthorized))?,
-        };
-        match incoming(message)? {
-            None => {}
-            Some(text) => match ClientMessage::parse(&text) {
-                Ok(ClientMessage::Ping) => {
-                    socket.send(Message::text("pong")).await.map_err(|_| End::Gone)?;
-                }
-                Ok(ClientMessage::Auth { token }) => break token,
-                _ => return Err(End::Close(Close::Unauthorized)),
-            },
-        }
-    };
-    let caller = shared.verifier.verify(&token).await.map_err(|error| {
-        End::Close(if error == TokenRefused::Invalid { Close::Unauthorized } else { Close::Restart })
-    })?;
-    if !may_follow(&caller, seat.wanted) {
-        return Err(End::Close(Close::Forbidden));
-    }
-    if !shared.leases.acquire(caller.user_id, seat.socket).await {
-        return Err(End::Close(Close::Limit));
-    }
-    seat.token = token;
-    if socket.send(Message::text(protocol::authenticated(caller.user_id))).await.is_err() {
-        shared.leases.release(caller.user_id, seat.socket).await;
-        return Err(End::Gone);
-    }
-    Ok(caller)
-}
-
-/// The text of a message; none for frames that need no answer from here.
-fn incoming(message: Option<Result<Message, axum::Error>>) -> Result<Option<String>, End> {
-    match message {
-        Some(Ok(Message::Text(text))) => Ok(Some(text.to_string())),
-        // No message of ours is binary: as text it is malformed.
-        Some(Ok(Message::Binary(_))) => Ok(Some(String::new())),
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
-        Some(Err(error)) => {
-            let too_big = error.to_string().contains("too long");
-            Err(if too_big { End::Close(Close::TooBig) } else { End::Gone })
-        }
-    }
-}
-
 struct Session<'a> {
     shared: &'a Shared,
     socket: &'a mut WebSocket,
@@ -147,7 +83,13 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(shared: &'a Shared, socket: &'a mut WebSocket, caller: Caller, token: String, follower: Follower) -> Self {
+    fn new(
+        shared: &'a Shared,
+        socket: &'a mut WebSocket,
+        caller: Caller,
+        token: String,
+        follower: Follower,
+    ) -> Self {
         let now = Instant::now();
         Self {
             shared,
@@ -193,7 +135,7 @@ impl<'a> Session<'a> {
                 () = self.follower.slow().cancelled() => Err(End::Close(Close::Slow)),
                 // Boxed: rare work must not make every idle socket's task large.
                 () = sleep_until(self.next_alarm()) => Box::pin(self.alarm()).await,
-                message = self.socket.recv() => match incoming(message) {
+                message = self.socket.recv() => match incoming(message, self.shared.settings.max_message) {
                     Ok(None) => { self.heard = Instant::now(); Ok(()) }
                     Ok(Some(text)) => Box::pin(self.message(&text)).await,
                     Err(end) => Err(end),
@@ -206,18 +148,22 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn expiry(&self) -> Instant {
-        let left = Micros(self.caller.expires_at.saturating_mul(1_000_000)).0 - self.shared.clock.now().0;
-        Instant::now() + Duration::from_micros(u64::try_from(left).unwrap_or(0))
+    /// Time that the token has left; zero once it is over.
+    fn token_left(&self) -> Duration {
+        let ends = Micros(self.caller.expires_at.saturating_mul(1_000_000));
+        let left = ends.0.saturating_sub(self.shared.clock.now().0);
+        Duration::from_micros(u64::try_from(left).unwrap_or(0))
     }
 
     fn next_alarm(&self) -> Instant {
-        self.expiry().min(self.ping_at).min(self.verify_at)
+        (Instant::now() + self.token_left().min(LONGEST_SLEEP))
+            .min(self.ping_at)
+            .min(self.verify_at)
     }
 
     async fn alarm(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        if self.expiry() <= now {
+        if self.token_left().is_zero() {
             return Err(End::Close(Close::Unauthorized));
         }
         if self.verify_at <= now {
@@ -287,7 +233,9 @@ impl<'a> Session<'a> {
         self.received.push_back(now);
         match ClientMessage::parse(text) {
             Ok(ClientMessage::Ping) => self.say("pong".to_owned()).await,
-            Ok(ClientMessage::Auth { token } | ClientMessage::Refresh { token }) => self.refresh(token).await,
+            Ok(ClientMessage::Auth { token } | ClientMessage::Refresh { token }) => {
+                self.refresh(token).await
+            }
             Ok(ClientMessage::Unsubscribe { topic }) => {
                 self.unfollow(topic);
                 Ok(())
@@ -308,19 +256,38 @@ impl<'a> Session<'a> {
                 self.say(protocol::authenticated(self.caller.user_id)).await
             }
             Ok(_) => Err(self.refuse(Close::Forbidden, "forbidden").await),
-            Err(TokenRefused::Invalid) => Err(self.refuse(Close::Unauthorized, "unauthorized").await),
+            Err(TokenRefused::Invalid) => {
+                Err(self.refuse(Close::Unauthorized, "unauthorized").await)
+            }
             Err(TokenRefused::Unavailable(_)) => {
-                self.say(protocol::error("unavailable", "the token could not be verified; try again")).await
+                self.say(protocol::error(
+                    "unavailable",
+                    "the token could not be verified; try again",
+                ))
+                .await
             }
         }
     }
 
-    async fn subscribe(&mut self, topic: Topic, snapshot: bool, position: Option<&Position>) -> Result<(), End> {
-        if self.topics.len() >= self.shared.settings.max_subscriptions && !self.topics.contains_key(&topic) {
+    async fn subscribe(
+        &mut self,
+        topic: Topic,
+        snapshot: bool,
+        position: Option<&Position>,
+    ) -> Result<(), End> {
+        if self.topics.len() >= self.shared.settings.max_subscriptions
+            && !self.topics.contains_key(&topic)
+        {
             return Err(self.refuse(Close::Limit, "too_many_subscriptions").await);
         }
         self.unfollow(topic);
-        let wish = Wish { user_id: self.caller.user_id, admin: self.caller.admin, topic, position, snapshot };
+        let wish = Wish {
+            user_id: self.caller.user_id,
+            admin: self.caller.admin,
+            topic,
+            position,
+            snapshot,
+        };
         let hub = &self.shared.hub;
         match feed::resume(hub, &self.shared.database, &self.follower, wish).await {
             Ok(resumed) => {
@@ -332,17 +299,30 @@ impl<'a> Session<'a> {
                 let result = if resumed.recovered { "recovered" } else { "reload" };
                 metrics::counter!("ws_recover_total", "result" => result).increment(1);
                 let epoch = self.shared.hub.epoch().to_owned();
-                self.say(protocol::subscribed(topic, &epoch, resumed.offset, resumed.recovered, resumed.snapshot)).await?;
+                self.say(protocol::subscribed(
+                    topic,
+                    &epoch,
+                    resumed.offset,
+                    resumed.recovered,
+                    resumed.snapshot,
+                ))
+                .await?;
                 for event in resumed.missed {
                     self.event(Followed { topic, event }).await?;
                 }
                 Ok(())
             }
             Err(TopicRefused::Forbidden) => Err(self.refuse(Close::Forbidden, "forbidden").await),
-            Err(TopicRefused::NotFound) => self.say(protocol::error("not_found", "no such order")).await,
+            Err(TopicRefused::NotFound) => {
+                self.say(protocol::error("not_found", "no such order")).await
+            }
             Err(TopicRefused::Database(error)) => {
                 tracing::warn!(%error, "subscription not made");
-                self.say(protocol::error("unavailable", "the read model does not answer; try again")).await
+                self.say(protocol::error(
+                    "unavailable",
+                    "the read model does not answer; try again",
+                ))
+                .await
             }
         }
     }

@@ -11,8 +11,8 @@ use schemas::UserId;
 use uuid::Uuid;
 
 use super::auth::{Caller, TokenRefused};
-use super::session::{self, Seat};
-use super::{Shared, limits};
+use super::opening::Seat;
+use super::{Shared, limits, session};
 
 const PROTOCOL: &str = "orders.v1";
 const BEARER: &str = "bearer.";
@@ -20,7 +20,8 @@ const BEARER: &str = "bearer.";
 /// Read and write buffers of one socket, in bytes: the library's 128 KiB each
 /// would be 6 GiB at 50,000 sockets.
 const BUFFER: usize = 2 * 1024;
-const MAX_WRITE: usize = 4 * 1024 * 1024;
+/// One message at a time is written: the largest snapshot must fit.
+const MAX_WRITE: usize = 64 * 1024 * 1024;
 
 pub(super) fn router(shared: Shared) -> Router {
     Router::new()
@@ -31,7 +32,11 @@ pub(super) fn router(shared: Shared) -> Router {
         .with_state(shared)
 }
 
-async fn own(State(shared): State<Shared>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+async fn own(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     open(shared, None, &headers, upgrade).await
 }
 
@@ -43,11 +48,18 @@ async fn of_user(
 ) -> Response {
     match user_id.parse() {
         Ok(user_id) => open(shared, Some(user_id), &headers, upgrade).await,
-        Err(_) => refuse(StatusCode::NOT_FOUND, "not_found", "the path must end with a user id (UUID)"),
+        Err(_) => {
+            refuse(StatusCode::NOT_FOUND, "not_found", "the path must end with a user id (UUID)")
+        }
     }
 }
 
-async fn open(shared: Shared, wanted: Option<UserId>, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+async fn open(
+    shared: Shared,
+    wanted: Option<UserId>,
+    headers: &HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     if !origin_allowed(headers, &shared.settings.allowed_origins) {
         return refuse(StatusCode::FORBIDDEN, "origin", "this origin is not allowed");
     }
@@ -59,10 +71,16 @@ async fn open(shared: Shared, wanted: Option<UserId>, headers: &HeaderMap, upgra
     if let Some(token) = token(headers) {
         let caller = match shared.verifier.verify(token).await {
             Ok(caller) => caller,
-            Err(TokenRefused::Invalid) => return refuse(StatusCode::UNAUTHORIZED, "unauthorized", "the token is not valid"),
+            Err(TokenRefused::Invalid) => {
+                return refuse(StatusCode::UNAUTHORIZED, "unauthorized", "the token is not valid");
+            }
             Err(TokenRefused::Unavailable(error)) => {
                 tracing::warn!(%error, "token not verified");
-                return refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the token could not be verified");
+                return refuse(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    "the token could not be verified",
+                );
             }
         };
         if !may_follow(&caller, wanted) {
@@ -75,7 +93,9 @@ async fn open(shared: Shared, wanted: Option<UserId>, headers: &HeaderMap, upgra
         token.clone_into(&mut seat.token);
         seat.caller = Some(caller);
     }
-    let max = shared.settings.max_message;
+    // What is a little too big is read and refused in order; what is far too
+    // big is cut off by the library.
+    let max = shared.settings.max_message.saturating_mul(4);
     let failed = (shared.clone(), seat.caller.as_ref().map(|caller| caller.user_id));
     upgrade
         .protocols([PROTOCOL])
@@ -105,7 +125,9 @@ pub(super) fn may_follow(caller: &Caller, wanted: Option<UserId>) -> bool {
 fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let origin = origin.to_str().unwrap_or_default();
-    allowed.iter().any(|entry| entry == "*" || entry.trim_end_matches('/').eq_ignore_ascii_case(origin))
+    allowed
+        .iter()
+        .any(|entry| entry == "*" || entry.trim_end_matches('/').eq_ignore_ascii_case(origin))
 }
 
 /// From `Authorization`, else from the subprotocols. The query is not read:
@@ -148,7 +170,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -157,7 +182,11 @@ mod tests {
         assert_eq!(token(&by_header), Some("abc"));
         let by_protocol = headers(&[(header::SEC_WEBSOCKET_PROTOCOL, "orders.v1, bearer.abc.d-e")]);
         assert_eq!(token(&by_protocol), Some("abc.d-e"));
-        assert_eq!(token(&headers(&[(header::AUTHORIZATION, "Basic x")])), Some(""), "refused, not ignored");
+        assert_eq!(
+            token(&headers(&[(header::AUTHORIZATION, "Basic x")])),
+            Some(""),
+            "refused, not ignored"
+        );
         assert_eq!(token(&HeaderMap::new()), None);
     }
 

@@ -41,7 +41,12 @@ impl World {
         let log = EmbeddedLog::in_memory().unwrap();
         let specs: Vec<_> = topics::ALL
             .iter()
-            .map(|info| TopicSpec { name: info.name.to_owned(), partitions: 3, replication: 1, cleanup: Cleanup::Keep })
+            .map(|info| TopicSpec {
+                name: info.name.to_owned(),
+                partitions: 3,
+                replication: 1,
+                cleanup: Cleanup::Keep,
+            })
             .collect();
         log.admin().unwrap().ensure_topics(&specs).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -49,12 +54,25 @@ impl World {
         let database = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
         database.migrate().await.unwrap();
         let codecs = Codecs::new(&Local::source()).unwrap();
-        Self { log: Arc::new(log), database, codecs, shutdown: CancellationToken::new(), _folder: folder }
+        Self {
+            log: Arc::new(log),
+            database,
+            codecs,
+            shutdown: CancellationToken::new(),
+            _folder: folder,
+        }
     }
 
     pub(crate) fn sink(&self) -> JoinHandle<Result<(), egress::EgressError>> {
-        let (log, database, codecs) = (Arc::clone(&self.log), self.database.clone(), self.codecs.clone());
-        tokio::spawn(run_sink(log, database, codecs, SinkSettings::default(), self.shutdown.clone()))
+        let (log, database, codecs) =
+            (Arc::clone(&self.log), self.database.clone(), self.codecs.clone());
+        tokio::spawn(run_sink(
+            log,
+            database,
+            codecs,
+            SinkSettings::default(),
+            self.shutdown.clone(),
+        ))
     }
 
     pub(crate) async fn append<V: Message>(&self, topic: &Topic<V>, key: &str, value: &V) -> i64 {
@@ -75,7 +93,12 @@ impl World {
         let mut waiting = Vec::new();
         for entry in entries {
             let (key, value) = (entry.user_id.to_string(), encoder.encode_to_vec(entry).unwrap());
-            let record = NewRecord { key: Some(key.as_bytes()), value: Some(&value), timestamp: 0, headers: &[] };
+            let record = NewRecord {
+                key: Some(key.as_bytes()),
+                value: Some(&value),
+                timestamp: 0,
+                headers: &[],
+            };
             waiting.push(appender.appended(topics::USER_FEED.name(), None, record));
         }
         for appended in waiting {

@@ -24,7 +24,9 @@ impl Database {
     ) -> Result<(), ReadModelError> {
         let applied = batch.applied();
         match self.backend() {
-            Backend::Postgres(pool) => postgres::apply(pool, consumer, progress, batch, unreadable, &applied).await?,
+            Backend::Postgres(pool) => {
+                postgres::apply(pool, consumer, progress, batch, unreadable, &applied).await?
+            }
             Backend::Sqlite(connections) => {
                 sqlite::apply(&connections.writer, consumer, progress, batch, unreadable).await?;
             }

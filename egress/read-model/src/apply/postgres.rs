@@ -77,13 +77,20 @@ pub(super) async fn apply(
     timeline(&mut transaction, batch).await?;
     catalogue(&mut transaction, batch).await?;
     for payload in payloads(applied) {
-        sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload).execute(&mut *transaction).await?;
+        sqlx::query("SELECT pg_notify($1, $2)")
+            .bind(CHANNEL)
+            .bind(payload)
+            .execute(&mut *transaction)
+            .await?;
     }
     transaction.commit().await?;
     Ok(())
 }
 
-async fn orders(transaction: &mut Transaction<'_, Postgres>, batch: &Batch) -> Result<(), ReadModelError> {
+async fn orders(
+    transaction: &mut Transaction<'_, Postgres>,
+    batch: &Batch,
+) -> Result<(), ReadModelError> {
     if batch.orders.is_empty() {
         return Ok(());
     }
@@ -112,7 +119,10 @@ async fn orders(transaction: &mut Transaction<'_, Postgres>, batch: &Batch) -> R
     Ok(())
 }
 
-async fn timeline(transaction: &mut Transaction<'_, Postgres>, batch: &Batch) -> Result<(), ReadModelError> {
+async fn timeline(
+    transaction: &mut Transaction<'_, Postgres>,
+    batch: &Batch,
+) -> Result<(), ReadModelError> {
     if !batch.timeline.is_empty() {
         let rows: Vec<_> = batch.timeline.values().collect();
         sqlx::query(TIMELINE)
@@ -140,7 +150,10 @@ async fn timeline(transaction: &mut Transaction<'_, Postgres>, batch: &Batch) ->
     Ok(())
 }
 
-async fn catalogue(transaction: &mut Transaction<'_, Postgres>, batch: &Batch) -> Result<(), ReadModelError> {
+async fn catalogue(
+    transaction: &mut Transaction<'_, Postgres>,
+    batch: &Batch,
+) -> Result<(), ReadModelError> {
     let products: Vec<_> = batch.products.values().flatten().collect();
     if !products.is_empty() {
         sqlx::query(PRODUCTS)
@@ -153,7 +166,8 @@ async fn catalogue(transaction: &mut Transaction<'_, Postgres>, batch: &Batch) -
             .execute(&mut **transaction)
             .await?;
     }
-    let levels: Vec<_> = batch.stock.iter().filter_map(|(key, level)| Some((key, level.as_ref()?))).collect();
+    let levels: Vec<_> =
+        batch.stock.iter().filter_map(|(key, level)| Some((key, level.as_ref()?))).collect();
     if !levels.is_empty() {
         sqlx::query(STOCK)
             .bind(levels.iter().map(|((product, _), _)| product.as_str()).collect::<Vec<_>>())
@@ -178,9 +192,15 @@ async fn catalogue(transaction: &mut Transaction<'_, Postgres>, batch: &Batch) -
     tombstones(transaction, batch).await
 }
 
-async fn tombstones(transaction: &mut Transaction<'_, Postgres>, batch: &Batch) -> Result<(), ReadModelError> {
+async fn tombstones(
+    transaction: &mut Transaction<'_, Postgres>,
+    batch: &Batch,
+) -> Result<(), ReadModelError> {
     for (product, _) in batch.products.iter().filter(|(_, row)| row.is_none()) {
-        sqlx::query("DELETE FROM products WHERE product_id = $1").bind(product).execute(&mut **transaction).await?;
+        sqlx::query("DELETE FROM products WHERE product_id = $1")
+            .bind(product)
+            .execute(&mut **transaction)
+            .await?;
     }
     for ((product, warehouse), _) in batch.stock.iter().filter(|(_, row)| row.is_none()) {
         sqlx::query("DELETE FROM stock_levels WHERE product_id = $1 AND warehouse = $2")

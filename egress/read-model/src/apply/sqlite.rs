@@ -59,7 +59,10 @@ pub(super) async fn apply(
     Ok(())
 }
 
-async fn orders(transaction: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<(), ReadModelError> {
+async fn orders(
+    transaction: &mut Transaction<'_, Sqlite>,
+    batch: &Batch,
+) -> Result<(), ReadModelError> {
     for (order, row) in &batch.orders {
         sqlx::query(ORDER)
             .bind(order.uuid())
@@ -85,7 +88,10 @@ async fn orders(transaction: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Res
     Ok(())
 }
 
-async fn timeline(transaction: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<(), ReadModelError> {
+async fn timeline(
+    transaction: &mut Transaction<'_, Sqlite>,
+    batch: &Batch,
+) -> Result<(), ReadModelError> {
     for ((order, version), row) in &batch.timeline {
         sqlx::query(TIMELINE)
             .bind(order.uuid())
@@ -108,7 +114,10 @@ async fn timeline(transaction: &mut Transaction<'_, Sqlite>, batch: &Batch) -> R
     Ok(())
 }
 
-async fn catalogue(transaction: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<(), ReadModelError> {
+async fn catalogue(
+    transaction: &mut Transaction<'_, Sqlite>,
+    batch: &Batch,
+) -> Result<(), ReadModelError> {
     for (product_id, product) in &batch.products {
         let query = match product {
             Some(row) => sqlx::query(PRODUCT)
@@ -131,9 +140,11 @@ async fn catalogue(transaction: &mut Transaction<'_, Sqlite>, batch: &Batch) -> 
                 .bind(row.held)
                 .bind(row.version)
                 .bind(row.request_id.as_str()),
-            None => sqlx::query("DELETE FROM stock_levels WHERE product_id = $1 AND warehouse = $2")
-                .bind(product)
-                .bind(warehouse),
+            None => {
+                sqlx::query("DELETE FROM stock_levels WHERE product_id = $1 AND warehouse = $2")
+                    .bind(product)
+                    .bind(warehouse)
+            }
         };
         query.execute(&mut **transaction).await?;
     }

@@ -135,14 +135,28 @@ impl Database {
 
     /// Notes an attempt and gives the lease back. False where the lease was
     /// lost meanwhile and nothing was written.
-    pub async fn record_attempt(&self, owner: &str, done: &Attempted) -> Result<bool, ReadModelError> {
+    pub async fn record_attempt(
+        &self,
+        owner: &str,
+        done: &Attempted,
+    ) -> Result<bool, ReadModelError> {
         let attempts = serde_json::to_string(&done.attempts).unwrap_or_else(|_| "[]".to_owned());
         on_writer!(self, |pool, dialect| {
             let json = if dialect == crate::dialect::Dialect::Postgres { "::json" } else { "" };
             let mut query = QueryBuilder::<Db>::new("UPDATE webhook_deliveries SET attempts = ");
-            query.push_bind(attempts).push(json).push(", status = ").push_bind(done.status.as_str());
-            query.push(", step = ").push_bind(done.step).push(", next_attempt_at = ").push_bind(done.next_attempt_at);
-            query.push(", lease_owner = NULL, lease_until = 0 WHERE delivery_id = ").push_bind(done.delivery_id);
+            query
+                .push_bind(attempts)
+                .push(json)
+                .push(", status = ")
+                .push_bind(done.status.as_str());
+            query
+                .push(", step = ")
+                .push_bind(done.step)
+                .push(", next_attempt_at = ")
+                .push_bind(done.next_attempt_at);
+            query
+                .push(", lease_owner = NULL, lease_until = 0 WHERE delivery_id = ")
+                .push_bind(done.delivery_id);
             query.push(" AND lease_owner = ").push_bind(owner);
             Ok(query.build().execute(pool).await?.rows_affected() == 1)
         })
@@ -157,6 +171,22 @@ impl Database {
                 .execute(pool)
                 .await?;
             Ok(released.rows_affected())
+        })
+    }
+
+    /// Forgets settled deliveries created before `before` (microseconds), at
+    /// most `limit`; returns how many.
+    pub async fn prune_deliveries(&self, before: i64, limit: u32) -> Result<u64, ReadModelError> {
+        on_writer!(self, |pool, _dialect| {
+            let pruned = sqlx::query(
+                "DELETE FROM webhook_deliveries WHERE delivery_id IN (SELECT delivery_id FROM webhook_deliveries \
+                 WHERE status <> 'pending' AND created_at < $1 LIMIT $2)",
+            )
+            .bind(before)
+            .bind(i64::from(limit))
+            .execute(pool)
+            .await?;
+            Ok(pruned.rows_affected())
         })
     }
 

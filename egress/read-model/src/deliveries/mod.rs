@@ -110,7 +110,8 @@ impl TryFrom<RawDelivery> for DeliveryRow {
             event_type: raw.event_type,
             order_id: raw.order_id.map(OrderId::new),
             status,
-            attempts: serde_json::from_str(&raw.attempts).map_err(|error| corrupt(error.to_string()))?,
+            attempts: serde_json::from_str(&raw.attempts)
+                .map_err(|error| corrupt(error.to_string()))?,
             created_at: raw.created_at,
             next_attempt_at: raw.next_attempt_at,
         })
@@ -136,14 +137,20 @@ impl Database {
                 query.push(" AND (created_at, delivery_id) < (").push_bind(created_at);
                 query.push(", ").push_bind(delivery_id).push(")");
             }
-            query.push(" ORDER BY created_at DESC, delivery_id DESC LIMIT ").push_bind(i64::from(limit));
+            query
+                .push(" ORDER BY created_at DESC, delivery_id DESC LIMIT ")
+                .push_bind(i64::from(limit));
             query.build_query_as().fetch_all(pool).await?
         });
         raw.into_iter().map(DeliveryRow::try_from).collect()
     }
 
     /// One delivery of a webhook.
-    pub async fn delivery(&self, webhook_id: &str, delivery_id: Uuid) -> Result<Option<DeliveryRow>, ReadModelError> {
+    pub async fn delivery(
+        &self,
+        webhook_id: &str,
+        delivery_id: Uuid,
+    ) -> Result<Option<DeliveryRow>, ReadModelError> {
         let raw: Option<RawDelivery> = on_reader!(self, |pool, _dialect| {
             QueryBuilder::<Db>::new(SELECT)
                 .push(" WHERE delivery_id = ")

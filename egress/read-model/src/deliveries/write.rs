@@ -90,10 +90,13 @@ impl Database {
             while let Some(first) = rest.first() {
                 let inserts: Vec<&NewDelivery> = rest
                     .iter()
-                    .map_while(|change| if let DeliveryChange::Insert(new) = change { Some(&**new) } else { None })
+                    .map_while(|change| {
+                        if let DeliveryChange::Insert(new) = change { Some(&**new) } else { None }
+                    })
                     .take(CHUNK)
                     .collect();
-                let mut query = if inserts.is_empty() { update::<Db>(first) } else { insert::<Db>(&inserts) };
+                let mut query =
+                    if inserts.is_empty() { update::<Db>(first) } else { insert::<Db>(&inserts) };
                 query.build().execute(&mut *transaction).await?;
                 rest = rest.get(inserts.len().max(1)..).unwrap_or_default();
             }
@@ -124,9 +127,15 @@ where
          body, traceparent, created_at, next_attempt_at, status) ",
     );
     query.push_values(rows.iter().copied(), |mut row, new| {
-        row.push_bind(new.delivery_id).push_bind(new.webhook_id.as_str()).push_bind(new.event_id.as_str());
-        row.push_bind(new.event_type.as_str()).push_bind(new.order_id.map(OrderId::uuid)).push_bind(new.sequence);
-        row.push_bind(new.ordered).push_bind(new.body.as_slice()).push_bind(new.traceparent.as_deref());
+        row.push_bind(new.delivery_id)
+            .push_bind(new.webhook_id.as_str())
+            .push_bind(new.event_id.as_str());
+        row.push_bind(new.event_type.as_str())
+            .push_bind(new.order_id.map(OrderId::uuid))
+            .push_bind(new.sequence);
+        row.push_bind(new.ordered)
+            .push_bind(new.body.as_slice())
+            .push_bind(new.traceparent.as_deref());
         row.push_bind(new.created_at).push_bind(new.next_attempt_at).push("'pending'");
     });
     query.push(" ON CONFLICT (delivery_id) DO NOTHING");

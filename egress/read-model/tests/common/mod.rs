@@ -11,7 +11,20 @@ use uuid::Uuid;
 /// A database of its own for one test.
 pub(crate) struct Scratch {
     pub(crate) database: Database,
+    pub(crate) url: String,
+    schema: Option<String>,
     _folder: Option<tempfile::TempDir>,
+}
+
+impl Scratch {
+    /// Leaves nothing on the server. After a failure the schema stays, to be
+    /// looked at.
+    pub(crate) async fn end(self) {
+        if let (Backend::Postgres(pool), Some(schema)) = (self.database.backend(), &self.schema) {
+            let drop = sqlx::AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
+            sqlx::query(drop).execute(pool).await.unwrap();
+        }
+    }
 }
 
 pub(crate) async fn sqlite() -> Scratch {
@@ -19,25 +32,29 @@ pub(crate) async fn sqlite() -> Scratch {
     let url = format!("sqlite://{}/test.db", folder.path().display());
     let database = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
     database.migrate().await.unwrap();
-    Scratch { database, _folder: Some(folder) }
+    Scratch { database, url, schema: None, _folder: Some(folder) }
 }
 
 /// A schema of its own in the test database; none where there is no server.
 pub(crate) async fn postgres() -> Option<Scratch> {
-    let Ok(url) = std::env::var("DATABASE_TEST_URL").or_else(|_| std::env::var("DATABASE_URL")) else {
+    let Ok(url) = std::env::var("DATABASE_TEST_URL").or_else(|_| std::env::var("DATABASE_URL"))
+    else {
         eprintln!("not tested on Postgres: set DATABASE_TEST_URL (compose/dev/up starts a server)");
         return None;
     };
     let admin = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
     let schema = format!("test_{}", Uuid::now_v7().simple());
     if let Backend::Postgres(pool) = admin.backend() {
-        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(pool).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
+            .execute(pool)
+            .await
+            .unwrap();
     }
     let separator = if url.contains('?') { '&' } else { '?' };
     let url = format!("{url}{separator}options=-c%20search_path%3D{schema}");
     let database = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
     database.migrate().await.unwrap();
-    Some(Scratch { database, _folder: None })
+    Some(Scratch { database, url, schema: Some(schema), _folder: None })
 }
 
 pub(crate) fn order_id(n: u128) -> OrderId {
@@ -49,7 +66,13 @@ pub(crate) fn user(n: u128) -> UserId {
 }
 
 /// The user's `number`-th event: order `order` becomes `status` at `version`.
-pub(crate) fn entry(user_id: UserId, number: i64, order: OrderId, version: i64, status: &str) -> UserFeedEntry {
+pub(crate) fn entry(
+    user_id: UserId,
+    number: i64,
+    order: OrderId,
+    version: i64,
+    status: &str,
+) -> UserFeedEntry {
     let event_type = if version == 1 { "order.created" } else { "order.validated" };
     let created = 1_700_000_000_000_000_i64;
     serde_json::from_value(json!({
