@@ -42,7 +42,7 @@ pub(crate) struct Inner {
     pub(crate) sender: Sender,
     pub(crate) topics: Topics,
     pub(crate) outcomes: Replies<CommandOutcome>,
-    pub(crate) stock_refusals: Replies<StockResult>,
+    pub(crate) stock_answers: Replies<StockResult>,
     pub(crate) endpoints: Endpoints,
     pub(crate) sealer: Sealer,
     pub(crate) cursors: Cursors,
@@ -138,10 +138,10 @@ impl AppState {
         &self.0.outcomes
     }
 
-    /// Waiters for refused stock adjustments.
+    /// Waiters for the warehouse's answers to adjustments.
     #[must_use]
-    pub fn stock_refusals(&self) -> &Replies<StockResult> {
-        &self.0.stock_refusals
+    pub fn stock_answers(&self) -> &Replies<StockResult> {
+        &self.0.stock_answers
     }
 
     /// Registered webhooks.

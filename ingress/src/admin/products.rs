@@ -1,11 +1,15 @@
 //! Catalogue and stock. The inventory application decides; this waits until the
 //! read model shows what it decided.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use read_model::ProductRow;
-use schemas::messages::{ProductCommand, StockCommand, StockCommandKind, StockLine};
+use schemas::messages::{
+    ProductCommand, StockCommand, StockCommandKind, StockLine, StockResultKind,
+};
 use schemas::{Money, Sku, json_money};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -15,12 +19,15 @@ use crate::auth::Admin;
 use crate::http::query::Query;
 use crate::http::{ApiError, FieldErrors, JsonBody, Members, RequestContext, cards};
 use crate::orders::draft;
+use crate::orders::identity::IdempotencyKey;
 use crate::products::{find, page};
 use crate::state::AppState;
 
 /// The only warehouse of this issue.
 const WAREHOUSE: &str = "main";
 const MOST: i64 = 1_000_000_000;
+/// How long a keyed adjustment that the warehouse confirmed may take to show.
+const SHOWN_WITHIN: Duration = Duration::from_millis(50);
 
 /// `GET /api/v1/admin/products`.
 pub async fn list(
@@ -104,15 +111,18 @@ pub async fn put(
 }
 
 /// `POST /api/v1/admin/products/{product_id}/stock-adjustments`: 201 with the
-/// product, 409 if it would go below zero available.
+/// product, 409 if it would go below zero available. With an `Idempotency-Key`
+/// the warehouse recognises a repeat of the product's latest adjustments.
 pub async fn adjust(
     State(state): State<AppState>,
-    _admin: Admin,
+    Admin(admin): Admin,
     Path(product_id): Path<String>,
     axum::Extension(context): axum::Extension<RequestContext>,
+    headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let product_id = product_path(&product_id)?;
+    let key = IdempotencyKey::from_headers(&headers)?;
     let mut errors = FieldErrors::default();
     cards::refuse(&body, &mut errors);
     let members = Members::of_body(&body)?;
@@ -127,12 +137,16 @@ pub async fn adjust(
         return Err(ApiError::invalid_field("", "invalid", "the request is incomplete"));
     };
     find(&state, product_id.as_str()).await?;
-    let command =
+    let mut command =
         stock_command(StockCommandKind::Adjust, &product_id, delta, Some(reason.to_owned()));
+    if let Some(key) = &key {
+        let route = format!("stock-adjustments/{product_id}");
+        command.request_id = key.order_id(state.order_key(), &admin.user_id.to_string(), &route).to_string();
+    }
 
     let deadline = Instant::now() + state.settings().confirm_within;
     let mut applied = state.database().applied().watch_request(&command.request_id);
-    let mut refused = state.stock_refusals().expect(&command.request_id);
+    let mut answered = state.stock_answers().expect(&command.request_id);
     let headers = [("traceparent", context.traceparent.as_bytes())];
     state
         .sender()
@@ -140,9 +154,16 @@ pub async fn adjust(
         .await?;
     tokio::select! {
         done = applied.applied(deadline) => done.map_err(|_| unconfirmed())?,
-        Some(result) = refused.by(deadline) => {
-            let available = result.short.first().map_or(0, |line| line.quantity);
-            return Err(ApiError::conflict("below_zero", "This would leave less than nothing available").with_member("available", available.into()));
+        Some(result) = answered.by(deadline) => {
+            if result.kind == StockResultKind::AdjustRefused {
+                let available = result.short.first().map_or(0, |line| line.quantity);
+                return Err(ApiError::conflict("below_zero", "This would leave less than nothing available").with_member("available", available.into()));
+            }
+            // A repeat was applied long ago and won't show again, so its wait is short.
+            let shown_by = if key.is_some() { Instant::now() + SHOWN_WITHIN } else { deadline };
+            if applied.applied(shown_by).await.is_err() && key.is_none() {
+                return Err(unconfirmed());
+            }
         }
     }
     find(&state, product_id.as_str())

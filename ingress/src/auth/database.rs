@@ -9,7 +9,7 @@ use read_model::{Database, ReadModelError};
 ///
 /// # Errors
 /// The database can't be reached or its history is another program's.
-pub async fn migrate(database: &Database) -> Result<(), ReadModelError> {
+pub(crate) async fn migrate(database: &Database) -> Result<(), ReadModelError> {
     let mut migrations = sqlx::migrate!("./migrations");
     migrations.dangerous_set_table_name("_ingress_migrations");
     database.migrate_with(&migrations, &migrations).await

@@ -37,20 +37,9 @@ pub async fn read(
 
     let mut watch = state.database().applied().watch_order(order_id);
     let mut row = own(&state, &caller, order_id).await?;
-    if !wanted.is_empty() && !has_been(&state, &row, &wanted).await? {
+    if !wanted.is_empty() {
         let seconds = u64::try_from(timeout).unwrap_or(0);
-        let (now, reached) =
-            wait_until(&state, row, &mut watch, seconds, |row| wanted.contains(&row.status))
-                .await?;
-        if !reached && !has_been(&state, &now, &wanted).await? {
-            return Err(ApiError::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "wait_timed_out",
-                format!("The order is still {} after {timeout} s", now.status.as_str()),
-            )
-            .with_member("current_status", now.status.as_str().into()));
-        }
-        row = now;
+        row = wait_for(&state, row, &mut watch, seconds, &wanted).await?;
     }
     if not_modified(&headers, row.version) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(row.version))]).into_response());
@@ -122,17 +111,46 @@ pub(super) async fn wait_until(
     Ok((row, true))
 }
 
-/// True if the order is, or has passed through, one of these.
+/// Waits until the order has, or has had, one of these statuses; the order then.
+async fn wait_for(
+    state: &AppState,
+    mut row: OrderRow,
+    watch: &mut OrderWatch,
+    seconds: u64,
+    wanted: &[OrderStatus],
+) -> Result<OrderRow, ApiError> {
+    let order_id = row.order_id();
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if wanted.contains(&row.status) {
+            return Ok(row);
+        }
+        if has_been(state, order_id, wanted).await? {
+            // The timeline may be ahead of the row it was compared with.
+            return Ok(order(state, order_id).await?.unwrap_or(row));
+        }
+        let moved = watch.reached(row.version + 1, deadline).await;
+        row = order(state, order_id).await?.unwrap_or(row);
+        if moved.is_err()
+            && !wanted.contains(&row.status)
+            && !has_been(state, order_id, wanted).await?
+        {
+            let status = row.status.as_str();
+            let detail = format!("The order is still {status} after {seconds} s");
+            return Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, "wait_timed_out", detail)
+                .with_member("current_status", status.into()));
+        }
+    }
+}
+
+/// True if the order has, or has had, one of these.
 async fn has_been(
     state: &AppState,
-    row: &OrderRow,
+    order_id: OrderId,
     wanted: &[OrderStatus],
 ) -> Result<bool, ApiError> {
-    if wanted.contains(&row.status) {
-        return Ok(true);
-    }
     let timeline =
-        state.database().timeline(row.order_id()).await.map_err(|error| database_failed(&error))?;
+        state.database().timeline(order_id).await.map_err(|error| database_failed(&error))?;
     Ok(timeline.iter().any(|entry| wanted.iter().any(|status| status.as_str() == entry.status)))
 }
 

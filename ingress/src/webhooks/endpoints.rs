@@ -48,7 +48,9 @@ impl Endpoints {
                 tracing::warn!(topic = %record.topic, partition, offset, "a registration without a key")
             }
         }
-        self.0.positions.send_modify(|positions| drop(positions.insert(partition, offset + 1)));
+        self.0.positions.send_modify(|positions| {
+            positions.insert(partition, offset + 1);
+        });
     }
 
     /// Waits until the record at this place has been read; false if that takes

@@ -114,6 +114,17 @@ impl Harness {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/orders.db", folder.path().display());
         let database = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
+        Self::on(settings, log, database, None, folder).await
+    }
+
+    /// On this database and, if there is one, this Redis.
+    pub(crate) async fn on(
+        settings: Settings,
+        log: Arc<dyn Log>,
+        database: Database,
+        redis_url: Option<String>,
+        folder: tempfile::TempDir,
+    ) -> Self {
         database.migrate().await.unwrap();
         let schemas: Arc<dyn SchemaSource> = Local::source();
         let backend = Backend::start(Arc::clone(&log), Arc::clone(&schemas), database.clone());
@@ -124,7 +135,7 @@ impl Harness {
             log,
             schemas,
             database,
-            redis_url: None,
+            redis_url,
             sealer: Sealer::new(&[9; 32]),
             clock: Arc::new(move || Micros(time.fetch_add(1, Ordering::Relaxed))),
         };

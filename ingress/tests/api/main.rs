@@ -12,6 +12,7 @@ mod limits;
 mod listing;
 mod openapi;
 mod orders;
+mod postgres;
 mod redis_limits;
 mod serving;
 mod webhooks;
