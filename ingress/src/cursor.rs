@@ -93,7 +93,7 @@ mod tests {
         assert!(cursors.open("orders ada", &cursor).is_err());
         assert!(cursors.open("orders bob status=paid", &cursor).is_err());
         assert!(Cursors::new(&[8; 32]).open("orders ada status=paid", &cursor).is_err());
-        let mut changed = cursor.clone().into_bytes();
+        let mut changed = cursor.into_bytes();
         *changed.last_mut().unwrap() ^= 1;
         assert!(
             cursors.open("orders ada status=paid", std::str::from_utf8(&changed).unwrap()).is_err()

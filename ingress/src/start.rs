@@ -115,9 +115,9 @@ impl AppState {
             endpoints: Typed::new(&topics::WEBHOOK_ENDPOINTS, schemas.as_ref())?,
             webhook_commands: Typed::new(&topics::WEBHOOK_COMMANDS, schemas.as_ref())?,
         };
-        let (outcomes, stock_refusals, endpoints) =
+        let (outcomes, stock_answers, endpoints) =
             (Replies::default(), Replies::default(), Endpoints::default());
-        let followers = follow(&log, &schemas, &outcomes, &stock_refusals, &endpoints)?;
+        let followers = follow(&log, &schemas, &outcomes, &stock_answers, &endpoints)?;
         Ok(Self(Arc::new(Inner {
             verifier: Verifier::new(tokens.clone(), revocations.clone()),
             limiter: Limiter::new(redis.map(RedisLogs::new)),
@@ -138,7 +138,7 @@ impl AppState {
             accounts,
             topics,
             outcomes,
-            stock_refusals,
+            stock_answers,
             endpoints,
             sealer,
             followers,
@@ -175,7 +175,11 @@ fn follow(
         TailFrom::End,
         move |batch| {
             each(batch, &decoder, &waiting, |result: &StockResult| {
-                (result.kind == StockResultKind::AdjustRefused).then(|| result.request_id.clone())
+                let adjustment = matches!(
+                    result.kind,
+                    StockResultKind::Adjusted | StockResultKind::AdjustRefused
+                );
+                adjustment.then(|| result.request_id.clone())
             });
         },
     )?;

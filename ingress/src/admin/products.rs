@@ -141,7 +141,8 @@ pub async fn adjust(
         stock_command(StockCommandKind::Adjust, &product_id, delta, Some(reason.to_owned()));
     if let Some(key) = &key {
         let route = format!("stock-adjustments/{product_id}");
-        command.request_id = key.order_id(state.order_key(), &admin.user_id.to_string(), &route).to_string();
+        command.request_id =
+            key.order_id(state.order_key(), &admin.user_id.to_string(), &route).to_string();
     }
 
     let deadline = Instant::now() + state.settings().confirm_within;

@@ -24,7 +24,6 @@ const EXPOSED: [HeaderName; 11] = [
 ];
 
 /// The layer for these origins; `["*"]` allows any origin without credentials.
-#[must_use]
 pub fn layer(origins: &[String]) -> CorsLayer {
     let base = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])

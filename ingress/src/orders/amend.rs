@@ -51,14 +51,15 @@ fn read(caller: &Caller, patch: &Value, current: &Value) -> Result<AmendOrder, A
     let currency: Option<Currency> =
         current["currency"].as_str().and_then(|code| code.parse().ok());
     let mut amend = AmendOrder::default();
-    if members.get("items").is_some() || members.get("total_amount").is_some() {
-        if let Some(goods) = draft::goods(&members, currency, Unknown::Refused, &mut errors) {
-            if goods.overrides && !caller.is_admin() {
-                errors.add("items", "forbidden", "price_override is for administrators");
-            }
-            amend.total_minor = Some(goods.total_minor);
-            amend.items = Some(goods.items);
+    let goods_named = members.get("items").is_some() || members.get("total_amount").is_some();
+    if goods_named
+        && let Some(goods) = draft::goods(&members, currency, Unknown::Refused, &mut errors)
+    {
+        if goods.overrides && !caller.is_admin() {
+            errors.add("items", "forbidden", "price_override is for administrators");
         }
+        amend.total_minor = Some(goods.total_minor);
+        amend.items = Some(goods.items);
     }
     if let Some(address) = members.get("shipping_address") {
         let mut whole = current["shipping_address"].clone();

@@ -89,7 +89,9 @@ pub(super) async fn answer(
     context: &RequestContext,
 ) -> Result<Response, ApiError> {
     match execute(state, command, context, None).await? {
-        Executed::Shown { row, .. } => Ok(answer_with(StatusCode::OK, row.version, row.document)),
+        Executed::Shown(shown) => {
+            Ok(answer_with(StatusCode::OK, shown.row.version, shown.row.document))
+        }
         Executed::Unconfirmed => Ok(unconfirmed(command.order_id)),
     }
 }

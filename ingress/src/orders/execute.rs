@@ -17,16 +17,20 @@ use crate::state::AppState;
 #[derive(Debug)]
 pub enum Executed {
     /// The read model shows the outcome's version or a later one.
-    Shown {
-        /// What the lifecycle said: applied or replayed.
-        outcome: CommandOutcome,
-        /// The order now.
-        row: OrderRow,
-        /// For waiting on.
-        watch: OrderWatch,
-    },
+    Shown(Box<Shown>),
     /// In the log, will be executed; no outcome in time.
     Unconfirmed,
+}
+
+/// An executed command as the read model shows it.
+#[derive(Debug)]
+pub struct Shown {
+    /// True where the same request had been executed before.
+    pub replayed: bool,
+    /// The order now.
+    pub row: OrderRow,
+    /// For waiting on.
+    pub watch: OrderWatch,
 }
 
 /// Appends the command and waits.
@@ -52,7 +56,10 @@ pub async fn execute(
     let Some(outcome) = expected.by(deadline).await else { return Ok(Executed::Unconfirmed) };
     refusal(&outcome)?;
     let row = shown(state, &mut watch, &outcome, deadline).await?;
-    Ok(row.map_or(Executed::Unconfirmed, |row| Executed::Shown { outcome, row, watch }))
+    let replayed = outcome.kind == OutcomeKind::Replayed;
+    Ok(row.map_or(Executed::Unconfirmed, |row| {
+        Executed::Shown(Box::new(Shown { replayed, row, watch }))
+    }))
 }
 
 /// What the lifecycle refused, as an answer.

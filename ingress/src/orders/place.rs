@@ -8,15 +8,15 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use read_model::OrderRow;
 use schemas::messages::{
-    Address, CommandKind, FulfillmentStatus, Line, Order, OrderCommand, OrderStatus, OutcomeKind,
-    PaymentStatus, PlaceOrder,
+    Address, CommandKind, FulfillmentStatus, Line, Order, OrderCommand, OrderStatus, PaymentStatus,
+    PlaceOrder,
 };
 use schemas::{Micros, OrderId, UserId};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::draft;
-use super::execute::{Executed, execute};
+use super::execute::{Executed, Shown, execute};
 use super::identity::{IdempotencyKey, InFlight, new_order_id};
 use super::read::{answer_with, wait_until};
 use crate::auth::Caller;
@@ -61,8 +61,8 @@ pub async fn place(
     let wait = prefer_wait(&headers);
     match execute(&state, &command, &context, key.as_ref()).await? {
         Executed::Unconfirmed => Ok(unconfirmed(order_id)),
-        Executed::Shown { outcome, row, mut watch } => {
-            let replayed = outcome.kind == OutcomeKind::Replayed;
+        Executed::Shown(shown) => {
+            let Shown { replayed, row, mut watch } = *shown;
             let mut response = match wait {
                 Some(seconds) => {
                     let row = wait_until(&state, row, &mut watch, seconds, |row| {

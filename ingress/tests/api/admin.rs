@@ -97,6 +97,19 @@ async fn adjustments_go_to_zero_and_not_below() {
 }
 
 #[tokio::test]
+async fn an_adjustment_with_a_key_is_done_once() {
+    let harness = Harness::start().await;
+    put(&harness, "prod-1", &json!({"price": 1, "stock": 5})).await.expect(200);
+    for _ in 0..2 {
+        let path = "/api/v1/admin/products/prod-1/stock-adjustments";
+        let body = r#"{"delta": 3, "reason": "delivery"}"#;
+        let key = [("idempotency-key", "d-1")];
+        let answer = harness.call("POST", path, Some(&harness.admin()), &key, Some(body)).await;
+        assert_eq!(answer.expect(201).json()["on_hand"], 8);
+    }
+}
+
+#[tokio::test]
 async fn a_changed_user_needs_a_new_token() {
     let harness = Harness::start().await;
     let register = json!({"email": "ada@example.com", "password": "correct horse battery"});

@@ -35,6 +35,7 @@ struct Machine {
     orders: HashMap<OrderId, (Order, Option<String>)>,
     feeds: HashMap<UserId, i64>,
     stock: HashMap<String, StockLevel>,
+    adjusted: HashMap<String, StockResult>,
 }
 
 impl Backend {
@@ -60,6 +61,7 @@ impl Backend {
             orders: HashMap::new(),
             feeds: HashMap::new(),
             stock: HashMap::new(),
+            adjusted: HashMap::new(),
         };
         let machine = Arc::new(tokio::sync::Mutex::new(machine));
         let (quiet, seen, worker) =
@@ -196,6 +198,10 @@ impl Machine {
     }
 
     async fn stock(&mut self, command: StockCommand) {
+        if let Some(result) = self.adjusted.get(&command.request_id).cloned() {
+            let product = command.lines[0].product_id.as_str().to_owned();
+            return self.append(&topics::STOCK_RESULTS, &product, &result).await;
+        }
         let line = &command.lines[0];
         let key = format!("{}/{}", command.warehouse, line.product_id);
         let mut level = self.stock.get(&key).cloned().unwrap_or(StockLevel {
@@ -225,6 +231,15 @@ impl Machine {
             };
             return self.append(&topics::STOCK_RESULTS, line.product_id.as_str(), &result).await;
         }
+        let result = StockResult {
+            request_id: command.request_id.clone(),
+            warehouse: command.warehouse.clone(),
+            kind: StockResultKind::Adjusted,
+            order_id: None,
+            short: Vec::new(),
+        };
+        self.append(&topics::STOCK_RESULTS, line.product_id.as_str(), &result).await;
+        self.adjusted.insert(command.request_id.clone(), result);
         level.version += 1;
         level.request_id = command.request_id;
         self.stock.insert(key.clone(), level.clone());
