@@ -376,16 +376,12 @@ pub(crate) fn deaf(log: Arc<dyn Log>) -> Arc<dyn Log> {
 
 struct Deaf(Arc<dyn Log>);
 
-struct DeafAppender(Mutex<Vec<Box<dyn FnOnce(log::Appended) + Send>>>);
+type Done = Box<dyn FnOnce(log::Appended) + Send>;
+
+struct DeafAppender(Mutex<Vec<Done>>);
 
 impl Appender for DeafAppender {
-    fn append(
-        &self,
-        _topic: &str,
-        _partition: Option<u32>,
-        _record: NewRecord<'_>,
-        done: Box<dyn FnOnce(log::Appended) + Send>,
-    ) {
+    fn append(&self, _topic: &str, _partition: Option<u32>, _record: NewRecord<'_>, done: Done) {
         self.0.lock().push(done);
     }
 }

@@ -1,5 +1,6 @@
 //! The real router over the embedded log in memory and SQLite, with a stand-in
 //! for the lifecycle, the inventory and the sink.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on says where")]
 
 mod accounts;
 mod admin;
