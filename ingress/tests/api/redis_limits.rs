@@ -4,7 +4,7 @@
 //! The Redis half runs where `REDIS_URL` is set (`compose/dev/up`).
 
 use ingress::limits::redis::{Clock, RedisLogs, connect};
-use ingress::limits::{Decision, InProcess, Limiter, Scope};
+use ingress::limits::{InProcess, Limiter, Scope};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -13,14 +13,18 @@ use proptest::test_runner::{Config, TestRunner};
 struct Truth(Vec<(String, i64)>);
 
 impl Truth {
-    fn allows(&mut self, scopes: &[Scope], now: i64) -> bool {
+    fn has_room(&self, scopes: &[Scope], now: i64) -> bool {
         let count = |scope: &Scope| {
             self.0
                 .iter()
                 .filter(|(key, at)| *key == scope.key && *at + scope.window_ms > now)
                 .count()
         };
-        let allowed = scopes.iter().all(|scope| count(scope) < scope.limit as usize);
+        scopes.iter().all(|scope| count(scope) < scope.limit as usize)
+    }
+
+    fn allows(&mut self, scopes: &[Scope], now: i64) -> bool {
+        let allowed = self.has_room(scopes, now);
         if allowed {
             self.0.extend(scopes.iter().map(|scope| (scope.key.clone(), now)));
         }
@@ -52,15 +56,6 @@ fn scopes(run: &str, which: u8) -> Vec<Scope> {
         .collect()
 }
 
-fn check_waits(decision: &Decision, logs: &InProcess, scopes: &[Scope], now: i64) {
-    if !decision.allowed {
-        assert!(
-            !logs.decide(scopes, now + decision.retry_after_ms - 1).allowed,
-            "a shorter wait is not enough"
-        );
-    }
-}
-
 #[test]
 fn in_process_decisions_are_the_definitions() {
     let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
@@ -73,27 +68,18 @@ fn in_process_decisions_are_the_definitions() {
                 let decision = logs.decide(&scopes, now);
                 prop_assert_eq!(decision.allowed, truth.allows(&scopes, now));
                 if !decision.allowed {
-                    prop_assert!(decision.retry_after_ms > 0);
-                    let standing = decision.standing.unwrap();
-                    prop_assert_eq!(standing.reset_ms, now + decision.retry_after_ms);
+                    let wait = decision.retry_after_ms;
+                    prop_assert!(
+                        truth.has_room(&scopes, now + wait),
+                        "waiting that long is enough"
+                    );
+                    prop_assert!(!truth.has_room(&scopes, now + wait - 1), "and less is not");
+                    prop_assert_eq!(decision.standing.unwrap().reset_ms, now + wait);
                 }
             }
             Ok(())
         })
         .unwrap();
-}
-
-#[test]
-fn retry_after_is_enough_and_no_more() {
-    let logs = InProcess::default();
-    let both = scopes("y", 3);
-    for now in [0, 10, 20, 30] {
-        assert!(logs.decide(&both, now).allowed);
-    }
-    let refused = logs.decide(&both, 40);
-    assert!(!refused.allowed);
-    check_waits(&refused, &logs, &both, 40);
-    assert!(logs.decide(&both, 40 + refused.retry_after_ms).allowed);
 }
 
 #[test]
