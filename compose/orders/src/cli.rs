@@ -94,7 +94,7 @@ pub enum WebhooksCommand {
         addr: std::net::SocketAddr,
         /// The endpoint's secret (whsec_…). Without it signatures are shown,
         /// not checked.
-        #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
+        #[arg(long, env = "ORDERS_WEBHOOK_SECRET", hide_env_values = true)]
         secret: Option<String>,
         /// One JSON object per line.
         #[arg(long)]
