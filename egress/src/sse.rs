@@ -52,7 +52,6 @@ impl std::fmt::Debug for StreamParts {
 }
 
 /// The route, to be merged into the ingress's router.
-#[must_use]
 pub fn router(parts: StreamParts) -> Router {
     Router::new().route("/api/v1/orders/stream", get(open)).with_state(parts)
 }

@@ -1,5 +1,6 @@
 //! Our signatures, judged by the Python library of Standard Webhooks (PyPI
 //! `standardwebhooks`), where it is installed.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

@@ -1,5 +1,6 @@
 //! Five sockets per user over all instances, where `REDIS_URL` says where the
 //! instances meet.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use egress::websocket::{Leases as _, RedisLeases};
 use schemas::UserId;

@@ -1,5 +1,6 @@
 //! The webhook contract (`contract.md` §3) against a receiver, with a clock
 //! moved by hand.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod common;
 
@@ -82,11 +83,14 @@ impl Hit {
     }
 }
 
+/// Status, and a header with its value.
+type Answer = (u16, &'static str, String);
+
 /// A receiver that answers what it is told, 204 when told nothing.
 #[derive(Clone, Default)]
 struct Receiver {
     hits: Arc<Mutex<Vec<Hit>>>,
-    answers: Arc<Mutex<VecDeque<(u16, &'static str, String)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     /// Answers only when released.
     hold: Option<CancellationToken>,
 }

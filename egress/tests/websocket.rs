@@ -1,5 +1,6 @@
 //! The WebSocket contract (`contract.md` §2), line by line, with a client of
 //! another make.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod common;
 #[path = "common/sockets.rs"]

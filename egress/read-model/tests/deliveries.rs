@@ -1,5 +1,6 @@
 //! Deliveries survive, are claimed once, and keep their order, on both
 //! databases.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Waiters in one process, the sink in another: Postgres tells.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod common;
 
