@@ -28,7 +28,9 @@ impl Api {
 
     /// A request to be completed by the caller.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("http://127.0.0.1:{}{path}", self.ports.ingress)).bearer_auth(&self.token)
+        self.http
+            .request(method, format!("http://127.0.0.1:{}{path}", self.ports.ingress))
+            .bearer_auth(&self.token)
     }
 
     /// Sends JSON, whatever the answer.
@@ -60,7 +62,9 @@ impl Api {
             (order.get("status").and_then(Value::as_str) == Some(status)).then_some(order)
         })
         .await;
-        reached.with_context(|| format!("last seen: {}", seen.lock().map(|seen| seen.to_string()).unwrap_or_default()))
+        reached.with_context(|| {
+            format!("last seen: {}", seen.lock().map(|seen| seen.to_string()).unwrap_or_default())
+        })
     }
 }
 

@@ -51,7 +51,9 @@ impl Feed {
             }
             bail!("the feed was closed")
         };
-        tokio::time::timeout(Duration::from_secs(30), waiting).await.with_context(|| format!("no {kind} within 30 s"))?
+        tokio::time::timeout(Duration::from_secs(30), waiting)
+            .await
+            .with_context(|| format!("no {kind} within 30 s"))?
     }
 
     /// Events of an order until it has a status: types and offsets.
@@ -62,7 +64,8 @@ impl Feed {
             if event.get("order_id").and_then(Value::as_str) != Some(order_id) {
                 continue;
             }
-            let name = event.get("event_type").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let name =
+                event.get("event_type").and_then(Value::as_str).unwrap_or_default().to_owned();
             seen.push((name, event.get("offset").and_then(Value::as_i64).unwrap_or_default()));
             if event.get("status").and_then(Value::as_str) == Some(status) {
                 return Ok(seen);

@@ -30,7 +30,8 @@ pub struct Ports {
 impl Ports {
     /// Asks the operating system for free ones.
     pub fn free() -> Result<Self> {
-        let port = || Ok::<u16, std::io::Error>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
+        let port =
+            || Ok::<u16, std::io::Error>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
         Ok(Self { ingress: port()?, websocket: port()?, registry: port()?, admin: port()? })
     }
 }
@@ -92,7 +93,14 @@ impl Orders {
         self.starts += 1;
         let log = File::create(self.log_path())?;
         let mut command = Command::new(binary()?);
-        for name in ["KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BROKERS", "DATABASE_URL", "DATABASE_TEST_URL", "REDIS_URL", "SCHEMA_REGISTRY_URL"] {
+        for name in [
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "KAFKA_BROKERS",
+            "DATABASE_URL",
+            "DATABASE_TEST_URL",
+            "REDIS_URL",
+            "SCHEMA_REGISTRY_URL",
+        ] {
             command.env_remove(name);
         }
         let child = command
@@ -124,7 +132,12 @@ impl Orders {
     pub async fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new(binary()?).args(arguments).envs(&self.variables).output().await?;
         if !output.status.success() {
-            bail!("orders {}: {}\n{}", arguments.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "orders {}: {}\n{}",
+                arguments.join(" "),
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(String::from_utf8(output.stdout)?)
     }
@@ -146,7 +159,9 @@ impl Orders {
         }
         let status = tokio::time::timeout(std::time::Duration::from_secs(30), child.wait())
             .await
-            .with_context(|| format!("orders did not stop within 30 s of SIGTERM\n{}", self.output()))??;
+            .with_context(|| {
+                format!("orders did not stop within 30 s of SIGTERM\n{}", self.output())
+            })??;
         Ok(status.code())
     }
 
@@ -179,7 +194,8 @@ impl Orders {
 /// The binary beside the running test's own.
 fn binary() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let folder = own.parent().and_then(Path::parent).context("a test runs in target/<profile>/deps")?;
+    let folder =
+        own.parent().and_then(Path::parent).context("a test runs in target/<profile>/deps")?;
     let path = folder.join("orders");
     if !path.exists() {
         bail!("{} is missing: `cargo build --bin orders` (make test does)", path.display());

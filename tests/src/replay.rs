@@ -13,7 +13,12 @@ pub fn day() -> PathBuf {
 /// What the day must add up to, by a program that shares nothing with ours.
 pub async fn independent_totals() -> Result<Value> {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python/replay_totals.py");
-    let output = tokio::process::Command::new("python3").arg(script).arg(day()).output().await.context("python3")?;
+    let output = tokio::process::Command::new("python3")
+        .arg(script)
+        .arg(day())
+        .output()
+        .await
+        .context("python3")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)
 }
@@ -22,7 +27,12 @@ pub async fn independent_totals() -> Result<Value> {
 pub fn check_totals(report: &str, expected: &Value) -> Result<()> {
     let report: Value = serde_json::from_str(report)?;
     for name in ["invoices", "orders", "revenue", "revenue_by_country"] {
-        ensure!(report.get(name) == expected.get(name), "{name}: {:?}, expected {:?}", report.get(name), expected.get(name));
+        ensure!(
+            report.get(name) == expected.get(name),
+            "{name}: {:?}, expected {:?}",
+            report.get(name),
+            expected.get(name)
+        );
     }
     let refused = report.get("refused").and_then(Value::as_object).context("refused")?;
     let failures = report.get("failures").and_then(Value::as_object).context("failures")?;

@@ -20,8 +20,9 @@ impl Servers {
     /// Names the variable that is missing and how to get it.
     pub fn from_environment() -> Result<Self> {
         let read = |name: &str| {
-            std::env::var(name)
-                .with_context(|| format!("{name} is not set: `make test`, or export $(compose/dev/up --env)"))
+            std::env::var(name).with_context(|| {
+                format!("{name} is not set: `make test`, or export $(compose/dev/up --env)")
+            })
         };
         Ok(Self {
             kafka: read("KAFKA_BOOTSTRAP_SERVERS")?,

@@ -15,7 +15,12 @@ use system_tests::replay::{check_totals, day, independent_totals};
 use system_tests::{Feed, Orders, Servers, until};
 
 const APPLICATIONS: [&str; 7] = [
-    "order-lifecycle", "order-validator", "inventory-worker", "payment-worker", "fulfillment-worker", "order-feed",
+    "order-lifecycle",
+    "order-validator",
+    "inventory-worker",
+    "payment-worker",
+    "fulfillment-worker",
+    "order-feed",
     "order-analytics",
 ];
 
@@ -69,7 +74,10 @@ impl System {
     }
 
     fn outputs(&self) -> String {
-        self.processes.iter().map(|(name, process)| format!("--- {name}\n{}\n", process.output())).collect()
+        self.processes
+            .iter()
+            .map(|(name, process)| format!("--- {name}\n{}\n", process.output()))
+            .collect()
     }
 }
 
@@ -91,7 +99,9 @@ async fn an_order_is_delivered_on_both_feeds(system: &mut System) -> Result<()> 
     let mut feeds = Vec::new();
     for name in ["websocket-1", "websocket-2"] {
         let port = system.process(name)?.ports().websocket;
-        let feed = until("the feed listens", 30, || async { Feed::connect(port, api.token()).await.ok() }).await?;
+        let feed =
+            until("the feed listens", 30, || async { Feed::connect(port, api.token()).await.ok() })
+                .await?;
         feeds.push(feed);
     }
     for feed in &mut feeds {
@@ -105,7 +115,10 @@ async fn an_order_is_delivered_on_both_feeds(system: &mut System) -> Result<()> 
     let (first, rest) = feeds.split_first_mut().context("two feeds")?;
     let seen = first.until(&id, "delivered").await?;
     for feed in rest {
-        ensure!(feed.until(&id, "delivered").await? == seen, "two websocket processes told different stories");
+        ensure!(
+            feed.until(&id, "delivered").await? == seen,
+            "two websocket processes told different stories"
+        );
     }
     Ok(())
 }
@@ -115,13 +128,31 @@ async fn workers_are_killed_during_a_replay(system: &mut System) -> Result<()> {
     let file = day().display().to_string();
     let url = format!("http://127.0.0.1:{}", system.process("ingress")?.ports().ingress);
     let runner = system.role(&["replay"])?;
-    let arguments = ["replay", &file, "--url", &url, "--json", "--until", "delivered", "--timeout", "240", "--rate", "15"];
+    let arguments = [
+        "replay",
+        &file,
+        "--url",
+        &url,
+        "--json",
+        "--until",
+        "delivered",
+        "--timeout",
+        "240",
+        "--rate",
+        "15",
+    ];
     let replay = tokio::spawn({
         let arguments = arguments.map(str::to_owned);
         async move { runner.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await }
     });
     let api = system.process("ingress")?.api(&["--admin"]).await?;
-    for (placed, victim) in [(10, "order-lifecycle"), (30, "inventory-worker"), (50, "payment-worker"), (70, "order-feed"), (90, "sink")] {
+    for (placed, victim) in [
+        (10, "order-lifecycle"),
+        (30, "inventory-worker"),
+        (50, "payment-worker"),
+        (70, "order-feed"),
+        (90, "sink"),
+    ] {
         until(&format!("{placed} orders are placed"), 120, || async {
             let (_, page) = api.get("/api/v1/orders?limit=100&cursor=").await.ok()?;
             (page["data"].as_array()?.len() >= placed).then_some(())
@@ -139,8 +170,14 @@ async fn poison_becomes_dead_letters(system: &mut System) -> Result<()> {
     for partition in 0..3 {
         for value in [&b"garbage"[..], &unknown_schema] {
             let (send, receive) = mpsc::channel();
-            let record = NewRecord { key: Some(b"poison"), value: Some(value), timestamp: 1, headers: &[] };
-            appender.append("order_commands", Some(partition), record, Box::new(move |done| drop(send.send(done))));
+            let record =
+                NewRecord { key: Some(b"poison"), value: Some(value), timestamp: 1, headers: &[] };
+            appender.append(
+                "order_commands",
+                Some(partition),
+                record,
+                Box::new(move |done| drop(send.send(done))),
+            );
             receive.recv_timeout(Duration::from_secs(10))??;
         }
     }
@@ -157,14 +194,18 @@ async fn poison_becomes_dead_letters(system: &mut System) -> Result<()> {
 
 /// The headers of all dead letters, as text.
 fn dead_letters(log: &dyn Log) -> Result<Vec<String>> {
-    let all: Vec<TopicPartition> = (0..3).map(|partition| TopicPartition::new("dead_letters", partition)).collect();
+    let all: Vec<TopicPartition> =
+        (0..3).map(|partition| TopicPartition::new("dead_letters", partition)).collect();
     let ends = log.admin()?.end_offsets(&all, Isolation::ReadCommitted)?;
     let mut reader = log.reader("judge", Isolation::ReadCommitted, Visibility::Durable)?;
     reader.assign(&all.iter().cloned().map(|at| (at, 0)).collect::<Vec<_>>())?;
     let mut found = Vec::new();
     while !all.iter().zip(&ends).all(|(at, end)| reader.reached(at, *end)) {
         reader.poll(Duration::from_millis(100), 100, &mut |record| {
-            let headers = record.headers.iter().map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)));
+            let headers = record
+                .headers
+                .iter()
+                .map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)));
             found.push(headers.collect::<Vec<_>>().join(" "));
         })?;
     }

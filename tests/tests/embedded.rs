@@ -8,7 +8,12 @@ use system_tests::replay::{check_totals, day, independent_totals};
 use system_tests::{Feed, Orders, until};
 
 const HAPPY_PATH: [&str; 7] = [
-    "order.created", "order.validated", "order.processing", "order.paid", "order.fulfilled", "order.shipped",
+    "order.created",
+    "order.validated",
+    "order.processing",
+    "order.paid",
+    "order.fulfilled",
+    "order.shipped",
     "order.delivered",
 ];
 
@@ -27,7 +32,10 @@ async fn an_order_goes_its_whole_way_and_survives_kill_9() -> Result<()> {
     let offsets: Vec<i64> = events.iter().map(|(_, offset)| *offset).collect();
     ensure!(offsets == [1, 2, 3, 4, 5, 6, 7], "{offsets:?}");
     let (status, order) = api.get(&format!("/api/v1/orders/{id}")).await?;
-    ensure!(status == 200 && order["order_id"] == json!(id) && order["status"] == "delivered", "{status} {order}");
+    ensure!(
+        status == 200 && order["order_id"] == json!(id) && order["status"] == "delivered",
+        "{status} {order}"
+    );
 
     let half_way = api.place(&guide_order()).await?;
     orders.kill().await?;
@@ -46,7 +54,8 @@ async fn a_shops_day_adds_up_to_the_penny_although_the_process_is_killed() -> Re
     orders.start_ready().await?;
     let url = format!("http://127.0.0.1:{}", orders.ports().ingress);
     let file = day().display().to_string();
-    let arguments = ["replay", &file, "--url", &url, "--json", "--until", "shipped", "--timeout", "90"];
+    let arguments =
+        ["replay", &file, "--url", &url, "--json", "--until", "shipped", "--timeout", "90"];
     let api = orders.api(&["--admin"]).await?;
 
     let interrupted = orders.run(&arguments);
@@ -91,7 +100,10 @@ async fn bad_requests_get_precise_refusals_and_nothing_else_is_lost() -> Result<
         body
     };
     let (status, problem) = post(with("/items/0/quantity", json!(-1))).await?;
-    ensure!(status == 422 && problem["errors"][0]["field"] == "items[0].quantity", "{status} {problem}");
+    ensure!(
+        status == 422 && problem["errors"][0]["field"] == "items[0].quantity",
+        "{status} {problem}"
+    );
     let (status, problem) = post(with("/total_amount", json!(60))).await?;
     ensure!(status == 422 && problem.to_string().contains("total_amount"), "{status} {problem}");
     let raw = api

@@ -41,15 +41,22 @@ const PLACES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that must stay free of these, whatever the reason.
-const BANNED: &[(&str, &[&str])] =
-    &[("operators", &["tokio", "chrono", "rand", "getrandom"]), ("state-stores", &["tokio", "chrono"]), ("schemas", &["tokio"])];
+const BANNED: &[(&str, &[&str])] = &[
+    ("operators", &["tokio", "chrono", "rand", "getrandom"]),
+    ("state-stores", &["tokio", "chrono"]),
+    ("schemas", &["tokio"]),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
 }
 
 fn metadata() -> Metadata {
-    MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().expect("cargo metadata works")
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .expect("cargo metadata works")
 }
 
 /// Normal and build dependencies by package; development ones may point up
@@ -98,12 +105,21 @@ fn assert_none(what: &str, faults: &[String]) {
 
 #[test]
 fn crates_depend_only_downwards() {
-    let ours: BTreeSet<&str> = DIRECTION.iter().map(|(name, _)| *name).chain(TOP.iter().copied()).collect();
+    let ours: BTreeSet<&str> =
+        DIRECTION.iter().map(|(name, _)| *name).chain(TOP.iter().copied()).collect();
     let mut faults = Vec::new();
     for (name, dependencies) in edges(&metadata()) {
-        assert!(ours.contains(name.as_str()), "crate {name} is not in the table of tests/tests/tidy.rs");
-        let Some((_, allowed)) = DIRECTION.iter().find(|(crate_name, _)| *crate_name == name) else { continue };
-        for dependency in dependencies.iter().filter(|dependency| ours.contains(dependency.as_str())) {
+        assert!(
+            ours.contains(name.as_str()),
+            "crate {name} is not in the table of tests/tests/tidy.rs"
+        );
+        let Some((_, allowed)) = DIRECTION.iter().find(|(crate_name, _)| *crate_name == name)
+        else {
+            continue;
+        };
+        for dependency in
+            dependencies.iter().filter(|dependency| ours.contains(dependency.as_str()))
+        {
             if !allowed.contains(&dependency.as_str()) {
                 faults.push(format!("{name} -> {dependency}"));
             }
@@ -125,7 +141,12 @@ fn third_party_crates_stay_in_their_place() {
             }
         }
         for (place, banned) in BANNED.iter().filter(|(place, _)| *place == name) {
-            faults.extend(banned.iter().filter(|library| dependencies.contains(**library)).map(|library| format!("{place} names {library}")));
+            faults.extend(
+                banned
+                    .iter()
+                    .filter(|library| dependencies.contains(**library))
+                    .map(|library| format!("{place} names {library}")),
+            );
         }
     }
     assert_none("libraries out of place", &faults);
@@ -140,7 +161,10 @@ fn files_are_short_and_say_what_they_are_for() {
         if lines > FILE_LINES_MAX {
             faults.push(format!("{}: {lines} lines, at most {FILE_LINES_MAX}", path.display()));
         }
-        let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!")).unwrap_or_default();
+        let first = text
+            .lines()
+            .find(|line| !line.trim().is_empty() && !line.starts_with("#!"))
+            .unwrap_or_default();
         let is_fixture = path.components().any(|part| part.as_os_str() == "compile_fail");
         if !first.starts_with("//!") && !is_fixture {
             faults.push(format!("{}: no module doc", path.display()));
@@ -158,7 +182,10 @@ impl Functions {
     fn check(&mut self, name: &syn::Ident, block: &syn::Block) {
         let lines = block.span().end().line - block.span().start().line;
         if lines > FUNCTION_LINES_MAX {
-            self.faults.push(format!("{}: {name} has {lines} lines, at most {FUNCTION_LINES_MAX}", self.path));
+            self.faults.push(format!(
+                "{}: {name} has {lines} lines, at most {FUNCTION_LINES_MAX}",
+                self.path
+            ));
         }
     }
 }
@@ -191,7 +218,8 @@ fn functions_fit_on_a_screen() {
 fn no_path_of_a_machine_and_no_ignored_test_is_committed() {
     let words = ["#[ign", "todo!(", "unimpl", "/wo", "/ro"].map(str::to_owned);
     let ends = ["ore", "", "emented!(", "rk/main", "ot/."];
-    let needles: Vec<String> = words.iter().zip(ends).map(|(start, end)| format!("{start}{end}")).collect();
+    let needles: Vec<String> =
+        words.iter().zip(ends).map(|(start, end)| format!("{start}{end}")).collect();
     let mut faults = Vec::new();
     for path in all_sources() {
         let text = fs::read_to_string(&path).expect("source can be read");

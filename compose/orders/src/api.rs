@@ -28,12 +28,21 @@ pub struct Answer {
 
 impl Api {
     pub fn new(base: &str, token: Option<String>) -> Result<Self> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).pool_max_idle_per_host(256).build()?;
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(256)
+            .build()?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), token, http })
     }
 
     /// Sends a request; every status is an answer.
-    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>, headers: &[(&str, &str)]) -> Result<Answer> {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer> {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -44,11 +53,12 @@ impl Api {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request
-            .send()
-            .await
-            .with_context(|| format!("{method} {}{path}: is the system running? (`orders run`)", self.base))?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let response = request.send().await.with_context(|| {
+            format!("{method} {}{path}: is the system running? (`orders run`)", self.base)
+        })?;
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
         let (replayed, retry_after, etag) = (
             header("idempotent-replayed").as_deref() == Some("true"),
             header("retry-after").and_then(|text| text.parse().ok()),
@@ -56,12 +66,22 @@ impl Api {
         );
         let status = response.status();
         let text = response.text().await?;
-        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
+        let body = if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text).unwrap_or(Value::String(text))
+        };
         Ok(Answer { status, body, replayed, retry_after, etag })
     }
 
     /// Sends a request that must succeed.
-    pub async fn must(&self, method: Method, path: &str, body: Option<&Value>, headers: &[(&str, &str)]) -> Result<Value> {
+    pub async fn must(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Value> {
         let answer = self.call(method, path, body, headers).await?;
         if !answer.status.is_success() {
             bail!("{}", problem(&answer));
@@ -72,13 +92,15 @@ impl Api {
 
 /// A problem+json answer as one line.
 pub fn problem(answer: &Answer) -> String {
-    let text = |name: &str| answer.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |name: &str| answer.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut line = format!("{} {}", answer.status.as_u16(), text("title"));
     if !text("detail").is_empty() {
         line = format!("{line}: {}", text("detail"));
     }
     for error in answer.body.get("errors").and_then(Value::as_array).into_iter().flatten() {
-        let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let part =
+            |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         line = format!("{line}\n  {}: {}", part("field"), part("message"));
     }
     line

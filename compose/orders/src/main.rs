@@ -66,14 +66,18 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
         Command::Worker { application } => {
             until_signal(|stop| roles::workers::run(config, &application, stop)).await
         }
-        Command::Websocket => until_signal(|stop| roles::egress::run_websocket_alone(config, stop)).await,
+        Command::Websocket => {
+            until_signal(|stop| roles::egress::run_websocket_alone(config, stop)).await
+        }
         Command::Webhooks { command: None } => {
             until_signal(|stop| roles::egress::run_webhooks_alone(config, stop)).await
         }
         Command::Webhooks { command: Some(WebhooksCommand::Listen { addr, secret, json }) } => {
             until_signal(|stop| commands::listen::run(addr, secret.as_deref(), json, stop)).await
         }
-        Command::Sink { command: None } => until_signal(|stop| roles::egress::run_sink_alone(config, stop)).await,
+        Command::Sink { command: None } => {
+            until_signal(|stop| roles::egress::run_sink_alone(config, stop)).await
+        }
         Command::Sink { command: Some(SinkCommand::Rebuild) } => {
             let database = parts::database(config, true).await?;
             egress::sink::rebuild(&database).await?;

@@ -40,7 +40,9 @@ pub fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
         return Ok(Arc::new(KafkaLog::new(KafkaOptions::new(servers.clone()))));
     }
     if !may_embed {
-        bail!("KAFKA_BOOTSTRAP_SERVERS is not set: the embedded log lives inside `orders run`; processes of their own need Kafka");
+        bail!(
+            "KAFKA_BOOTSTRAP_SERVERS is not set: the embedded log lives inside `orders run`; processes of their own need Kafka"
+        );
     }
     let options = RocksOptions { cache_bytes: 32 * MIB, write_buffer_bytes: 64 * MIB, wal: true };
     let engine = RocksEngine::open(folder(config, "log")?, options)?;
@@ -77,7 +79,10 @@ pub struct Schemas {
 /// schemas, so processes with registries of their own agree.
 pub fn schemas(config: &Config) -> Result<Schemas> {
     let schemas = match &config.schema_registry_url {
-        Some(url) => Schemas { source: Arc::new(RegistryClient::start(&ClientOptions::new(url))?), embedded: None },
+        Some(url) => Schemas {
+            source: Arc::new(RegistryClient::start(&ClientOptions::new(url))?),
+            embedded: None,
+        },
         None => {
             let storage = FileStorage::new(folder(config, "registry")?.join("schemas.json"));
             let registry = Arc::new(Registry::open(Box::new(storage))?);
@@ -92,11 +97,17 @@ pub fn schemas(config: &Config) -> Result<Schemas> {
 pub async fn database(config: &Config, may_embed: bool) -> Result<Database> {
     let url = match &config.database_url {
         Some(url) => url.clone(),
-        None if may_embed => format!("sqlite://{}", folder(config, "read-model")?.join("orders.db").display()),
-        None => bail!("DATABASE_URL is not set: the embedded database lives inside `orders run`; processes of their own need PostgreSQL"),
+        None if may_embed => {
+            format!("sqlite://{}", folder(config, "read-model")?.join("orders.db").display())
+        }
+        None => bail!(
+            "DATABASE_URL is not set: the embedded database lives inside `orders run`; processes of their own need PostgreSQL"
+        ),
     };
     let what = if config.database_url.is_some() { "DATABASE_URL" } else { "the embedded database" };
-    let database = Database::connect(&url, &DatabaseOptions::default()).await.with_context(|| what.to_owned())?;
+    let database = Database::connect(&url, &DatabaseOptions::default())
+        .await
+        .with_context(|| what.to_owned())?;
     database.migrate().await.with_context(|| what.to_owned())?;
     Ok(database)
 }
@@ -115,7 +126,9 @@ pub fn topic_specs(config: &Config) -> Vec<TopicSpec> {
         partitions: config.topic_partitions,
         replication: config.topic_replication,
         cleanup: match topic.cleanup {
-            topics::Cleanup::Delete { retention_ms: Some(ms) } => Cleanup::Delete(Duration::from_millis(ms.unsigned_abs())),
+            topics::Cleanup::Delete { retention_ms: Some(ms) } => {
+                Cleanup::Delete(Duration::from_millis(ms.unsigned_abs()))
+            }
             topics::Cleanup::Delete { retention_ms: None } => Cleanup::Keep,
             topics::Cleanup::Compact => Cleanup::Compact,
         },
@@ -129,7 +142,9 @@ pub fn flow_settings(config: &Config) -> FlowSettings {
         cancel_grace_ms: i64::from(config.cancel_grace_seconds) * 1_000,
         fraud_window_limit: config.fraud_limit,
         simulation_step_ms: i64::from(config.simulation_step_ms),
-        carrier_delivery_ms: config.carrier_delivery_seconds.map(|seconds| i64::from(seconds) * 1_000),
+        carrier_delivery_ms: config
+            .carrier_delivery_seconds
+            .map(|seconds| i64::from(seconds) * 1_000),
         ..FlowSettings::default()
     }
 }

@@ -19,8 +19,9 @@ const EVERY: Duration = Duration::from_secs(2);
 impl Progress {
     pub fn new(what: &'static str, total: u64) -> Self {
         let bar = ProgressBar::new(total);
-        let style = ProgressStyle::with_template("{prefix:>10} {bar:40} {pos}/{len} {per_sec} {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template("{prefix:>10} {bar:40} {pos}/{len} {per_sec} {eta} left")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style);
         bar.set_prefix(what);
         let plain = if std::io::stderr().is_terminal() {

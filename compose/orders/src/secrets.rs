@@ -37,12 +37,16 @@ impl Secrets {
         let jwt = match &config.jwt_secret {
             Some(secret) => secret.clone(),
             None if development => kept(&config.data_dir, "jwt", 32)?,
-            None => bail!("JWT_SECRET_KEY is not set: choose 32 random bytes or more, e.g. `openssl rand -hex 32`"),
+            None => bail!(
+                "JWT_SECRET_KEY is not set: choose 32 random bytes or more, e.g. `openssl rand -hex 32`"
+            ),
         };
         let text = match &config.data_encryption_key {
             Some(text) => text.clone(),
             None if development => kept(&config.data_dir, "data-encryption-key", 32)?,
-            None => bail!("DATA_ENCRYPTION_KEY is not set: choose 32 random bytes, e.g. `openssl rand -hex 32`"),
+            None => bail!(
+                "DATA_ENCRYPTION_KEY is not set: choose 32 random bytes, e.g. `openssl rand -hex 32`"
+            ),
         };
         let data_key = hex::decode(text.trim())
             .ok()
@@ -82,13 +86,21 @@ fn kept(data: &Path, name: &str, bytes: usize) -> Result<String> {
     }
     fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
     if !folder.exists() {
-        fs::DirBuilder::new().mode(0o700).create(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
     let text = hex::encode(random);
     let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };

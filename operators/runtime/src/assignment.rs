@@ -25,7 +25,8 @@ impl Worker {
         let admin = self.log.admin().map_err(|e| self.log_failed(e))?;
         let plan = topics::plan(&self.topology, admin.as_ref(), self.replication)?;
         let transactional_id = self.settings.transactional_id(&application);
-        let client_id = format!("{:04}-{application}-{}", self.settings.thread, self.settings.instance);
+        let client_id =
+            format!("{:04}-{application}-{}", self.settings.thread, self.settings.instance);
         let mut producer = self
             .log
             .txn_producer(&format!("{application}-producer"), &transactional_id)
@@ -40,11 +41,18 @@ impl Worker {
                 max_poll_interval: self.settings.max_poll_interval,
             })
             .map_err(|e| self.log_failed(e))?;
-        let globals = GlobalReader::open(&self.topology, self.log.as_ref(), admin.as_ref(), &plan.partitions)
+        let globals =
+            GlobalReader::open(&self.topology, self.log.as_ref(), admin.as_ref(), &plan.partitions)
+                .map_err(|e| self.log_failed(e))?;
+        let sources: BTreeSet<&str> = self
+            .topology
+            .subtopologies()
+            .iter()
+            .flat_map(|part| part.sources.iter().map(AsRef::as_ref))
+            .collect();
+        consumer
+            .subscribe(&sources.into_iter().collect::<Vec<_>>())
             .map_err(|e| self.log_failed(e))?;
-        let sources: BTreeSet<&str> =
-            self.topology.subtopologies().iter().flat_map(|part| part.sources.iter().map(AsRef::as_ref)).collect();
-        consumer.subscribe(&sources.into_iter().collect::<Vec<_>>()).map_err(|e| self.log_failed(e))?;
         self.clients = Some(Clients { admin, consumer, producer, globals, plan });
         self.phase = Phase::Bootstrap;
         tracing::info!(application, transactional_id, "worker started");
@@ -108,8 +116,11 @@ impl Worker {
         for part in self.topology.subtopologies() {
             let count = clients.plan.tasks.get(&part.id).copied().unwrap_or(0);
             for partition in 0..count {
-                let inputs: Vec<TopicPartition> =
-                    part.sources.iter().map(|topic| TopicPartition::new(topic.clone(), partition)).collect();
+                let inputs: Vec<TopicPartition> = part
+                    .sources
+                    .iter()
+                    .map(|topic| TopicPartition::new(topic.clone(), partition))
+                    .collect();
                 let present = inputs.iter().filter(|at| owned.contains(at)).count();
                 if present == inputs.len() && present > 0 {
                     tasks.insert(TaskId { subtopology: part.id, partition }, inputs);
@@ -127,7 +138,11 @@ impl Worker {
         tasks
     }
 
-    pub(crate) fn restoring(&self, id: TaskId, inputs: Vec<TopicPartition>) -> Result<Restoring, WorkerError> {
+    pub(crate) fn restoring(
+        &self,
+        id: TaskId,
+        inputs: Vec<TopicPartition>,
+    ) -> Result<Restoring, WorkerError> {
         let stores = self
             .topology
             .subtopologies()
@@ -135,10 +150,18 @@ impl Worker {
             .find(|part| part.id == id.subtopology)
             .map(|part| part.stores.as_slice())
             .unwrap_or_default();
-        let state = self.state_dir.task_state(id.partition, stores).map_err(|e| self.state_failed(e))?;
-        let changelogs =
-            stores.iter().map(|store| TopicPartition::new(store.changelog_topic.clone(), id.partition)).collect();
-        Ok(Restoring { id, inputs: inputs.into_iter().map(|at| (at, 0)).collect(), changelogs, state })
+        let state =
+            self.state_dir.task_state(id.partition, stores).map_err(|e| self.state_failed(e))?;
+        let changelogs = stores
+            .iter()
+            .map(|store| TopicPartition::new(store.changelog_topic.clone(), id.partition))
+            .collect();
+        Ok(Restoring {
+            id,
+            inputs: inputs.into_iter().map(|at| (at, 0)).collect(),
+            changelogs,
+            state,
+        })
     }
 
     pub(crate) fn restore(&mut self, now: i64) -> Result<Progress, WorkerError> {
@@ -160,13 +183,19 @@ impl Worker {
             Err(RestoreError::Log(error)) => return self.log_trouble(error, now),
             Err(RestoreError::Store(error)) => return Err(self.state_failed(error)),
         }
-        let Phase::Restoring(restore, _) = std::mem::replace(&mut self.phase, Phase::Running) else {
+        let Phase::Restoring(restore, _) = std::mem::replace(&mut self.phase, Phase::Running)
+        else {
             return Ok(Progress::Busy);
         };
         self.take_up(*restore, take_up, now)
     }
 
-    fn take_up(&mut self, restore: Restore, how: TakeUp, now: i64) -> Result<Progress, WorkerError> {
+    fn take_up(
+        &mut self,
+        restore: Restore,
+        how: TakeUp,
+        now: i64,
+    ) -> Result<Progress, WorkerError> {
         let (restored, rows) = restore.finish();
         let count = restored.len();
         for one in restored {
@@ -180,19 +209,32 @@ impl Worker {
             .slots
             .iter()
             .flat_map(|slot| {
-                let next = slot.task.positions().iter().zip(&slot.committed).map(|(at, committed)| at.unwrap_or(*committed));
+                let next = slot
+                    .task
+                    .positions()
+                    .iter()
+                    .zip(&slot.committed)
+                    .map(|(at, committed)| at.unwrap_or(*committed));
                 slot.inputs.iter().cloned().zip(next)
             })
             .collect();
         let taken = match how {
-            TakeUp::Assign => clients.consumer.ack_assign(&positions).map(|membership| self.membership = Some(membership)),
+            TakeUp::Assign => clients
+                .consumer
+                .ack_assign(&positions)
+                .map(|membership| self.membership = Some(membership)),
             TakeUp::Seek => clients.consumer.seek(&positions),
         };
         if let Err(error) = taken {
             return self.log_trouble(error, now);
         }
         if count > 0 {
-            tracing::info!(application = self.topology.application_id(), tasks = count, rows, "tasks are level with the log");
+            tracing::info!(
+                application = self.topology.application_id(),
+                tasks = count,
+                rows,
+                "tasks are level with the log"
+            );
         }
         Ok(Progress::Busy)
     }
@@ -243,7 +285,11 @@ impl Worker {
         }
     }
 
-    fn begin_revoke(&mut self, lost: bool, partitions: Vec<TopicPartition>) -> Result<(), WorkerError> {
+    fn begin_revoke(
+        &mut self,
+        lost: bool,
+        partitions: Vec<TopicPartition>,
+    ) -> Result<(), WorkerError> {
         self.revoking = Some((lost, partitions));
         if lost {
             self.abandon()?;

@@ -51,15 +51,24 @@ impl Worker {
         let earliest = self.last_commit + self.settings.commit_min_interval_ms;
         let latest = since + self.settings.commit_interval_ms;
         let staged: usize = self.slots.iter().map(|slot| slot.task.staged_bytes()).sum();
-        let due = now >= latest || staged >= self.settings.staged_bytes_max || (drained && now >= earliest);
+        let due = now >= latest
+            || staged >= self.settings.staged_bytes_max
+            || (drained && now >= earliest);
         if due { Ok(()) } else { Err(Some(if drained { earliest } else { latest })) }
     }
 
-    pub(crate) fn commit_step(&mut self, stage: CommitStage, then: Then, now: i64) -> Result<Progress, WorkerError> {
+    pub(crate) fn commit_step(
+        &mut self,
+        stage: CommitStage,
+        then: Then,
+        now: i64,
+    ) -> Result<Progress, WorkerError> {
         let done = match stage {
             CommitStage::Stage => match self.stage(now) {
                 // A row too large for its changelog can't be kept, so its task can't go on.
-                Err((slot, LogError::Refused(reason))) => return self.task_failed(slot, &reason, now),
+                Err((slot, LogError::Refused(reason))) => {
+                    return self.task_failed(slot, &reason, now);
+                }
                 staged => staged.map_err(|(_, error)| error),
             },
             CommitStage::Offsets => self.send_offsets(),
@@ -85,7 +94,12 @@ impl Worker {
                 Ok(Progress::Busy)
             }
             Err(LogError::Retriable(reason)) => {
-                tracing::debug!(application = self.topology.application_id(), ?stage, reason, "commit phase will be tried again");
+                tracing::debug!(
+                    application = self.topology.application_id(),
+                    ?stage,
+                    reason,
+                    "commit phase will be tried again"
+                );
                 self.retry_at = now + 10;
                 Ok(Progress::IdleUntil(self.retry_at))
             }
@@ -93,7 +107,10 @@ impl Worker {
         }
     }
 
-    fn producer(&mut self, call: impl FnOnce(&mut dyn log::traits::TxnProducer) -> Result<(), LogError>) -> Result<(), LogError> {
+    fn producer(
+        &mut self,
+        call: impl FnOnce(&mut dyn log::traits::TxnProducer) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
         match &mut self.clients {
             Some(clients) => call(clients.producer.as_mut()),
             None => Err(LogError::Fatal("worker has no producer".to_owned())),
@@ -110,7 +127,12 @@ impl Worker {
             let mut result = Ok(());
             slot.task.state().dirty(&mut |store: StoreIndex, key, value| {
                 if let (Ok(()), Some(at)) = (&result, changelogs.get(store.0)) {
-                    let record = NewRecord { key: Some(key), value, timestamp: now, headers: &[] as &[Header<'_>] };
+                    let record = NewRecord {
+                        key: Some(key),
+                        value,
+                        timestamp: now,
+                        headers: &[] as &[Header<'_>],
+                    };
                     result = producer.send(&at.topic, at.partition, record);
                 }
             });
@@ -122,7 +144,9 @@ impl Worker {
     fn send_offsets(&mut self) -> Result<(), LogError> {
         let mut offsets: Vec<(TopicPartition, i64)> = Vec::new();
         for slot in self.slots.iter().filter(|slot| slot.task.uncommitted()) {
-            for ((at, committed), position) in slot.inputs.iter().zip(&slot.committed).zip(slot.task.positions()) {
+            for ((at, committed), position) in
+                slot.inputs.iter().zip(&slot.committed).zip(slot.task.positions())
+            {
                 offsets.push((at.clone(), position.unwrap_or(*committed).max(*committed)));
             }
         }
@@ -146,7 +170,9 @@ impl Worker {
                 .changelogs
                 .iter()
                 .enumerate()
-                .filter_map(|(store, at)| clients.producer.acknowledged(at).map(|next| (StoreIndex(store), next)))
+                .filter_map(|(store, at)| {
+                    clients.producer.acknowledged(at).map(|next| (StoreIndex(store), next))
+                })
                 .collect();
             for (committed, position) in slot.committed.iter_mut().zip(slot.task.positions()) {
                 let position = position.unwrap_or(*committed).max(*committed);
@@ -179,7 +205,8 @@ impl Worker {
             return Ok(());
         }
         let log = self.log.clone();
-        let written = self.state_dir.write_back_after(now, || log.sync().map_err(WriteBackError::Log));
+        let written =
+            self.state_dir.write_back_after(now, || log.sync().map_err(WriteBackError::Log));
         written.map_err(|error| match error {
             WriteBackError::Log(error) => self.log_failed(error),
             WriteBackError::State(error) => self.state_failed(error),

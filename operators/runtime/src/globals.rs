@@ -43,7 +43,9 @@ impl GlobalReader {
         for (number, table) in topology.global_tables().iter().enumerate() {
             tables.insert(table.topic.to_string(), number);
             let count = counts.get(&table.topic).copied().unwrap_or(0);
-            partitions.push((0..count).map(|p| TopicPartition::new(table.topic.clone(), p)).collect::<Vec<_>>());
+            partitions.push(
+                (0..count).map(|p| TopicPartition::new(table.topic.clone(), p)).collect::<Vec<_>>(),
+            );
         }
         let all: Vec<TopicPartition> = partitions.iter().flatten().cloned().collect();
         if all.is_empty() {
@@ -51,7 +53,8 @@ impl GlobalReader {
         }
         let starts = admin.start_offsets(&all)?;
         let ends = admin.end_offsets(&all, Isolation::ReadCommitted)?;
-        let mut reader = log.reader("global-tables", Isolation::ReadCommitted, Visibility::Written)?;
+        let mut reader =
+            log.reader("global-tables", Isolation::ReadCommitted, Visibility::Written)?;
         reader.assign(&all.iter().cloned().zip(starts).collect::<Vec<_>>())?;
         let bootstrap = all.into_iter().zip(ends).collect();
         Ok(Self { globals, reader: Some(reader), tables, partitions, bootstrap })
@@ -75,15 +78,25 @@ impl GlobalReader {
     }
 
     /// Ends of these tables as they are now.
-    pub(crate) fn ends(&self, admin: &dyn Admin, tables: &[usize]) -> Result<Vec<(TopicPartition, i64)>, LogError> {
-        let of: Vec<TopicPartition> =
-            tables.iter().filter_map(|table| self.partitions.get(*table)).flatten().cloned().collect();
+    pub(crate) fn ends(
+        &self,
+        admin: &dyn Admin,
+        tables: &[usize],
+    ) -> Result<Vec<(TopicPartition, i64)>, LogError> {
+        let of: Vec<TopicPartition> = tables
+            .iter()
+            .filter_map(|table| self.partitions.get(*table))
+            .flatten()
+            .cloned()
+            .collect();
         let ends = admin.end_offsets(&of, Isolation::ReadCommitted)?;
         Ok(of.into_iter().zip(ends).collect())
     }
 
     /// True once all of these are reached.
     pub(crate) fn reached(&self, ends: &[(TopicPartition, i64)]) -> bool {
-        self.reader.as_ref().is_none_or(|reader| ends.iter().all(|(at, end)| reader.reached(at, *end)))
+        self.reader
+            .as_ref()
+            .is_none_or(|reader| ends.iter().all(|(at, end)| reader.reached(at, *end)))
     }
 }

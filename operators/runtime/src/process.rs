@@ -95,23 +95,26 @@ impl Worker {
     pub(crate) fn poll(&mut self, timeout: Duration) -> Result<(), WorkerError> {
         let Some(clients) = &mut self.clients else { return Ok(()) };
         let (slots, routes) = (&mut self.slots, &self.routes);
-        let polled = clients.consumer.poll(timeout, self.settings.poll_records_max, &mut |record| {
-            let route = routes.get(record.topic).and_then(|partitions| partitions.get(record.partition as usize));
-            if let Some(Some((slot, source))) = route
-                && let Some(slot) = slots.get_mut(*slot)
-            {
-                slot.task.push(
-                    *source,
-                    InputRecord {
-                        offset: record.offset,
-                        timestamp: record.timestamp,
-                        key: record.key,
-                        value: record.value,
-                        headers: record.headers,
-                    },
-                );
-            }
-        });
+        let polled =
+            clients.consumer.poll(timeout, self.settings.poll_records_max, &mut |record| {
+                let route = routes
+                    .get(record.topic)
+                    .and_then(|partitions| partitions.get(record.partition as usize));
+                if let Some(Some((slot, source))) = route
+                    && let Some(slot) = slots.get_mut(*slot)
+                {
+                    slot.task.push(
+                        *source,
+                        InputRecord {
+                            offset: record.offset,
+                            timestamp: record.timestamp,
+                            key: record.key,
+                            value: record.value,
+                            headers: record.headers,
+                        },
+                    );
+                }
+            });
         match polled {
             Ok(Polled::Records(_)) => Ok(()),
             Ok(event) => {
@@ -119,7 +122,11 @@ impl Worker {
                 Ok(())
             }
             Err(LogError::Retriable(reason)) => {
-                tracing::warn!(application = self.topology.application_id(), reason, "poll failed; trying again");
+                tracing::warn!(
+                    application = self.topology.application_id(),
+                    reason,
+                    "poll failed; trying again"
+                );
                 Ok(())
             }
             Err(error) => Err(self.log_failed(error)),
@@ -171,7 +178,9 @@ impl Worker {
             return Ok(());
         }
         self.begin()?;
-        let (Some(slot), Some(clients)) = (self.slots.get_mut(number), &mut self.clients) else { return Ok(()) };
+        let (Some(slot), Some(clients)) = (self.slots.get_mut(number), &mut self.clients) else {
+            return Ok(());
+        };
         let (producer, plan) = (clients.producer.as_mut(), &clients.plan);
         let mut result = Ok(());
         let own = slot.id.partition;
@@ -187,9 +196,16 @@ impl Worker {
                 (None, None) => own % count.max(1),
             };
             let headers: Vec<Header<'_>> = record.headers.iter().collect();
-            let new = NewRecord { key: record.key, value: record.value, timestamp: record.timestamp, headers: &headers };
+            let new = NewRecord {
+                key: record.key,
+                value: record.value,
+                timestamp: record.timestamp,
+                headers: &headers,
+            };
             result = match producer.send(record.topic, partition, new) {
-                Err(LogError::Refused(reason)) => bury(producer, plan, &application, record.topic, new, &reason),
+                Err(LogError::Refused(reason)) => {
+                    bury(producer, plan, &application, record.topic, new, &reason)
+                }
                 sent => sent,
             };
         });

@@ -21,7 +21,11 @@ impl Worker {
     }
 
     /// A failure outside transactions: wait and repeat the step, or stop.
-    pub(crate) fn log_trouble(&mut self, error: LogError, now: i64) -> Result<Progress, WorkerError> {
+    pub(crate) fn log_trouble(
+        &mut self,
+        error: LogError,
+        now: i64,
+    ) -> Result<Progress, WorkerError> {
         match error {
             LogError::Fatal(_) => Err(self.log_failed(error)),
             error => {
@@ -33,17 +37,29 @@ impl Worker {
     }
 
     /// A failure inside a transaction.
-    pub(crate) fn transaction_failed(&mut self, error: LogError, now: i64) -> Result<Progress, WorkerError> {
+    pub(crate) fn transaction_failed(
+        &mut self,
+        error: LogError,
+        now: i64,
+    ) -> Result<Progress, WorkerError> {
         let application = self.topology.application_id().to_owned();
         match error {
             LogError::Fatal(_) => Err(self.log_failed(error)),
             LogError::Abort(reason) | LogError::Retriable(reason) | LogError::Refused(reason) => {
-                tracing::warn!(application, reason, "transaction aborted; its input is processed again");
+                tracing::warn!(
+                    application,
+                    reason,
+                    "transaction aborted; its input is processed again"
+                );
                 self.abort_and_replay(now)?;
                 Ok(Progress::Busy)
             }
             LogError::Unknown(reason) => {
-                tracing::warn!(application, reason, "outcome of the commit unknown; reading it from the log");
+                tracing::warn!(
+                    application,
+                    reason,
+                    "outcome of the commit unknown; reading it from the log"
+                );
                 self.restart_from_log(now)?;
                 Ok(Progress::Busy)
             }
@@ -63,9 +79,15 @@ impl Worker {
 
     /// A record failed in an operator whose policy is to fail. Once: abort and
     /// replay. The same again: the task stands still with the coordinates.
-    pub(crate) fn task_failed(&mut self, number: usize, message: &str, now: i64) -> Result<Progress, WorkerError> {
+    pub(crate) fn task_failed(
+        &mut self,
+        number: usize,
+        message: &str,
+        now: i64,
+    ) -> Result<Progress, WorkerError> {
         let application = self.topology.application_id().to_owned();
-        let again = self.slots.get(number).is_some_and(|slot| slot.failed_once.as_deref() == Some(message));
+        let again =
+            self.slots.get(number).is_some_and(|slot| slot.failed_once.as_deref() == Some(message));
         let id = self.slots.get(number).map(|slot| slot.id);
         tracing::error!(application, task = ?id, message, again, "processing failed");
         self.abort_and_replay(now)?;

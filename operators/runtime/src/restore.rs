@@ -57,17 +57,34 @@ pub(crate) struct Restore {
 
 impl std::fmt::Debug for Restore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Restore").field("tasks", &self.tasks.len()).field("rows", &self.rows).finish_non_exhaustive()
+        f.debug_struct("Restore")
+            .field("tasks", &self.tasks.len())
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
     }
 }
 
 impl Restore {
     pub(crate) fn new(tasks: Vec<Restoring>, delete_retention_ms: i64) -> Self {
-        Self { tasks, ends: BTreeMap::new(), targets: BTreeMap::new(), stage: Stage::Offsets, delete_retention_ms, rows: 0 }
+        Self {
+            tasks,
+            ends: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            stage: Stage::Offsets,
+            delete_retention_ms,
+            rows: 0,
+        }
     }
 
     /// Does one bounded piece of work; true when every task is level.
-    pub(crate) fn step(&mut self, log: &dyn Log, admin: &dyn Admin, group: &str, poll: usize, now: i64) -> Result<bool, RestoreError> {
+    pub(crate) fn step(
+        &mut self,
+        log: &dyn Log,
+        admin: &dyn Admin,
+        group: &str,
+        poll: usize,
+        now: i64,
+    ) -> Result<bool, RestoreError> {
         match &mut self.stage {
             Stage::Offsets => {
                 self.read_offsets(admin, group)?;
@@ -81,7 +98,11 @@ impl Restore {
             Stage::Rows(reader) => {
                 let read = read_rows(reader.as_mut(), &mut self.tasks, &self.targets, poll)?;
                 self.rows += read;
-                if self.ends.iter().all(|(at, end)| !self.targets.contains_key(at) || reader.reached(at, *end)) {
+                if self
+                    .ends
+                    .iter()
+                    .all(|(at, end)| !self.targets.contains_key(at) || reader.reached(at, *end))
+                {
                     self.settle();
                     self.stage = Stage::Done;
                 }
@@ -98,14 +119,16 @@ impl Restore {
 
     fn read_offsets(&mut self, admin: &dyn Admin, group: &str) -> Result<(), LogError> {
         for task in &mut self.tasks {
-            let partitions: Vec<TopicPartition> = task.inputs.iter().map(|(at, _)| at.clone()).collect();
+            let partitions: Vec<TopicPartition> =
+                task.inputs.iter().map(|(at, _)| at.clone()).collect();
             let committed = admin.committed_offsets(group, &partitions)?;
             let starts = admin.start_offsets(&partitions)?;
             for ((input, committed), start) in task.inputs.iter_mut().zip(committed).zip(starts) {
                 input.1 = committed.unwrap_or(start).max(start);
             }
         }
-        let changelogs: Vec<TopicPartition> = self.tasks.iter().flat_map(|task| task.changelogs.clone()).collect();
+        let changelogs: Vec<TopicPartition> =
+            self.tasks.iter().flat_map(|task| task.changelogs.clone()).collect();
         let ends = admin.end_offsets(&changelogs, Isolation::ReadUncommitted)?;
         self.ends = changelogs.into_iter().zip(ends).collect();
         Ok(())
@@ -117,14 +140,23 @@ impl Restore {
         Ok(self.ends.values().zip(stable).all(|(end, stable)| stable >= *end))
     }
 
-    fn start_reading(&mut self, log: &dyn Log, admin: &dyn Admin, now: i64) -> Result<Stage, RestoreError> {
+    fn start_reading(
+        &mut self,
+        log: &dyn Log,
+        admin: &dyn Admin,
+        now: i64,
+    ) -> Result<Stage, RestoreError> {
         let mut positions = Vec::new();
         for (number, task) in self.tasks.iter_mut().enumerate() {
             let starts = admin.start_offsets(&task.changelogs)?;
             for (store, (at, start)) in task.changelogs.iter().zip(starts).enumerate() {
                 let store = StoreIndex(store);
                 let end = self.ends.get(at).copied().unwrap_or(start);
-                let changelog = ChangelogRange { start, end, delete_retention_ms: Some(self.delete_retention_ms) };
+                let changelog = ChangelogRange {
+                    start,
+                    end,
+                    delete_retention_ms: Some(self.delete_retention_ms),
+                };
                 if let Some(why) = task.state.needs_rebuild(store, &changelog, now) {
                     tracing::warn!(changelog = %at, %why, "rebuilding a store from its changelog");
                     task.state.rebuild(store)?;
@@ -178,7 +210,11 @@ fn read_rows(
         if let Some((task, store)) = targets.get(&at)
             && let Some(task) = tasks.get_mut(*task)
         {
-            task.state.restore(*store, rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())), next);
+            task.state.restore(
+                *store,
+                rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())),
+                next,
+            );
         }
     }
     Ok(read as u64)

@@ -28,16 +28,27 @@ pub struct TopicPlan {
 /// # Errors
 /// [`WorkerError::MissingTopics`] names all topics that don't exist;
 /// [`WorkerError::Topology`] names the two topics that differ in partitions.
-pub fn plan(topology: &Topology, admin: &dyn Admin, replication: i32) -> Result<TopicPlan, WorkerError> {
+pub fn plan(
+    topology: &Topology,
+    admin: &dyn Admin,
+    replication: i32,
+) -> Result<TopicPlan, WorkerError> {
     let application = topology.application_id();
     let log_failed = |source| WorkerError::Log { application: application.to_owned(), source };
-    let topology_failed = |source| WorkerError::Topology { application: application.to_owned(), source };
+    let topology_failed =
+        |source| WorkerError::Topology { application: application.to_owned(), source };
     let internal = topology.internal_topics();
     let internal_names: BTreeSet<&str> = internal.iter().map(|topic| topic.name.as_ref()).collect();
 
     let mut external: BTreeSet<Arc<str>> = BTreeSet::new();
     for part in topology.subtopologies() {
-        external.extend(part.sources.iter().chain(&part.sinks).filter(|name| !internal_names.contains(name.as_ref())).cloned());
+        external.extend(
+            part.sources
+                .iter()
+                .chain(&part.sinks)
+                .filter(|name| !internal_names.contains(name.as_ref()))
+                .cloned(),
+        );
     }
     // Any node may have to bury a record.
     external.insert(DEAD_LETTERS.into());
@@ -45,23 +56,36 @@ pub fn plan(topology: &Topology, admin: &dyn Admin, replication: i32) -> Result<
 
     let names: Vec<&str> = external.iter().map(AsRef::as_ref).collect();
     let found = admin.describe(&names).map_err(log_failed)?;
-    let missing: Vec<String> =
-        names.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| (*name).to_owned()).collect();
+    let missing: Vec<String> = names
+        .iter()
+        .zip(&found)
+        .filter(|(_, found)| found.is_none())
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
     if !missing.is_empty() {
         return Err(WorkerError::MissingTopics { application: application.to_owned(), missing });
     }
-    let mut partitions: BTreeMap<Arc<str>, u32> =
-        external.iter().cloned().zip(found.iter().flatten().map(|found| found.partitions)).collect();
+    let mut partitions: BTreeMap<Arc<str>, u32> = external
+        .iter()
+        .cloned()
+        .zip(found.iter().flatten().map(|found| found.partitions))
+        .collect();
 
     let specs = internal_specs(topology, &mut partitions, replication);
     admin.ensure_topics(&specs).map_err(log_failed)?;
-    let tasks = topology.check_partitions(&|name| partitions.get(name).copied()).map_err(topology_failed)?;
+    let tasks = topology
+        .check_partitions(&|name| partitions.get(name).copied())
+        .map_err(topology_failed)?;
     Ok(TopicPlan { partitions, tasks })
 }
 
 /// Internal topics take the partition count of the source they are like; a
 /// repartition topic may itself be such a source, so resolve until nothing moves.
-fn internal_specs(topology: &Topology, partitions: &mut BTreeMap<Arc<str>, u32>, replication: i32) -> Vec<TopicSpec> {
+fn internal_specs(
+    topology: &Topology,
+    partitions: &mut BTreeMap<Arc<str>, u32>,
+    replication: i32,
+) -> Vec<TopicSpec> {
     let mut open = topology.internal_topics();
     let mut specs = Vec::new();
     loop {
@@ -86,9 +110,9 @@ fn internal_specs(topology: &Topology, partitions: &mut BTreeMap<Arc<str>, u32>,
 fn cleanup_of(kind: &InternalTopicKind) -> Cleanup {
     match kind {
         InternalTopicKind::Repartition => Cleanup::Delete(Duration::from_secs(7 * 86_400)),
-        InternalTopicKind::Changelog { retention_ms: Some(ms), .. } => {
-            Cleanup::CompactDelete(Duration::from_millis(u64::try_from(*ms).unwrap_or(0)) + Duration::from_secs(86_400))
-        }
+        InternalTopicKind::Changelog { retention_ms: Some(ms), .. } => Cleanup::CompactDelete(
+            Duration::from_millis(u64::try_from(*ms).unwrap_or(0)) + Duration::from_secs(86_400),
+        ),
         InternalTopicKind::Changelog { .. } => Cleanup::Compact,
     }
 }

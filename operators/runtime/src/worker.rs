@@ -190,7 +190,10 @@ impl Worker {
         }
         if self.slots.iter().any(|slot| slot.held_for.is_some()) {
             if let Some(clients) = &mut self.clients {
-                clients.globals.step(timeout, self.settings.poll_records_max).map_err(|e| self.log_failed(e))?;
+                clients
+                    .globals
+                    .step(timeout, self.settings.poll_records_max)
+                    .map_err(|e| self.log_failed(e))?;
             }
             return Ok(());
         }
@@ -221,7 +224,8 @@ impl Worker {
                 Phase::Committing(..) => "committing",
                 Phase::Closed => "closed",
             },
-            ready: matches!(self.phase, Phase::Running | Phase::Committing(..)) && self.membership.is_some(),
+            ready: matches!(self.phase, Phase::Running | Phase::Committing(..))
+                && self.membership.is_some(),
             tasks: self.slots.iter().map(Slot::status).collect(),
         }
     }
@@ -269,7 +273,12 @@ impl Slot {
     fn status(&self) -> TaskStatus {
         TaskStatus {
             id: format!("{}_{}", self.id.subtopology, self.id.partition),
-            inputs: self.inputs.iter().map(ToString::to_string).zip(self.committed.iter().copied()).collect(),
+            inputs: self
+                .inputs
+                .iter()
+                .map(ToString::to_string)
+                .zip(self.committed.iter().copied())
+                .collect(),
             stopped: self.stopped.clone(),
         }
     }

@@ -11,7 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::roles::bind;
 
 /// Receives until told to stop.
-pub async fn run(addr: SocketAddr, secret: Option<&str>, json: bool, shutdown: CancellationToken) -> Result<()> {
+pub async fn run(
+    addr: SocketAddr,
+    secret: Option<&str>,
+    json: bool,
+    shutdown: CancellationToken,
+) -> Result<()> {
     let secret = secret
         .map(|text| Secret::parse(text).map_err(|error| anyhow!("{error}")))
         .transpose()
@@ -21,8 +26,12 @@ pub async fn run(addr: SocketAddr, secret: Option<&str>, json: bool, shutdown: C
     let report = Arc::new(move |received: Received| {
         if json {
             let verified = received.verified.as_ref().map(Result::is_ok);
-            let body: serde_json::Value = serde_json::from_slice(&received.body).unwrap_or_default();
-            println!("{}", serde_json::json!({"webhook_id": received.id, "verified": verified, "body": body}));
+            let body: serde_json::Value =
+                serde_json::from_slice(&received.body).unwrap_or_default();
+            println!(
+                "{}",
+                serde_json::json!({"webhook_id": received.id, "verified": verified, "body": body})
+            );
         } else {
             println!("{received}");
         }

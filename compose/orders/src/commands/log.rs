@@ -27,7 +27,8 @@ pub fn list_topics(config: &Config, json: bool) -> Result<()> {
     for (name, found) in names.iter().zip(found) {
         let ends = match &found {
             Some(topic) => {
-                let all: Vec<_> = (0..topic.partitions).map(|p| TopicPartition::new(name.as_str(), p)).collect();
+                let all: Vec<_> =
+                    (0..topic.partitions).map(|p| TopicPartition::new(name.as_str(), p)).collect();
                 admin.end_offsets(&all, Isolation::ReadCommitted)?
             }
             None => Vec::new(),

@@ -15,9 +15,18 @@ use crate::cli::{OrderCommand, Target};
 pub async fn run(command: OrderCommand, target: &Target, token: String) -> Result<()> {
     let api = Api::new(&target.url, Some(token.clone()))?;
     match command {
-        OrderCommand::Create { items, currency, payment_method, payment_token, idempotency_key, file } => {
+        OrderCommand::Create {
+            items,
+            currency,
+            payment_method,
+            payment_token,
+            idempotency_key,
+            file,
+        } => {
             let body = match file {
-                Some(path) => serde_json::from_str(&std::fs::read_to_string(&path).with_context(|| path.display().to_string())?)?,
+                Some(path) => serde_json::from_str(
+                    &std::fs::read_to_string(&path).with_context(|| path.display().to_string())?,
+                )?,
                 None => body(&items, &currency, &payment_method, payment_token.as_deref())?,
             };
             let key = idempotency_key.as_deref().map(|key| ("Idempotency-Key", key));
@@ -25,12 +34,15 @@ pub async fn run(command: OrderCommand, target: &Target, token: String) -> Resul
             let order = api.must(Method::POST, "/api/v1/orders", Some(&body), &headers).await?;
             show(&order, target.json)
         }
-        OrderCommand::Get { order_id } => {
-            show(&api.must(Method::GET, &format!("/api/v1/orders/{order_id}"), None, &[]).await?, target.json)
-        }
+        OrderCommand::Get { order_id } => show(
+            &api.must(Method::GET, &format!("/api/v1/orders/{order_id}"), None, &[]).await?,
+            target.json,
+        ),
         OrderCommand::List { limit, status } => {
             let filters: String = status.iter().map(|status| format!("&status={status}")).collect();
-            let orders = api.must(Method::GET, &format!("/api/v1/orders?limit={limit}{filters}"), None, &[]).await?;
+            let orders = api
+                .must(Method::GET, &format!("/api/v1/orders?limit={limit}{filters}"), None, &[])
+                .await?;
             list(&orders, target.json)
         }
         OrderCommand::Watch { order_id } => watch(target, &token, order_id).await,
@@ -54,8 +66,9 @@ fn body(items: &[String], currency: &str, method: &str, token: Option<&str>) -> 
             bail!("--item {item:?}: expected PRODUCT=QUANTITY@PRICE, e.g. prod-1=2@29.99");
         };
         let (whole, part) = price.split_once('.').unwrap_or((price, ""));
-        let minor: i64 =
-            format!("{whole}{part:0<2}").parse().with_context(|| format!("--item {item:?}: price {price:?}"))?;
+        let minor: i64 = format!("{whole}{part:0<2}")
+            .parse()
+            .with_context(|| format!("--item {item:?}: price {price:?}"))?;
         total += quantity * minor;
         lines.push(json!({"product_id": product, "quantity": quantity, "price": serde_json::from_str::<Value>(price)?}));
     }
@@ -79,9 +92,20 @@ fn show(order: &Value, as_json: bool) -> Result<()> {
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
-    for name in
-        ["order_id", "status", "version", "total_amount", "currency", "payment_status", "fulfillment_status", "failure_reason", "failure_detail", "cancel_reason", "created_at", "updated_at"]
-    {
+    for name in [
+        "order_id",
+        "status",
+        "version",
+        "total_amount",
+        "currency",
+        "payment_status",
+        "fulfillment_status",
+        "failure_reason",
+        "failure_detail",
+        "cancel_reason",
+        "created_at",
+        "updated_at",
+    ] {
         if let Some(value) = order.get(name).filter(|value| !value.is_null()) {
             table.add_row([name.to_owned(), plain(value)]);
         }
@@ -96,10 +120,22 @@ fn list(orders: &Value, as_json: bool) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["order_id", "status", "total", "currency", "created_at"]);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
+        "order_id",
+        "status",
+        "total",
+        "currency",
+        "created_at",
+    ]);
     for order in orders.as_array().into_iter().flatten() {
         let text = |name: &str| order.get(name).map(plain).unwrap_or_default();
-        table.add_row([text("order_id"), text("status"), text("total_amount"), text("currency"), text("created_at")]);
+        table.add_row([
+            text("order_id"),
+            text("status"),
+            text("total_amount"),
+            text("currency"),
+            text("created_at"),
+        ]);
     }
     println!("{table}");
     Ok(())
@@ -111,13 +147,15 @@ fn plain(value: &Value) -> String {
 
 /// Prints feed events; with an order, until it is terminal.
 async fn watch(target: &Target, token: &str, order_id: Option<uuid::Uuid>) -> Result<()> {
-    let mut request = format!("{}/ws/orders", target.ws_url.trim_end_matches('/')).into_client_request()?;
+    let mut request =
+        format!("{}/ws/orders", target.ws_url.trim_end_matches('/')).into_client_request()?;
     request.headers_mut().insert("authorization", format!("Bearer {token}").parse()?);
     let (mut socket, _) = tokio_tungstenite::connect_async(request)
         .await
         .with_context(|| format!("{}: is the system running? (`orders run`)", target.ws_url))?;
     if let Some(order_id) = order_id {
-        let subscribe = json!({"type": "subscribe", "topic": format!("order:{order_id}"), "snapshot": true});
+        let subscribe =
+            json!({"type": "subscribe", "topic": format!("order:{order_id}"), "snapshot": true});
         socket.send(Message::text(subscribe.to_string())).await?;
     }
     while let Some(message) = socket.next().await {
@@ -139,7 +177,9 @@ async fn watch(target: &Target, token: &str, order_id: Option<uuid::Uuid>) -> Re
             "error" => bail!("{}", value.get("message").map(plain).unwrap_or_default()),
             _ => Vec::new(),
         };
-        let ended = statuses.iter().any(|status| matches!(status.as_str(), "delivered" | "cancelled" | "failed"));
+        let ended = statuses
+            .iter()
+            .any(|status| matches!(status.as_str(), "delivered" | "cancelled" | "failed"));
         if order_id.is_some() && ended {
             return Ok(());
         }
@@ -151,7 +191,13 @@ async fn watch(target: &Target, token: &str, order_id: Option<uuid::Uuid>) -> Re
 fn line(event: &Value, quiet: bool) -> String {
     let text = |name: &str| event.get(name).map(plain).unwrap_or_default();
     if !quiet {
-        println!("{}  {}  {:<18} {}", text("occurred_at"), text("order_id"), text("event_type"), text("status"));
+        println!(
+            "{}  {}  {:<18} {}",
+            text("occurred_at"),
+            text("order_id"),
+            text("event_type"),
+            text("status")
+        );
     }
     text("status")
 }

@@ -8,7 +8,8 @@ use std::str::FromStr;
 use anyhow::{Context, Result, anyhow, bail};
 
 /// Prefixes under which an unknown name is a mistake, not somebody else's.
-const OWN_PREFIXES: &[&str] = &["RATE_LIMIT_", "JWT_", "WEBHOOK_", "WEBSOCKET_", "FRAUD_", "SIMULATION_"];
+const OWN_PREFIXES: &[&str] =
+    &["RATE_LIMIT_", "JWT_", "WEBHOOK_", "WEBSOCKET_", "FRAUD_", "SIMULATION_"];
 
 /// The variables of one process.
 #[derive(Clone, Debug, Default)]
@@ -25,12 +26,18 @@ impl Env {
     /// Chosen variables, for tests.
     #[cfg(test)]
     pub fn of(values: &[(&str, &str)]) -> Self {
-        Self { values: values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect() }
+        Self {
+            values: values
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        }
     }
 
     /// Adds the lines `NAME=value` of a file; what is set already wins.
     pub fn add_file(&mut self, path: &Path) -> Result<()> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --env-file {}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read --env-file {}", path.display()))?;
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -59,9 +66,11 @@ impl Env {
     pub fn parsed<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>> {
         match self.text(name) {
             None => Ok(None),
-            Some(text) => {
-                text.trim().parse().map(Some).map_err(|_| anyhow!("{name}={text:?} can't be read: expected {expected}"))
-            }
+            Some(text) => text
+                .trim()
+                .parse()
+                .map(Some)
+                .map_err(|_| anyhow!("{name}={text:?} can't be read: expected {expected}")),
         }
     }
 
@@ -89,8 +98,12 @@ impl Env {
     /// Refuses names that look like ours and aren't.
     pub fn refuse_unknown(&self, known: &[&str]) -> Result<()> {
         for name in self.values.keys() {
-            if OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !known.contains(&name.as_str()) {
-                let near = nearest(name, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            if OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                && !known.contains(&name.as_str())
+            {
+                let near = nearest(name, known)
+                    .map(|near| format!("; did you mean {near}?"))
+                    .unwrap_or_default();
                 bail!("{name} is not a setting of this program{near}");
             }
         }

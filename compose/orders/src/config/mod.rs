@@ -12,14 +12,44 @@ pub use env::Env;
 
 /// Every variable the program knows; a test of the README lists the same.
 pub const KNOWN: &[&str] = &[
-    "DATABASE_URL", "DATABASE_TEST_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BROKERS", "JWT_SECRET_KEY",
-    "JWT_ALGORITHM", "JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "RATE_LIMIT_ENABLED", "RATE_LIMIT_PER_MINUTE",
-    "RATE_LIMIT_FREE_PER_MINUTE", "RATE_LIMIT_PREMIUM_PER_MINUTE", "RATE_LIMIT_IP_PER_MINUTE",
-    "RATE_LIMIT_CREATE_ORDER_PER_MINUTE", "RATE_LIMIT_READ_ORDERS_PER_MINUTE", "RATE_LIMIT_WEBHOOKS_PER_HOUR",
-    "ENVIRONMENT", "SCHEMA_REGISTRY_URL", "DATA_DIR", "INGRESS_ADDR", "WEBSOCKET_ADDR", "REGISTRY_ADDR", "ADMIN_ADDR",
-    "ADMIN_EMAIL", "ADMIN_PASSWORD", "DATA_ENCRYPTION_KEY", "CORS_ALLOWED_ORIGINS", "TRUSTED_PROXIES",
-    "FRAUD_WINDOW_LIMIT", "CANCEL_GRACE_SECONDS", "INSTANCE_ID", "SIMULATION_STEP_MS", "CARRIER_DELIVERY_SECONDS",
-    "WEBHOOK_SCHEDULE", "WEBHOOK_ALLOW_HOSTS", "LOG_FORMAT", "OTEL_EXPORTER_OTLP_ENDPOINT", "TOPIC_PARTITIONS",
+    "DATABASE_URL",
+    "DATABASE_TEST_URL",
+    "REDIS_URL",
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "KAFKA_BROKERS",
+    "JWT_SECRET_KEY",
+    "JWT_ALGORITHM",
+    "JWT_ACCESS_TOKEN_EXPIRE_MINUTES",
+    "RATE_LIMIT_ENABLED",
+    "RATE_LIMIT_PER_MINUTE",
+    "RATE_LIMIT_FREE_PER_MINUTE",
+    "RATE_LIMIT_PREMIUM_PER_MINUTE",
+    "RATE_LIMIT_IP_PER_MINUTE",
+    "RATE_LIMIT_CREATE_ORDER_PER_MINUTE",
+    "RATE_LIMIT_READ_ORDERS_PER_MINUTE",
+    "RATE_LIMIT_WEBHOOKS_PER_HOUR",
+    "ENVIRONMENT",
+    "SCHEMA_REGISTRY_URL",
+    "DATA_DIR",
+    "INGRESS_ADDR",
+    "WEBSOCKET_ADDR",
+    "REGISTRY_ADDR",
+    "ADMIN_ADDR",
+    "ADMIN_EMAIL",
+    "ADMIN_PASSWORD",
+    "DATA_ENCRYPTION_KEY",
+    "CORS_ALLOWED_ORIGINS",
+    "TRUSTED_PROXIES",
+    "FRAUD_WINDOW_LIMIT",
+    "CANCEL_GRACE_SECONDS",
+    "INSTANCE_ID",
+    "SIMULATION_STEP_MS",
+    "CARRIER_DELIVERY_SECONDS",
+    "WEBHOOK_SCHEDULE",
+    "WEBHOOK_ALLOW_HOSTS",
+    "LOG_FORMAT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "TOPIC_PARTITIONS",
     "TOPIC_REPLICATION_FACTOR",
 ];
 
@@ -96,7 +126,9 @@ impl Config {
         let environment = match env.text_or("ENVIRONMENT", "development").as_str() {
             "development" => Environment::Development,
             "staging" | "production" => Environment::Production,
-            other => bail!("ENVIRONMENT={other:?} can't be read: expected development, staging or production"),
+            other => bail!(
+                "ENVIRONMENT={other:?} can't be read: expected development, staging or production"
+            ),
         };
         let development = environment == Environment::Development;
         let algorithm = env.text_or("JWT_ALGORITHM", "HS256");
@@ -104,7 +136,8 @@ impl Config {
             bail!("JWT_ALGORITHM={algorithm:?} is not supported: expected HS256");
         }
         let allow_default = if development { "127.0.0.1:9099" } else { "" };
-        let delivery = env.text_or("CARRIER_DELIVERY_SECONDS", if development { "10" } else { "never" });
+        let delivery =
+            env.text_or("CARRIER_DELIVERY_SECONDS", if development { "10" } else { "never" });
         Ok(Self {
             environment,
             database_url: env.text("DATABASE_URL").map(str::to_owned),
@@ -127,26 +160,43 @@ impl Config {
             fraud_limit: env.parsed_or("FRAUD_WINDOW_LIMIT", "whole currency units", 2_000)?,
             cancel_grace_seconds: env.parsed_or("CANCEL_GRACE_SECONDS", "whole seconds", 0)?,
             instance_id: env.text("INSTANCE_ID").map(str::to_owned),
-            simulation_step_ms: env.parsed_or("SIMULATION_STEP_MS", "milliseconds", if development { 200 } else { 0 })?,
+            simulation_step_ms: env.parsed_or(
+                "SIMULATION_STEP_MS",
+                "milliseconds",
+                if development { 200 } else { 0 },
+            )?,
             carrier_delivery_seconds: match delivery.as_str() {
                 "never" => None,
                 text => match text.parse() {
                     Ok(seconds) => Some(seconds),
-                    Err(_) => bail!("CARRIER_DELIVERY_SECONDS={text:?} can't be read: expected whole seconds or never"),
+                    Err(_) => bail!(
+                        "CARRIER_DELIVERY_SECONDS={text:?} can't be read: expected whole seconds or never"
+                    ),
                 },
             },
             webhook_schedule: schedule(env)?,
             webhook_allow_hosts: match env.text("WEBHOOK_ALLOW_HOSTS") {
                 Some(_) => env.list("WEBHOOK_ALLOW_HOSTS"),
-                None => allow_default.split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect(),
+                None => allow_default
+                    .split(',')
+                    .filter(|host| !host.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
             },
-            json_logs: match env.text_or("LOG_FORMAT", if development { "text" } else { "json" }).as_str() {
+            json_logs: match env
+                .text_or("LOG_FORMAT", if development { "text" } else { "json" })
+                .as_str()
+            {
                 "json" => true,
                 "text" => false,
                 other => bail!("LOG_FORMAT={other:?} can't be read: expected json or text"),
             },
             topic_partitions: env.parsed_or("TOPIC_PARTITIONS", "a count of at least 1", 3)?,
-            topic_replication: env.parsed_or("TOPIC_REPLICATION_FACTOR", "a count of at least 1", 1)?,
+            topic_replication: env.parsed_or(
+                "TOPIC_REPLICATION_FACTOR",
+                "a count of at least 1",
+                1,
+            )?,
         })
     }
 
@@ -167,7 +217,11 @@ impl Limits {
             address: per_minute("RATE_LIMIT_IP_PER_MINUTE", 200)?,
             create_order: per_minute("RATE_LIMIT_CREATE_ORDER_PER_MINUTE", 20)?,
             read_orders: per_minute("RATE_LIMIT_READ_ORDERS_PER_MINUTE", 100)?,
-            webhooks_per_hour: env.parsed_or("RATE_LIMIT_WEBHOOKS_PER_HOUR", "requests per hour", 10)?,
+            webhooks_per_hour: env.parsed_or(
+                "RATE_LIMIT_WEBHOOKS_PER_HOUR",
+                "requests per hour",
+                10,
+            )?,
         })
     }
 }
@@ -185,7 +239,9 @@ fn address(env: &Env, name: &str, default: &str) -> Result<SocketAddr> {
     let text = env.text_or(name, default);
     match text.parse() {
         Ok(address) => Ok(address),
-        Err(_) => bail!("{name}={text:?} can't be read: expected an address and port such as {default}"),
+        Err(_) => {
+            bail!("{name}={text:?} can't be read: expected an address and port such as {default}")
+        }
     }
 }
 
@@ -194,7 +250,9 @@ fn schedule(env: &Env) -> Result<Vec<u32>> {
     let delays: Result<Vec<u32>, _> = text.split(',').map(|item| item.trim().parse()).collect();
     match delays {
         Ok(delays) if !delays.is_empty() => Ok(delays),
-        _ => bail!("WEBHOOK_SCHEDULE={text:?} can't be read: expected whole seconds separated by commas"),
+        _ => bail!(
+            "WEBHOOK_SCHEDULE={text:?} can't be read: expected whole seconds separated by commas"
+        ),
     }
 }
 

@@ -82,8 +82,17 @@ pub fn plan(lines: &[FileLine]) -> Plan {
         .collect();
     for (number, lines) in &invoices {
         if number.starts_with('C') {
-            let matched = lines.iter().all(|line| sold.contains(&(line.customer.as_str(), line.sku.as_str())));
-            plan.count(if matched { "return invoice, sale found" } else { "return invoice, sale not in these files" }, 1);
+            let matched = lines
+                .iter()
+                .all(|line| sold.contains(&(line.customer.as_str(), line.sku.as_str())));
+            plan.count(
+                if matched {
+                    "return invoice, sale found"
+                } else {
+                    "return invoice, sale not in these files"
+                },
+                1,
+            );
             plan.count("lines on return invoices", lines.len() as u64);
             continue;
         }
@@ -114,7 +123,9 @@ impl Plan {
                 continue;
             }
             self.product(line);
-            let same = merged.iter_mut().find(|known| known.sku == line.sku && known.price_minor == line.price_minor);
+            let same = merged
+                .iter_mut()
+                .find(|known| known.sku == line.sku && known.price_minor == line.price_minor);
             match same {
                 Some(known) => {
                     known.quantity += line.quantity;
@@ -189,8 +200,13 @@ mod tests {
 
     #[test]
     fn lines_of_one_sku_and_price_are_merged_and_others_stay_apart() {
-        let plan = plan(&[line("1", "A", 2, 100, "7"), line("1", "A", 3, 100, "7"), line("1", "A", 1, 90, "7")]);
-        let lines: Vec<_> = plan.orders[0].lines.iter().map(|line| (line.quantity, line.price_minor)).collect();
+        let plan = plan(&[
+            line("1", "A", 2, 100, "7"),
+            line("1", "A", 3, 100, "7"),
+            line("1", "A", 1, 90, "7"),
+        ]);
+        let lines: Vec<_> =
+            plan.orders[0].lines.iter().map(|line| (line.quantity, line.price_minor)).collect();
         assert_eq!(lines, [(5, 100), (1, 90)]);
         assert_eq!(plan.orders[0].total_minor, 590);
         assert_eq!(plan.products["A"].quantity, 6);

@@ -51,7 +51,8 @@ struct Row {
 /// # Errors
 /// Names the file and the line that can't be read.
 pub fn read(path: &Path) -> Result<Vec<FileLine>> {
-    let mut reader = csv::Reader::from_path(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut reader =
+        csv::Reader::from_path(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut lines = Vec::new();
     for (number, row) in reader.deserialize::<Row>().enumerate() {
         let place = || format!("{} line {}", path.display(), number + 2);
@@ -80,7 +81,9 @@ fn pence(text: &str) -> Result<i64> {
         _ if part[2..].bytes().all(|digit| digit == b'0') => part[..2].to_owned(),
         _ => bail!("UnitPrice {text:?} has more than two decimals"),
     };
-    format!("{whole}{part}").parse().with_context(|| format!("UnitPrice {text:?} is not a decimal number"))
+    format!("{whole}{part}")
+        .parse()
+        .with_context(|| format!("UnitPrice {text:?} is not a decimal number"))
 }
 
 #[cfg(test)]
@@ -89,7 +92,14 @@ mod tests {
 
     #[test]
     fn prices_are_read_exactly() {
-        for (text, minor) in [("2.55", 255), ("2.5", 250), ("0.0", 0), ("1867.86", 186_786), ("7", 700), ("1.250", 125)] {
+        for (text, minor) in [
+            ("2.55", 255),
+            ("2.5", 250),
+            ("0.0", 0),
+            ("1867.86", 186_786),
+            ("7", 700),
+            ("1.250", 125),
+        ] {
             assert_eq!(pence(text).unwrap(), minor, "{text}");
         }
         assert!(pence("2.555").is_err() && pence("two").is_err());

@@ -54,7 +54,11 @@ pub fn print(plan: &Plan, report: &Report, json: bool) -> Result<()> {
     table.add_row(["total".to_owned(), decimal(report.revenue.values().sum())]);
     println!("{table}");
     let per_second = report.placed as f64 / report.elapsed.as_secs_f64().max(0.001);
-    println!("{} orders in {:.1} s ({per_second:.0}/s)", report.placed, report.elapsed.as_secs_f64());
+    println!(
+        "{} orders in {:.1} s ({per_second:.0}/s)",
+        report.placed,
+        report.elapsed.as_secs_f64()
+    );
     Ok(())
 }
 

@@ -54,7 +54,12 @@ pub struct Report {
 
 /// Sends everything and waits. The report comes even where not all orders
 /// settled in time; the second result tells.
-pub async fn run(api: &Api, plan: &Plan, source: &str, options: &Options) -> Result<(Report, Result<()>)> {
+pub async fn run(
+    api: &Api,
+    plan: &Plan,
+    source: &str,
+    options: &Options,
+) -> Result<(Report, Result<()>)> {
     products(api, plan, source, options).await?;
     let mut report = Report::default();
     let ids = orders(api, plan, options, &mut report).await?;
@@ -80,17 +85,30 @@ async fn products(api: &Api, plan: &Plan, source: &str, options: &Options) -> Re
 }
 
 /// Makes a product if there is none, then adds what the file sells of it, once.
-async fn product_in_stock(api: &Api, sku: &str, product: &PlannedProduct, source: &str, known: bool) -> Result<()> {
+async fn product_in_stock(
+    api: &Api,
+    sku: &str,
+    product: &PlannedProduct,
+    source: &str,
+    known: bool,
+) -> Result<()> {
     let path = format!("/api/v1/admin/products/{}", escape(sku));
     if !known {
         let body = json!({"name": product.name, "price": number(product.price_minor)?, "currency": "GBP", "stock": 0});
-        api.must(Method::PUT, &path, Some(&body), &[]).await.with_context(|| format!("product {sku}"))?;
+        api.must(Method::PUT, &path, Some(&body), &[])
+            .await
+            .with_context(|| format!("product {sku}"))?;
     }
     let body = json!({"delta": product.quantity, "reason": format!("opening stock of {source}")});
     let key = format!("replay:{source}:{sku}");
-    api.must(Method::POST, &format!("{path}/stock-adjustments"), Some(&body), &[("Idempotency-Key", &key)])
-        .await
-        .with_context(|| format!("stock of {sku}"))?;
+    api.must(
+        Method::POST,
+        &format!("{path}/stock-adjustments"),
+        Some(&body),
+        &[("Idempotency-Key", &key)],
+    )
+    .await
+    .with_context(|| format!("stock of {sku}"))?;
     Ok(())
 }
 
@@ -98,9 +116,18 @@ async fn known_products(api: &Api) -> Result<BTreeSet<String>> {
     let mut known = BTreeSet::new();
     let mut cursor = String::new();
     loop {
-        let page = api.must(Method::GET, &format!("/api/v1/admin/products?limit=100&cursor={}", escape(&cursor)), None, &[]).await?;
+        let page = api
+            .must(
+                Method::GET,
+                &format!("/api/v1/admin/products?limit=100&cursor={}", escape(&cursor)),
+                None,
+                &[],
+            )
+            .await?;
         let rows = page.get("data").and_then(Value::as_array).context("answer without data")?;
-        known.extend(rows.iter().filter_map(|row| row.get("product_id")?.as_str().map(str::to_owned)));
+        known.extend(
+            rows.iter().filter_map(|row| row.get("product_id")?.as_str().map(str::to_owned)),
+        );
         match page.get("next_cursor").and_then(Value::as_str) {
             Some(next) => cursor = next.to_owned(),
             None => return Ok(known),
@@ -108,7 +135,12 @@ async fn known_products(api: &Api) -> Result<BTreeSet<String>> {
     }
 }
 
-async fn orders(api: &Api, plan: &Plan, options: &Options, report: &mut Report) -> Result<BTreeSet<String>> {
+async fn orders(
+    api: &Api,
+    plan: &Plan,
+    options: &Options,
+    report: &mut Report,
+) -> Result<BTreeSet<String>> {
     let progress = Arc::new(Progress::new("orders", plan.orders.len() as u64));
     let start = Instant::now();
     let pace = options.rate.map(|rate| Duration::from_secs_f64(1.0 / rate));
@@ -119,7 +151,9 @@ async fn orders(api: &Api, plan: &Plan, options: &Options, report: &mut Report) 
                 if let Some(due) = due {
                     tokio::time::sleep_until(due.into()).await;
                 }
-                place(api, order, options.enforce).await.with_context(|| format!("invoice {}", order.invoice))
+                place(api, order, options.enforce)
+                    .await
+                    .with_context(|| format!("invoice {}", order.invoice))
             }
         })
         .buffer_unordered(options.concurrency);
@@ -135,7 +169,8 @@ async fn orders(api: &Api, plan: &Plan, options: &Options, report: &mut Report) 
             _ => {
                 let code = answer.body.get("code").and_then(Value::as_str).unwrap_or("other");
                 tracing::debug!(answer = problem(&answer), "refused");
-                *report.refused.entry(format!("{} {code}", answer.status.as_u16())).or_default() += 1;
+                *report.refused.entry(format!("{} {code}", answer.status.as_u16())).or_default() +=
+                    1;
             }
         }
     }
@@ -149,9 +184,14 @@ async fn place(api: &Api, order: &PlannedOrder, enforce: bool) -> Result<Answer>
     let body = order_body(order, enforce)?;
     let key = format!("replay:invoice:{}{}", order.invoice, if enforce { ":enforce" } else { "" });
     for _ in 0..60 {
-        let answer = api.call(Method::POST, "/api/v1/orders", Some(&body), &[("Idempotency-Key", &key)]).await?;
-        let again = matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
-            || (answer.status == StatusCode::CONFLICT && answer.body.get("current_status").is_none());
+        let answer = api
+            .call(Method::POST, "/api/v1/orders", Some(&body), &[("Idempotency-Key", &key)])
+            .await?;
+        let again = matches!(
+            answer.status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) || (answer.status == StatusCode::CONFLICT
+            && answer.body.get("current_status").is_none());
         if !again {
             return Ok(answer);
         }
@@ -192,8 +232,14 @@ fn order_body(order: &PlannedOrder, enforce: bool) -> Result<Value> {
 }
 
 /// Waits until every order is where `--until` says, or terminal.
-async fn settle(api: &Api, ids: &BTreeSet<String>, options: &Options, report: &mut Report) -> Result<()> {
-    const PATH: [&str; 7] = ["pending", "validated", "processing", "paid", "fulfilled", "shipped", "delivered"];
+async fn settle(
+    api: &Api,
+    ids: &BTreeSet<String>,
+    options: &Options,
+    report: &mut Report,
+) -> Result<()> {
+    const PATH: [&str; 7] =
+        ["pending", "validated", "processing", "paid", "fulfilled", "shipped", "delivered"];
     let target = PATH.iter().position(|status| *status == options.until).unwrap_or(0);
     let progress = Progress::new("settled", ids.len() as u64);
     let deadline = Instant::now() + options.timeout;
@@ -209,7 +255,12 @@ async fn settle(api: &Api, ids: &BTreeSet<String>, options: &Options, report: &m
             progress.finish();
             summarise(&orders, report)?;
             if count < ids.len() as u64 {
-                bail!("{} of {} orders have not reached {:?} in time", ids.len() as u64 - count, ids.len(), options.until);
+                bail!(
+                    "{} of {} orders have not reached {:?} in time",
+                    ids.len() as u64 - count,
+                    ids.len(),
+                    options.until
+                );
             }
             return Ok(());
         }
@@ -221,9 +272,18 @@ async fn fetch(api: &Api, ids: &BTreeSet<String>) -> Result<BTreeMap<String, Val
     let mut found = BTreeMap::new();
     let mut cursor = String::new();
     while found.len() < ids.len() {
-        let page = api.must(Method::GET, &format!("/api/v1/orders?limit=100&cursor={}", escape(&cursor)), None, &[]).await?;
+        let page = api
+            .must(
+                Method::GET,
+                &format!("/api/v1/orders?limit=100&cursor={}", escape(&cursor)),
+                None,
+                &[],
+            )
+            .await?;
         for order in page.get("data").and_then(Value::as_array).into_iter().flatten() {
-            if let Some(id) = order.get("order_id").and_then(Value::as_str).filter(|id| ids.contains(*id)) {
+            if let Some(id) =
+                order.get("order_id").and_then(Value::as_str).filter(|id| ids.contains(*id))
+            {
                 found.insert(id.to_owned(), order.clone());
             }
         }
@@ -237,12 +297,17 @@ async fn fetch(api: &Api, ids: &BTreeSet<String>) -> Result<BTreeMap<String, Val
 
 fn summarise(orders: &BTreeMap<String, Value>, report: &mut Report) -> Result<()> {
     for order in orders.values() {
-        let text = |name: &str| order.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |name: &str| order.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let status = text("status");
         if status == "failed" {
             *report.failures.entry(text("failure_reason")).or_default() += 1;
         } else if status != "cancelled" {
-            let country = order.pointer("/metadata/country").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+            let country = order
+                .pointer("/metadata/country")
+                .and_then(Value::as_str)
+                .unwrap_or("unknown")
+                .to_owned();
             let total = order.get("total_amount").map(ToString::to_string).unwrap_or_default();
             *report.revenue.entry(country).or_default() += minor(&total)?;
         }
@@ -269,9 +334,22 @@ fn escape(text: &str) -> String {
 /// Countries of the files as ISO 3166; others stay out of the address.
 fn country_code(name: &str) -> Option<&'static str> {
     const CODES: &[(&str, &str)] = &[
-        ("United Kingdom", "GB"), ("France", "FR"), ("Australia", "AU"), ("Netherlands", "NL"), ("Germany", "DE"),
-        ("Norway", "NO"), ("EIRE", "IE"), ("Switzerland", "CH"), ("Spain", "ES"), ("Poland", "PL"), ("Portugal", "PT"),
-        ("Italy", "IT"), ("Belgium", "BE"), ("Lithuania", "LT"), ("Japan", "JP"), ("Iceland", "IS"),
+        ("United Kingdom", "GB"),
+        ("France", "FR"),
+        ("Australia", "AU"),
+        ("Netherlands", "NL"),
+        ("Germany", "DE"),
+        ("Norway", "NO"),
+        ("EIRE", "IE"),
+        ("Switzerland", "CH"),
+        ("Spain", "ES"),
+        ("Poland", "PL"),
+        ("Portugal", "PT"),
+        ("Italy", "IT"),
+        ("Belgium", "BE"),
+        ("Lithuania", "LT"),
+        ("Japan", "JP"),
+        ("Iceland", "IS"),
     ];
     CODES.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
 }

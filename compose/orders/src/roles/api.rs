@@ -79,9 +79,13 @@ pub async fn state(config: &Config, secrets: &Secrets, parts: ApiParts) -> Resul
     })
     .await?;
     if let Some((email, password)) = &secrets.admin {
-        let made = state.accounts().ensure_admin(state.passwords(), email, password, parts::now()).await?;
+        let made =
+            state.accounts().ensure_admin(state.passwords(), email, password, parts::now()).await?;
         if made && secrets.admin_generated {
-            eprintln!("administrator: {email}, password in {}", config.data_dir.join("secrets/admin-password").display());
+            eprintln!(
+                "administrator: {email}, password in {}",
+                config.data_dir.join("secrets/admin-password").display()
+            );
         }
     }
     if config.development() {
@@ -131,7 +135,9 @@ const PRODUCTS: [(&str, &str, &str, i64); 4] = [
 pub async fn seed(state: &AppState) {
     match tokio::time::timeout(Duration::from_secs(60), make_products(state)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "development products could not be made"),
+        Ok(Err(error)) => {
+            tracing::warn!(error = format!("{error:#}"), "development products could not be made")
+        }
         Err(_) => tracing::warn!("development products could not be made within a minute"),
     }
 }
@@ -141,7 +147,8 @@ async fn make_products(state: &AppState) -> Result<()> {
     let base = format!("http://{}", listener.local_addr()?);
     let service = ingress::app(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let stop = CancellationToken::new();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let serving = tokio::spawn(server.into_future());
     let made = put_products(&base, state).await;
     stop.cancel();
@@ -159,7 +166,9 @@ async fn put_products(base: &str, state: &AppState) -> Result<()> {
         let body = serde_json::json!({
             "name": name, "price": serde_json::from_str::<serde_json::Value>(price)?, "currency": "USD", "stock": stock,
         });
-        api.must(reqwest::Method::PUT, &path, Some(&body), &[]).await.with_context(|| path.clone())?;
+        api.must(reqwest::Method::PUT, &path, Some(&body), &[])
+            .await
+            .with_context(|| path.clone())?;
     }
     Ok(())
 }

@@ -6,7 +6,9 @@ use anyhow::{Result, anyhow};
 use egress::codecs::Codecs;
 use egress::sink::{SinkSettings, run_sink};
 use egress::webhooks::{Schedule, WebhookParts, WebhookSettings, run_webhooks};
-use egress::websocket::{Leases, LocalLeases, RedisLeases, WebSocketParts, WebSocketSettings, run_websocket};
+use egress::websocket::{
+    Leases, LocalLeases, RedisLeases, WebSocketParts, WebSocketSettings, run_websocket,
+};
 use ingress::auth::{Revocations, Tokens, Verifier};
 use log::Log;
 use read_model::Database;
@@ -38,11 +40,17 @@ impl Shared {
 
 /// The sink.
 pub async fn sink(shared: Shared, shutdown: CancellationToken) -> Result<()> {
-    Ok(run_sink(shared.log, shared.database, shared.codecs, SinkSettings::default(), shutdown).await?)
+    Ok(run_sink(shared.log, shared.database, shared.codecs, SinkSettings::default(), shutdown)
+        .await?)
 }
 
 /// The realtime feed.
-pub async fn websocket(config: &Config, secrets: &Secrets, shared: Shared, shutdown: CancellationToken) -> Result<()> {
+pub async fn websocket(
+    config: &Config,
+    secrets: &Secrets,
+    shared: Shared,
+    shutdown: CancellationToken,
+) -> Result<()> {
     let listener = bind("WEBSOCKET_ADDR", config.websocket_addr).await?;
     let redis = parts::redis(config).await?;
     let tokens = Tokens::new(&secrets.tokens(config));
@@ -58,16 +66,24 @@ pub async fn websocket(config: &Config, secrets: &Secrets, shared: Shared, shutd
         verifier: Arc::new(SocketVerifier(Verifier::new(tokens, revocations))),
         leases,
     };
-    let settings =
-        WebSocketSettings { allowed_origins: config.cors_allowed_origins.clone(), ..WebSocketSettings::default() };
+    let settings = WebSocketSettings {
+        allowed_origins: config.cors_allowed_origins.clone(),
+        ..WebSocketSettings::default()
+    };
     Ok(run_websocket(listener, parts, settings, shutdown).await?)
 }
 
 /// The webhook dispatcher.
-pub async fn webhooks(config: &Config, secrets: &Secrets, shared: Shared, shutdown: CancellationToken) -> Result<()> {
+pub async fn webhooks(
+    config: &Config,
+    secrets: &Secrets,
+    shared: Shared,
+    shutdown: CancellationToken,
+) -> Result<()> {
     let text: Vec<String> = config.webhook_schedule.iter().map(ToString::to_string).collect();
     let mut settings = WebhookSettings::new(format!("webhooks-{}", parts::instance(config)?));
-    settings.schedule = Schedule::parse(&text.join(",")).map_err(|error| anyhow!("WEBHOOK_SCHEDULE: {error}"))?;
+    settings.schedule =
+        Schedule::parse(&text.join(",")).map_err(|error| anyhow!("WEBHOOK_SCHEDULE: {error}"))?;
     settings.targets = targets(config)?;
     let parts = WebhookParts {
         log: shared.log,

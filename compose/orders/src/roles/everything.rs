@@ -25,8 +25,11 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<()> {
     log.admin()?.ensure_topics(&parts::topic_specs(config))?;
     let schemas = tokio::task::block_in_place(|| parts::schemas(config))?;
     let database = parts::database(config, true).await?;
-    let shared =
-        Shared { log: log.clone(), database: database.clone(), codecs: Codecs::new(&schemas.source)? };
+    let shared = Shared {
+        log: log.clone(),
+        database: database.clone(),
+        codecs: Codecs::new(&schemas.source)?,
+    };
 
     let mut inner = JoinSet::new();
     let stop_inner = CancellationToken::new();
@@ -34,8 +37,10 @@ pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<()> {
         let listener = bind("REGISTRY_ADDR", config.registry_addr).await?;
         inner.spawn(super::serve_registry(listener, registry, stop_inner.clone()));
     }
-    let applications = topology::applications(&parts::flow_settings(config), schemas.source.clone())?;
-    let topologies: Vec<String> = applications.iter().map(|application| application.topology.to_string()).collect();
+    let applications =
+        topology::applications(&parts::flow_settings(config), schemas.source.clone())?;
+    let topologies: Vec<String> =
+        applications.iter().map(|application| application.topology.to_string()).collect();
     let started = workers::start(config, &log, applications)?;
     let admin = bind("ADMIN_ADDR", config.admin_addr).await?;
     let watched = started.watch();

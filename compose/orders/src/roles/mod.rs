@@ -23,7 +23,8 @@ where
     F: Future<Output = Result<()>>,
 {
     let shutdown = CancellationToken::new();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut running = std::pin::pin!(role(shutdown.clone()));
     tokio::select! {
         ended = &mut running => return ended,
@@ -37,7 +38,9 @@ where
 
 /// Binds an address of the configuration.
 pub async fn bind(variable: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{variable}={address} can't be listened on"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{variable}={address} can't be listened on"))
 }
 
 /// `orders registry`: the embedded schema registry on its own.

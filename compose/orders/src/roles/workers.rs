@@ -22,7 +22,11 @@ pub struct Workers {
 }
 
 /// Starts some applications.
-pub fn start(config: &Config, log: &Arc<dyn Log>, applications: Vec<Application>) -> Result<Workers> {
+pub fn start(
+    config: &Config,
+    log: &Arc<dyn Log>,
+    applications: Vec<Application>,
+) -> Result<Workers> {
     let log_id = log.admin()?.log_id()?;
     let instance = parts::instance(config)?;
     let (send, ended) = mpsc::unbounded_channel();
@@ -30,7 +34,13 @@ pub fn start(config: &Config, log: &Arc<dyn Log>, applications: Vec<Application>
     for application in applications {
         let state = parts::state(config, application.id, &log_id)?;
         let settings = WorkerSettings::new(instance.clone());
-        let worker = Worker::new(application.topology, log.clone(), state, settings, config.topic_replication);
+        let worker = Worker::new(
+            application.topology,
+            log.clone(),
+            state,
+            settings,
+            config.topic_replication,
+        );
         let send = send.clone();
         let id = application.id;
         let handle = runtime::spawn(worker, Arc::new(parts::now_ms), move |result| {
@@ -51,7 +61,10 @@ pub fn start(config: &Config, log: &Arc<dyn Log>, applications: Vec<Application>
 fn title(id: &str) -> String {
     let words = id.split('-').filter(|word| *word != "worker").map(|word| {
         let mut letters = word.chars();
-        letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect::<String>())
+            .unwrap_or_default()
     });
     format!("{} Worker", words.collect::<Vec<_>>().join(" "))
 }

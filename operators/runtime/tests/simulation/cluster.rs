@@ -46,11 +46,19 @@ impl Cluster {
             replication: 1,
             cleanup,
         };
-        let topics = [topic(words::INPUT, Cleanup::Keep), topic(words::OUTPUT, Cleanup::Keep), topic("dead_letters", Cleanup::Keep)];
+        let topics = [
+            topic(words::INPUT, Cleanup::Keep),
+            topic(words::OUTPUT, Cleanup::Keep),
+            topic("dead_letters", Cleanup::Keep),
+        ];
         log.admin().unwrap().ensure_topics(&topics).unwrap();
         log.sync().unwrap();
         let members = (0..members)
-            .map(|_| Member { files: Arc::new(MemoryEngine::with_crashes()), worker: None, zombie: None })
+            .map(|_| Member {
+                files: Arc::new(MemoryEngine::with_crashes()),
+                worker: None,
+                zombie: None,
+            })
             .collect();
         Self { seed, clock, disk, log, faulty, members, appended: Vec::new() }
     }
@@ -93,9 +101,19 @@ impl Cluster {
         let appender = self.log.appender("test").unwrap();
         for word in words {
             let key = format!("k{}", self.appended.len());
-            let record = NewRecord { key: Some(key.as_bytes()), value: Some(word.as_bytes()), timestamp: self.now(), headers: &[] };
+            let record = NewRecord {
+                key: Some(key.as_bytes()),
+                value: Some(word.as_bytes()),
+                timestamp: self.now(),
+                headers: &[],
+            };
             let (send, receive) = std::sync::mpsc::channel();
-            appender.append(words::INPUT, None, record, Box::new(move |done| send.send(done).unwrap()));
+            appender.append(
+                words::INPUT,
+                None,
+                record,
+                Box::new(move |done| send.send(done).unwrap()),
+            );
             self.log.sync().unwrap();
             self.log.tick().unwrap();
             receive.try_recv().expect("acknowledged by the sync").unwrap();
@@ -173,7 +191,7 @@ impl Cluster {
             }
             self.members[member].zombie = None;
             self.members[member].files.crash(Crash::Machine);
-            }
+        }
         self.disk.crash(Crash::Machine);
         self.log = open(&self.disk, &self.clock, &self.faulty, self.seed);
     }
@@ -219,15 +237,26 @@ impl Cluster {
                 return;
             }
         }
-        let doing: Vec<_> = self.members.iter().filter_map(|member| member.worker.as_ref()).map(Worker::status).collect();
-        panic!("seed {}: never settles: counted {:?}, expected {expected:?}, {doing:#?}", self.seed, self.counted());
+        let doing: Vec<_> = self
+            .members
+            .iter()
+            .filter_map(|member| member.worker.as_ref())
+            .map(Worker::status)
+            .collect();
+        panic!(
+            "seed {}: never settles: counted {:?}, expected {expected:?}, {doing:#?}",
+            self.seed,
+            self.counted()
+        );
     }
 
     /// Per word, the committed output in order.
     pub(crate) fn counted(&self) -> BTreeMap<String, Vec<i64>> {
-        let mut reader = self.log.reader("test", Isolation::ReadCommitted, Visibility::Written).unwrap();
-        let all: Vec<(TopicPartition, i64)> =
-            (0..words::PARTITIONS).map(|partition| (TopicPartition::new(words::OUTPUT, partition), 0)).collect();
+        let mut reader =
+            self.log.reader("test", Isolation::ReadCommitted, Visibility::Written).unwrap();
+        let all: Vec<(TopicPartition, i64)> = (0..words::PARTITIONS)
+            .map(|partition| (TopicPartition::new(words::OUTPUT, partition), 0))
+            .collect();
         reader.assign(&all).unwrap();
         let mut counts: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         loop {
@@ -245,23 +274,39 @@ impl Cluster {
     }
 }
 
-fn open(disk: &Arc<MemoryEngine>, clock: &Arc<AtomicI64>, faulty: &Arc<AtomicBool>, seed: u64) -> Arc<EmbeddedLog> {
+fn open(
+    disk: &Arc<MemoryEngine>,
+    clock: &Arc<AtomicI64>,
+    faulty: &Arc<AtomicBool>,
+    seed: u64,
+) -> Arc<EmbeddedLog> {
     let (clock, faulty) = (clock.clone(), faulty.clone());
     let mut dice = Dice::new(seed ^ 0xFA17);
     let plan = FaultPlan::deciding(move |operation, _| {
         let may_fail = matches!(
             operation,
-            Operation::Begin | Operation::SendOffsets | Operation::Flush | Operation::Commit | Operation::Abort
+            Operation::Begin
+                | Operation::SendOffsets
+                | Operation::Flush
+                | Operation::Commit
+                | Operation::Abort
         );
         if !may_fail || !faulty.load(Ordering::SeqCst) || dice.below(25) != 0 {
             return None;
         }
-        let faults = [Fault::Retriable, Fault::Abort, Fault::Fenced, Fault::UnknownNotDone, Fault::UnknownDone];
+        let faults = [
+            Fault::Retriable,
+            Fault::Abort,
+            Fault::Fenced,
+            Fault::UnknownNotDone,
+            Fault::UnknownDone,
+        ];
         // Only the end of a transaction can leave its outcome open.
         let kinds = if operation == Operation::Commit { faults.len() } else { 3 };
         faults.get(dice.below(kinds as u64) as usize).copied()
     });
-    let mut options = EmbeddedOptions::simulation(Arc::new(move || clock.load(Ordering::SeqCst)), seed);
+    let mut options =
+        EmbeddedOptions::simulation(Arc::new(move || clock.load(Ordering::SeqCst)), seed);
     options.faults = Some(Arc::new(plan));
     Arc::new(EmbeddedLog::open(disk.clone(), options).unwrap())
 }

@@ -35,14 +35,22 @@ fn every_word_is_counted_exactly_once_whatever_crashes() {
     }
     println!("{events:?}");
     if !verbose {
-        assert!(events.all_happened(), "the schedules never did some of what they are for: {events:?}");
+        assert!(
+            events.all_happened(),
+            "the schedules never did some of what they are for: {events:?}"
+        );
     }
 }
 
 #[test]
 fn a_crash_between_any_two_phases_of_a_commit_changes_nothing() {
-    let stages =
-        [CommitStage::Stage, CommitStage::Offsets, CommitStage::Flush, CommitStage::End, CommitStage::Apply];
+    let stages = [
+        CommitStage::Stage,
+        CommitStage::Offsets,
+        CommitStage::Flush,
+        CommitStage::End,
+        CommitStage::Apply,
+    ];
     for stage in stages {
         for machine in [false, true] {
             let mut cluster = Cluster::new(7, 1);

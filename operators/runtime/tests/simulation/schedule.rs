@@ -26,7 +26,9 @@ impl std::ops::AddAssign for Events {
 
 impl Events {
     pub(crate) fn all_happened(&self) -> bool {
-        [self.crashes, self.zombies, self.machine_crashes, self.closings, self.long_pauses].iter().all(|count| *count > 0)
+        [self.crashes, self.zombies, self.machine_crashes, self.closings, self.long_pauses]
+            .iter()
+            .all(|count| *count > 0)
     }
 }
 
@@ -43,7 +45,13 @@ const WORDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 impl Schedule {
     pub(crate) fn new(seed: u64, verbose: bool) -> Self {
-        Self { seed, dice: Dice::new(seed), verbose, cluster: Cluster::new(seed, 2), events: Events::default() }
+        Self {
+            seed,
+            dice: Dice::new(seed),
+            verbose,
+            cluster: Cluster::new(seed, 2),
+            events: Events::default(),
+        }
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -62,7 +70,12 @@ impl Schedule {
             self.one();
         }
         self.cluster.settle();
-        assert_eq!(self.cluster.counted(), words::expected(self.cluster.appended()), "seed {}", self.seed);
+        assert_eq!(
+            self.cluster.counted(),
+            words::expected(self.cluster.appended()),
+            "seed {}",
+            self.seed
+        );
         self.events
     }
 
