@@ -14,7 +14,9 @@ setup: ## Install what building needs (asks first at a terminal)
 	@compose/dev/install --build
 
 run: setup ## Build and start the whole system embedded, with data in ./data
-	cargo run --quiet --bin orders -- run
+	@# The same packages and features as `make test`, or RocksDB would compile twice.
+	cargo build --workspace --all-features --bin orders
+	@exec "$(CARGO_TARGET_DIR)/debug/orders" run
 
 test: ## Start the servers and run every test
 	@compose/dev/install

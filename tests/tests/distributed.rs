@@ -4,15 +4,18 @@
 //! One test, because there is one set of topics: a story in chapters.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use log::kafka::{KafkaLog, KafkaOptions};
 use log::{Isolation, Log, NewRecord, TopicPartition, Visibility};
+use serde_json::Value;
 use system_tests::api::guide_order;
 use system_tests::replay::{check_totals, day, independent_totals};
 use system_tests::{Feed, Orders, Servers, until};
+use tokio::process::Command;
 
 const APPLICATIONS: [&str; 7] = [
     "order-lifecycle",
@@ -91,7 +94,8 @@ async fn the_whole_system_on_real_servers() -> Result<()> {
 async fn story(system: &mut System) -> Result<()> {
     an_order_is_delivered_on_both_feeds(system).await?;
     workers_are_killed_during_a_replay(system).await?;
-    poison_becomes_dead_letters(system).await
+    poison_becomes_dead_letters(system).await?;
+    a_reader_in_another_language_understands_our_topics(system).await
 }
 
 async fn an_order_is_delivered_on_both_feeds(system: &mut System) -> Result<()> {
@@ -161,6 +165,36 @@ async fn workers_are_killed_during_a_replay(system: &mut System) -> Result<()> {
         system.restart_killed(victim).await?;
     }
     check_totals(&replay.await??, &expected)
+}
+
+/// Python's `confluent-kafka` with Avro, over the embedded registry's HTTP.
+async fn a_reader_in_another_language_understands_our_topics(system: &mut System) -> Result<()> {
+    system.add("registry", &["registry"])?;
+    let url = format!("http://127.0.0.1:{}", system.process("registry")?.ports().registry);
+    let http = reqwest::Client::new();
+    until("the registry answers", 30, || async { http.get(format!("{url}/subjects")).send().await.ok() }).await?;
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let made = Command::new(scripts.join("venv")).arg(&folder).output().await?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = Command::new(String::from_utf8(made.stdout)?.trim())
+        .arg(scripts.join("read_topics.py"))
+        .args(["--registry", &url, "--bootstrap", &system.servers.kafka, "order_events", "orders", "user_feed", "ledger"])
+        .output()
+        .await?;
+    ensure!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let mut delivered: BTreeMap<String, u64> = BTreeMap::new();
+    for line in String::from_utf8(read.stdout)?.lines() {
+        let record: Value = serde_json::from_str(line)?;
+        let status = record.pointer("/value/status").or_else(|| record.pointer("/value/event/status"));
+        if status.and_then(Value::as_str) == Some("delivered") {
+            *delivered.entry(record["topic"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+    }
+    // 127 of the replay, one watched, six among the poison.
+    let expected = ["order_events", "orders", "user_feed"].map(|topic| (topic.to_owned(), 134));
+    ensure!(delivered == BTreeMap::from(expected), "{delivered:?}");
+    Ok(())
 }
 
 async fn poison_becomes_dead_letters(system: &mut System) -> Result<()> {
