@@ -18,13 +18,17 @@ const TICKS: f64 = 100.0;
 pub(crate) fn of_orders() -> Result<BTreeMap<u32, f64>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
         let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
         let Some((head, fields)) = stat.rsplit_once(')') else { continue };
         if !head.ends_with("(orders") {
             continue;
         }
-        let ticks = |place: usize| fields.split_whitespace().nth(place).and_then(|text| text.parse::<f64>().ok());
+        let ticks = |place: usize| {
+            fields.split_whitespace().nth(place).and_then(|text| text.parse::<f64>().ok())
+        };
         if let (Some(user), Some(system)) = (ticks(11), ticks(12)) {
             found.insert(pid, (user + system) / TICKS);
         }
@@ -43,7 +47,9 @@ pub(crate) fn peak_mib() -> Result<f64> {
     for pid in of_orders()?.keys() {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
-        sum += line.split_whitespace().next().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0;
+        sum +=
+            line.split_whitespace().next().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0)
+                / 1024.0;
     }
     Ok(sum)
 }

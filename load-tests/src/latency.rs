@@ -50,7 +50,9 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let (mut total, mut answered) = (histogram()?, histogram()?);
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let arrived = validated.lock().map(|seen| placed.iter().filter(|one| seen.contains_key(&one.id)).count());
+        let arrived = validated
+            .lock()
+            .map(|seen| placed.iter().filter(|one| seen.contains_key(&one.id)).count());
         if arrived.unwrap_or_default() == placed.len() || Instant::now() >= deadline {
             break;
         }
@@ -101,7 +103,10 @@ async fn place(options: &Options, users: &[Uuid]) -> Result<Vec<Placed>> {
             "shipping_address": {"street": "123 Main St", "city": "New York", "state": "NY", "zip": "10001"},
             "payment_method": "CREDIT_CARD",
         });
-        let request = http.post(format!("{}/api/v1/orders", options.url)).bearer_auth(&options.token).json(&body);
+        let request = http
+            .post(format!("{}/api/v1/orders", options.url))
+            .bearer_auth(&options.token)
+            .json(&body);
         let done = done.clone();
         tokio::spawn(async move {
             let sent = Instant::now();
@@ -109,8 +114,15 @@ async fn place(options: &Options, users: &[Uuid]) -> Result<Vec<Placed>> {
                 let response = request.send().await?;
                 let status = response.status();
                 let order: Value = serde_json::from_str(&response.text().await?)?;
-                let id = order.get("order_id").and_then(Value::as_str).with_context(|| format!("{status}: {order}"))?;
-                Ok::<Placed, anyhow::Error>(Placed { id: id.to_owned(), sent, answered: Instant::now() })
+                let id = order
+                    .get("order_id")
+                    .and_then(Value::as_str)
+                    .with_context(|| format!("{status}: {order}"))?;
+                Ok::<Placed, anyhow::Error>(Placed {
+                    id: id.to_owned(),
+                    sent,
+                    answered: Instant::now(),
+                })
             };
             // The receiver waits for every order.
             drop(done.send(placed.await));
@@ -130,7 +142,8 @@ async fn listen(options: &Options, users: Vec<Uuid>, validated: Arc<Mutex<Seen>>
     request.headers_mut().insert("authorization", format!("Bearer {}", options.token).parse()?);
     let (mut socket, _) = tokio_tungstenite::connect_async(request).await.context("websocket")?;
     for user in &users {
-        let subscribe = json!({"type": "subscribe", "topic": format!("user:{user}"), "snapshot": false});
+        let subscribe =
+            json!({"type": "subscribe", "topic": format!("user:{user}"), "snapshot": false});
         socket.send(Message::text(subscribe.to_string())).await?;
     }
     let mut subscribed = 0;

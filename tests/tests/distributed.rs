@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use log::kafka::{KafkaLog, KafkaOptions};
@@ -172,23 +172,38 @@ async fn a_reader_in_another_language_understands_our_topics(system: &mut System
     system.add("registry", &["registry"])?;
     let url = format!("http://127.0.0.1:{}", system.process("registry")?.ports().registry);
     let http = reqwest::Client::new();
-    until("the registry answers", 30, || async { http.get(format!("{url}/subjects")).send().await.ok() }).await?;
+    until("the registry answers", 30, || async {
+        http.get(format!("{url}/subjects")).send().await.ok()
+    })
+    .await?;
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
     let made = Command::new(scripts.join("venv")).arg(&folder).output().await?;
     ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let read = Command::new(String::from_utf8(made.stdout)?.trim())
         .arg(scripts.join("read_topics.py"))
-        .args(["--registry", &url, "--bootstrap", &system.servers.kafka, "order_events", "orders", "user_feed", "ledger"])
+        .args([
+            "--registry",
+            &url,
+            "--bootstrap",
+            &system.servers.kafka,
+            "order_events",
+            "orders",
+            "user_feed",
+            "ledger",
+        ])
         .output()
         .await?;
     ensure!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
     let mut delivered: BTreeMap<String, u64> = BTreeMap::new();
     for line in String::from_utf8(read.stdout)?.lines() {
         let record: Value = serde_json::from_str(line)?;
-        let status = record.pointer("/value/status").or_else(|| record.pointer("/value/event/status"));
+        let status =
+            record.pointer("/value/status").or_else(|| record.pointer("/value/event/status"));
         if status.and_then(Value::as_str) == Some("delivered") {
-            *delivered.entry(record["topic"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+            *delivered
+                .entry(record["topic"].as_str().unwrap_or_default().to_owned())
+                .or_default() += 1;
         }
     }
     // 127 of the replay, one watched, six among the poison.
@@ -200,12 +215,17 @@ async fn a_reader_in_another_language_understands_our_topics(system: &mut System
 async fn poison_becomes_dead_letters(system: &mut System) -> Result<()> {
     let log = KafkaLog::new(KafkaOptions::new(system.servers.kafka.clone()));
     let appender = log.appender("poison")?;
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     let unknown_schema = [&[0_u8, 0x7f, 0xff, 0xff, 0xff][..], b"whatever"].concat();
     for partition in 0..3 {
         for value in [&b"garbage"[..], &unknown_schema] {
             let (send, receive) = mpsc::channel();
-            let record =
-                NewRecord { key: Some(b"poison"), value: Some(value), timestamp: 1, headers: &[] };
+            let record = NewRecord {
+                key: Some(b"poison"),
+                value: Some(value),
+                timestamp: now,
+                headers: &[],
+            };
             appender.append(
                 "order_commands",
                 Some(partition),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Installs the recorder that `/metrics` shows. Once per process.
-pub fn install_metrics() -> Result<()> {
+pub(crate) fn install_metrics() -> Result<()> {
     let handle = PrometheusBuilder::new()
         .install_recorder()
         .map_err(|error| anyhow!("metrics can't be recorded: {error}"))?;
@@ -21,11 +21,11 @@ pub fn install_metrics() -> Result<()> {
 
 /// Looks at workers that somebody else owns.
 #[derive(Clone)]
-pub struct Watched(pub Arc<Vec<StatusView>>);
+pub(crate) struct Watched(pub Arc<Vec<StatusView>>);
 
 impl Watched {
     /// True once every worker has its tasks.
-    pub fn ready(&self) -> bool {
+    pub(crate) fn ready(&self) -> bool {
         self.0.iter().all(|view| view.status().is_some_and(|status| status.ready))
     }
 
@@ -35,7 +35,7 @@ impl Watched {
 }
 
 /// Serves until told to stop.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     topology: String,
     watched: Watched,

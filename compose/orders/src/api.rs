@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// An API with a token.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub(crate) struct Api {
     base: String,
     token: Option<String>,
     http: reqwest::Client,
@@ -16,18 +16,17 @@ pub struct Api {
 
 /// What the API answered.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub body: Value,
     /// `Idempotent-Replayed: true`.
     pub replayed: bool,
     /// `Retry-After` in seconds.
     pub retry_after: Option<u64>,
-    pub etag: Option<String>,
 }
 
 impl Api {
-    pub fn new(base: &str, token: Option<String>) -> Result<Self> {
+    pub(crate) fn new(base: &str, token: Option<String>) -> Result<Self> {
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(256)
@@ -36,7 +35,7 @@ impl Api {
     }
 
     /// Sends a request; every status is an answer.
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -59,10 +58,9 @@ impl Api {
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
-        let (replayed, retry_after, etag) = (
+        let (replayed, retry_after) = (
             header("idempotent-replayed").as_deref() == Some("true"),
             header("retry-after").and_then(|text| text.parse().ok()),
-            header("etag"),
         );
         let status = response.status();
         let text = response.text().await?;
@@ -71,11 +69,11 @@ impl Api {
         } else {
             serde_json::from_str(&text).unwrap_or(Value::String(text))
         };
-        Ok(Answer { status, body, replayed, retry_after, etag })
+        Ok(Answer { status, body, replayed, retry_after })
     }
 
     /// Sends a request that must succeed.
-    pub async fn must(
+    pub(crate) async fn must(
         &self,
         method: Method,
         path: &str,
@@ -91,7 +89,7 @@ impl Api {
 }
 
 /// A problem+json answer as one line.
-pub fn problem(answer: &Answer) -> String {
+pub(crate) fn problem(answer: &Answer) -> String {
     let text =
         |name: &str| answer.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut line = format!("{} {}", answer.status.as_u16(), text("title"));

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 /// switches that part to the real service.
 #[derive(Debug, Parser)]
 #[command(name = "orders", version, propagate_version = true, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Read NAME=value lines first; variables that are set already win.
     #[arg(long, global = true, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Start the whole system in one process.
     Run,
     /// Start the REST API.
@@ -86,7 +86,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum WebhooksCommand {
+pub(crate) enum WebhooksCommand {
     /// Receive, verify and print webhooks.
     Listen {
         /// Where to listen; must be in WEBHOOK_ALLOW_HOSTS.
@@ -103,13 +103,13 @@ pub enum WebhooksCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum SinkCommand {
+pub(crate) enum SinkCommand {
     /// Empty the projections and read the log again from its start.
     Rebuild,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum TopicsCommand {
+pub(crate) enum TopicsCommand {
     /// Create every topic that is missing (R274-R278).
     Create,
     /// List topics with partitions and ends.
@@ -120,7 +120,7 @@ pub enum TopicsCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum TopologyCommand {
+pub(crate) enum TopologyCommand {
     /// Print an application's topology, or all of them.
     Show {
         /// All when absent.
@@ -133,7 +133,7 @@ pub enum TopologyCommand {
 
 /// Which API, as whom.
 #[derive(Args, Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// The API.
     #[arg(long, global = true, default_value = "http://127.0.0.1:8000", env = "ORDERS_URL")]
     pub url: String,
@@ -149,7 +149,7 @@ pub struct Target {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum OrderCommand {
+pub(crate) enum OrderCommand {
     /// Place an order.
     Create {
         /// PRODUCT=QUANTITY@PRICE, e.g. prod-1=2@29.99; may be repeated.
@@ -193,7 +193,7 @@ pub enum OrderCommand {
 
 /// `orders replay`.
 #[derive(Args, Debug)]
-pub struct ReplayArgs {
+pub(crate) struct ReplayArgs {
     /// Online Retail CSV files.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,

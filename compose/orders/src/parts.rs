@@ -24,18 +24,18 @@ use crate::config::Config;
 const MIB: usize = 1 << 20;
 
 /// Milliseconds since 1970.
-pub fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     now().0.div_euclid(1_000)
 }
 
 /// Microseconds since 1970.
-pub fn now() -> Micros {
+pub(crate) fn now() -> Micros {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// The log. Embedded it lives in one process: `orders run`.
-pub fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
+pub(crate) fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
     if let Some(servers) = &config.kafka {
         return Ok(Arc::new(KafkaLog::new(KafkaOptions::new(servers.clone()))));
     }
@@ -51,7 +51,7 @@ pub fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
 }
 
 /// The state of one application on this machine.
-pub fn state(config: &Config, application: &str, log_id: &str) -> Result<Arc<StateDir>> {
+pub(crate) fn state(config: &Config, application: &str, log_id: &str) -> Result<Arc<StateDir>> {
     let options = RocksOptions { cache_bytes: 8 * MIB, write_buffer_bytes: 16 * MIB, wal: false };
     let engine = RocksEngine::open(folder(config, &format!("state/{application}"))?, options)?;
     let state = StateDir::open(Arc::new(engine), StateOptions::new(log_id))?;
@@ -68,7 +68,7 @@ fn folder(config: &Config, name: &str) -> Result<PathBuf> {
 }
 
 /// What schemas come from, and the embedded registry if it is that.
-pub struct Schemas {
+pub(crate) struct Schemas {
     /// Ids and schemas.
     pub source: Arc<dyn SchemaSource>,
     /// None where `SCHEMA_REGISTRY_URL` names another.
@@ -77,7 +77,7 @@ pub struct Schemas {
 
 /// Registers all our schemas. Ids of the embedded registry derive from the
 /// schemas, so processes with registries of their own agree.
-pub fn schemas(config: &Config) -> Result<Schemas> {
+pub(crate) fn schemas(config: &Config) -> Result<Schemas> {
     let schemas = match &config.schema_registry_url {
         Some(url) => Schemas {
             source: Arc::new(RegistryClient::start(&ClientOptions::new(url))?),
@@ -94,7 +94,7 @@ pub fn schemas(config: &Config) -> Result<Schemas> {
 }
 
 /// The read model, migrated.
-pub async fn database(config: &Config, may_embed: bool) -> Result<Database> {
+pub(crate) async fn database(config: &Config, may_embed: bool) -> Result<Database> {
     let url = match &config.database_url {
         Some(url) => url.clone(),
         None if may_embed => {
@@ -113,14 +113,14 @@ pub async fn database(config: &Config, may_embed: bool) -> Result<Database> {
 }
 
 /// Redis, if there is one.
-pub async fn redis(config: &Config) -> Result<Option<ConnectionManager>> {
+pub(crate) async fn redis(config: &Config) -> Result<Option<ConnectionManager>> {
     let Some(url) = &config.redis_url else { return Ok(None) };
     let client = redis::Client::open(url.as_str()).context("REDIS_URL")?;
     Ok(Some(ConnectionManager::new(client).await.context("REDIS_URL")?))
 }
 
 /// Every topic of the catalogue (R274–R278).
-pub fn topic_specs(config: &Config) -> Vec<TopicSpec> {
+pub(crate) fn topic_specs(config: &Config) -> Vec<TopicSpec> {
     let spec = |topic: &topics::TopicInfo| TopicSpec {
         name: topic.name.to_owned(),
         partitions: config.topic_partitions,
@@ -137,7 +137,7 @@ pub fn topic_specs(config: &Config) -> Vec<TopicSpec> {
 }
 
 /// Settings of the order flow.
-pub fn flow_settings(config: &Config) -> FlowSettings {
+pub(crate) fn flow_settings(config: &Config) -> FlowSettings {
     FlowSettings {
         cancel_grace_ms: i64::from(config.cancel_grace_seconds) * 1_000,
         fraud_window_limit: config.fraud_limit,
@@ -150,7 +150,7 @@ pub fn flow_settings(config: &Config) -> FlowSettings {
 }
 
 /// `INSTANCE_ID`, or a name made once for this data folder.
-pub fn instance(config: &Config) -> Result<String> {
+pub(crate) fn instance(config: &Config) -> Result<String> {
     if let Some(id) = &config.instance_id {
         return Ok(id.clone());
     }

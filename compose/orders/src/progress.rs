@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// Counts towards a known total.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     plain: Option<Mutex<Instant>>,
     what: &'static str,
@@ -17,7 +17,7 @@ pub struct Progress {
 const EVERY: Duration = Duration::from_secs(2);
 
 impl Progress {
-    pub fn new(what: &'static str, total: u64) -> Self {
+    pub(crate) fn new(what: &'static str, total: u64) -> Self {
         let bar = ProgressBar::new(total);
         let style =
             ProgressStyle::with_template("{prefix:>10} {bar:40} {pos}/{len} {per_sec} {eta} left")
@@ -33,17 +33,17 @@ impl Progress {
         Self { bar, plain, what }
     }
 
-    pub fn done(&self, more: u64) {
+    pub(crate) fn done(&self, more: u64) {
         self.bar.inc(more);
         self.line(false);
     }
 
-    pub fn set(&self, position: u64) {
+    pub(crate) fn set(&self, position: u64) {
         self.bar.set_position(position);
         self.line(false);
     }
 
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.bar.finish();
         self.line(true);
     }

@@ -13,7 +13,7 @@ use ingress::auth::{TokenSettings, check_secrets};
 use crate::config::Config;
 
 /// Keys and passwords. Never printed as a whole.
-pub struct Secrets {
+pub(crate) struct Secrets {
     /// Signs access tokens.
     pub jwt: String,
     /// Seals what lies in topics and tables; keys derived ids and cursors.
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Secrets {
 
 impl Secrets {
     /// Reads or makes them, and refuses weak ones outside development (T15).
-    pub fn open(config: &Config) -> Result<Self> {
+    pub(crate) fn open(config: &Config) -> Result<Self> {
         let development = config.development();
         let jwt = match &config.jwt_secret {
             Some(secret) => secret.clone(),
@@ -68,7 +68,7 @@ impl Secrets {
     }
 
     /// Settings of access tokens.
-    pub fn tokens(&self, config: &Config) -> TokenSettings {
+    pub(crate) fn tokens(&self, config: &Config) -> TokenSettings {
         let mut settings = TokenSettings::new(self.jwt.clone());
         settings.access_minutes = config.jwt_minutes;
         settings

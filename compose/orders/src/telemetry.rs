@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Sets up logging once. Lines go to standard error, so that commands can print
 /// their results.
-pub fn start(json: bool, default_level: &str) {
+pub(crate) fn start(json: bool, default_level: &str) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_level));
     let builder = tracing_subscriber::fmt()

@@ -14,7 +14,7 @@ use state_stores::partition::partition_for_key;
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
 use crate::topics::TopicPlan;
-use crate::worker::{Clients, Phase, Progress, Slot, Then, Worker};
+use crate::worker::{Clients, HeldFor, Phase, Progress, Slot, Then, Worker};
 
 /// What running the tasks for a while came to.
 #[derive(Default)]
@@ -149,7 +149,7 @@ impl Worker {
                 match slot.task.run_once(now) {
                     Ok(Ran::Record | Ran::Timer) => {
                         round.processed += 1;
-                        self.forward(number)?;
+                        self.forward(number, now)?;
                     }
                     Ok(Ran::NeedsEnds) => {
                         if !wait_for_ends(slot, clients, now)? {
@@ -158,7 +158,7 @@ impl Worker {
                     }
                     Ok(Ran::NeedsGlobals(tables)) => {
                         let ends = clients.globals.ends(clients.admin.as_ref(), &tables)?;
-                        slot.held_for = Some((tables, ends));
+                        slot.held_for = Some(HeldFor { tables, ends });
                     }
                     Ok(Ran::Held | Ran::Idle) => break,
                     Err(error) => {
@@ -172,7 +172,7 @@ impl Worker {
     }
 
     /// Sends what the task forwarded.
-    fn forward(&mut self, number: usize) -> Result<(), LogError> {
+    fn forward(&mut self, number: usize, now: i64) -> Result<(), LogError> {
         let Some(slot) = self.slots.get_mut(number) else { return Ok(()) };
         if slot.task.outputs().is_empty() {
             return Ok(());
@@ -204,7 +204,8 @@ impl Worker {
             };
             result = match producer.send(record.topic, partition, new) {
                 Err(LogError::Refused(reason)) => {
-                    bury(producer, plan, &application, record.topic, new, &reason)
+                    let letter = NewRecord { value: None, timestamp: now, ..new };
+                    bury(producer, plan, &application, record.topic, letter, &reason)
                 }
                 sent => sent,
             };
@@ -276,15 +277,14 @@ fn wait_for_ends(slot: &mut Slot, clients: &Clients, now: i64) -> Result<bool, L
 
 /// Lets a held record go on once its global tables are level.
 fn release(slot: &mut Slot, clients: &Clients) {
-    if slot.held_for.as_ref().is_some_and(|(_, ends)| clients.globals.reached(ends))
-        && let Some((tables, _)) = slot.held_for.take()
+    if slot.held_for.as_ref().is_some_and(|held| clients.globals.reached(&held.ends))
+        && let Some(held) = slot.held_for.take()
     {
-        slot.task.globals_reached(&tables);
+        slot.task.globals_reached(&held.tables);
     }
 }
 
-/// An output that no topic takes (too large) becomes a dead letter without its
-/// value, so that neither the partition nor the transaction stops.
+/// An output that no topic takes (too large) becomes a dead letter, its value left out by the caller, so that neither the partition nor the transaction stops.
 fn bury(
     producer: &mut dyn TxnProducer,
     plan: &TopicPlan,
@@ -301,5 +301,5 @@ fn bury(
     headers.push(("orders.application", application.as_bytes()));
     let count = plan.partitions.get(DEAD_LETTERS).copied().unwrap_or(1);
     let partition = record.key.map_or(0, |key| partition_for_key(key, count));
-    producer.send(DEAD_LETTERS, partition, NewRecord { value: None, headers: &headers, ..record })
+    producer.send(DEAD_LETTERS, partition, NewRecord { headers: &headers, ..record })
 }

@@ -109,7 +109,9 @@ fn internal_specs(
 
 fn cleanup_of(kind: &InternalTopicKind) -> Cleanup {
     match kind {
-        InternalTopicKind::Repartition => Cleanup::Delete(Duration::from_secs(7 * 86_400)),
+        // Records keep their own time, which may be years ago: a retention by time
+        // could take them before they are read.
+        InternalTopicKind::Repartition => Cleanup::Keep,
         InternalTopicKind::Changelog { retention_ms: Some(ms), .. } => Cleanup::CompactDelete(
             Duration::from_millis(u64::try_from(*ms).unwrap_or(0)) + Duration::from_secs(86_400),
         ),

@@ -54,11 +54,17 @@ pub(crate) struct Slot {
     /// Ends a due timer waits for.
     pub(crate) waits_for: Option<(Vec<i64>, i64)>,
     /// Ends of global tables a held record waits for.
-    pub(crate) held_for: Option<(Vec<usize>, Vec<(TopicPartition, i64)>)>,
+    pub(crate) held_for: Option<HeldFor>,
     /// The failure that was answered by an abort and a replay.
     pub(crate) failed_once: Option<String>,
     /// The failure that came back: the task stands still, its neighbours go on.
     pub(crate) stopped: Option<String>,
+}
+
+/// Global tables that a held record needs, and the ends they must reach.
+pub(crate) struct HeldFor {
+    pub(crate) tables: Vec<usize>,
+    pub(crate) ends: Vec<(TopicPartition, i64)>,
 }
 
 /// How a restored assignment is taken up.

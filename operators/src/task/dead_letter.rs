@@ -14,6 +14,8 @@ pub(crate) struct Cause<'a> {
     pub(crate) topic: &'a str,
     pub(crate) partition: u32,
     pub(crate) offset: i64,
+    /// The record's own time; the letter's is that of its burial.
+    pub(crate) timestamp: i64,
     /// The kind of failure, where Kafka Streams has the exception's class.
     pub(crate) exception: &'a str,
     pub(crate) message: &'a dyn Display,
@@ -28,6 +30,7 @@ pub(crate) fn headers(own: &Headers, cause: &Cause<'_>) -> Headers {
     set("__streams.errors.topic", &cause.topic);
     set("__streams.errors.partition", &cause.partition);
     set("__streams.errors.offset", &cause.offset);
+    set("orders.timestamp", &cause.timestamp);
     set("orders.node", &cause.node);
     set("orders.application", &cause.application);
     headers

@@ -123,6 +123,7 @@ fn bury(
         topic: source,
         partition: id.partition,
         offset,
+        timestamp: raw.timestamp,
         exception,
         message: cause,
     };
@@ -133,7 +134,8 @@ fn bury(
     };
     let Ok(()) = ctx.outputs.add(
         topic,
-        raw.timestamp,
+        // Its burial, not its birth: retention must not take an old record's letter at once.
+        ctx.now_ms,
         &headers,
         |out| write(raw.key, out),
         |out| write(raw.value, out),

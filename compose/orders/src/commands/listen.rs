@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::roles::bind;
 
 /// Receives until told to stop.
-pub async fn run(
+pub(crate) async fn run(
     addr: SocketAddr,
     secret: Option<&str>,
     json: bool,

@@ -10,7 +10,7 @@ use crate::parts;
 use crate::roles::workers::choose;
 
 /// Creates every topic that is missing (R274–R278).
-pub fn create_topics(config: &Config) -> Result<()> {
+pub(crate) fn create_topics(config: &Config) -> Result<()> {
     let specs = parts::topic_specs(config);
     parts::log(config, true)?.admin()?.ensure_topics(&specs)?;
     println!("Topics created successfully!");
@@ -18,7 +18,7 @@ pub fn create_topics(config: &Config) -> Result<()> {
 }
 
 /// Lists our topics with their ends.
-pub fn list_topics(config: &Config, json: bool) -> Result<()> {
+pub(crate) fn list_topics(config: &Config, json: bool) -> Result<()> {
     let log = parts::log(config, true)?;
     let admin = log.admin()?;
     let names: Vec<String> = parts::topic_specs(config).into_iter().map(|spec| spec.name).collect();
@@ -58,7 +58,11 @@ pub fn list_topics(config: &Config, json: bool) -> Result<()> {
 }
 
 /// Prints the flow.
-pub fn show_topology(config: &Config, application: Option<&str>, mermaid: bool) -> Result<()> {
+pub(crate) fn show_topology(
+    config: &Config,
+    application: Option<&str>,
+    mermaid: bool,
+) -> Result<()> {
     let source = schemas::avro::Local::source();
     let shown = match application {
         Some(name) => vec![choose(config, source, name)?],

@@ -1,6 +1,6 @@
 //! Commands that do one thing and end.
 
-pub mod listen;
-pub mod log;
-pub mod order;
-pub mod token;
+pub(crate) mod listen;
+pub(crate) mod log;
+pub(crate) mod order;
+pub(crate) mod token;

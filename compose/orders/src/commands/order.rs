@@ -12,7 +12,7 @@ use crate::api::Api;
 use crate::cli::{OrderCommand, Target};
 
 /// Runs one of the commands.
-pub async fn run(command: OrderCommand, target: &Target, token: String) -> Result<()> {
+pub(crate) async fn run(command: OrderCommand, target: &Target, token: String) -> Result<()> {
     let api = Api::new(&target.url, Some(token.clone()))?;
     match command {
         OrderCommand::Create {

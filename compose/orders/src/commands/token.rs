@@ -13,14 +13,14 @@ use crate::secrets::Secrets;
 
 /// Who the token is for.
 #[derive(Clone, Copy, Debug)]
-pub enum For {
+pub(crate) enum For {
     Guide,
     Admin,
     User(Uuid),
 }
 
 /// The token.
-pub fn token(config: &Config, whom: For) -> Result<String> {
+pub(crate) fn token(config: &Config, whom: For) -> Result<String> {
     let tokens = Tokens::new(&Secrets::open(config)?.tokens(config));
     match whom {
         For::Guide => issue(&tokens, GUIDE_CUSTOMER, Role::Customer, Tier::Standard),
@@ -30,7 +30,7 @@ pub fn token(config: &Config, whom: For) -> Result<String> {
 }
 
 /// An administrator without limits, for our own commands.
-pub fn admin(tokens: &Tokens) -> Result<String> {
+pub(crate) fn admin(tokens: &Tokens) -> Result<String> {
     issue(tokens, UserId::new(Uuid::nil()), Role::Admin, Tier::Enterprise)
 }
 

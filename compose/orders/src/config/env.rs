@@ -13,19 +13,19 @@ const OWN_PREFIXES: &[&str] =
 
 /// The variables of one process.
 #[derive(Clone, Debug, Default)]
-pub struct Env {
+pub(crate) struct Env {
     values: BTreeMap<String, String>,
 }
 
 impl Env {
     /// The process's own variables.
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         Self { values: std::env::vars().collect() }
     }
 
     /// Chosen variables, for tests.
     #[cfg(test)]
-    pub fn of(values: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(values: &[(&str, &str)]) -> Self {
         Self {
             values: values
                 .iter()
@@ -35,7 +35,7 @@ impl Env {
     }
 
     /// Adds the lines `NAME=value` of a file; what is set already wins.
-    pub fn add_file(&mut self, path: &Path) -> Result<()> {
+    pub(crate) fn add_file(&mut self, path: &Path) -> Result<()> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read --env-file {}", path.display()))?;
         for (number, line) in text.lines().enumerate() {
@@ -53,17 +53,17 @@ impl Env {
     }
 
     /// The text of a variable; empty counts as unset.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// The text of a variable, or a default.
-    pub fn text_or(&self, name: &str, default: &str) -> String {
+    pub(crate) fn text_or(&self, name: &str, default: &str) -> String {
         self.text(name).unwrap_or(default).to_owned()
     }
 
     /// A parsed variable; `expected` completes "expected …".
-    pub fn parsed<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>> {
+    pub(crate) fn parsed<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>> {
         match self.text(name) {
             None => Ok(None),
             Some(text) => text
@@ -75,12 +75,17 @@ impl Env {
     }
 
     /// A parsed variable, or a default.
-    pub fn parsed_or<T: FromStr>(&self, name: &str, expected: &str, default: T) -> Result<T> {
+    pub(crate) fn parsed_or<T: FromStr>(
+        &self,
+        name: &str,
+        expected: &str,
+        default: T,
+    ) -> Result<T> {
         Ok(self.parsed(name, expected)?.unwrap_or(default))
     }
 
     /// `true`/`false`, `1`/`0`, `yes`/`no`, `on`/`off`.
-    pub fn flag(&self, name: &str, default: bool) -> Result<bool> {
+    pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool> {
         match self.text(name).map(str::to_ascii_lowercase).as_deref() {
             None => Ok(default),
             Some("true" | "1" | "yes" | "on") => Ok(true),
@@ -90,13 +95,13 @@ impl Env {
     }
 
     /// The items of a comma-separated list.
-    pub fn list(&self, name: &str) -> Vec<String> {
+    pub(crate) fn list(&self, name: &str) -> Vec<String> {
         let text = self.text(name).unwrap_or_default();
         text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
     /// Refuses names that look like ours and aren't.
-    pub fn refuse_unknown(&self, known: &[&str]) -> Result<()> {
+    pub(crate) fn refuse_unknown(&self, known: &[&str]) -> Result<()> {
         for name in self.values.keys() {
             if OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
                 && !known.contains(&name.as_str())

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-pub use env::Env;
+pub(crate) use env::Env;
 
-/// Every variable the program knows; a test of the README lists the same.
-pub const KNOWN: &[&str] = &[
+/// Every variable the program knows; the README's table has the same.
+pub(crate) const KNOWN: &[&str] = &[
     "DATABASE_URL",
     "DATABASE_TEST_URL",
     "REDIS_URL",
@@ -53,12 +53,9 @@ pub const KNOWN: &[&str] = &[
     "TOPIC_REPLICATION_FACTOR",
 ];
 
-/// The placeholder of the guide (R176): refused outside development (T15).
-pub const PLACEHOLDER_SECRET: &str = "your-secret-key-change-in-production";
-
 /// Where the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Environment {
+pub(crate) enum Environment {
     /// A developer's machine: generated secrets, seeded products.
     Development,
     /// Anything else: every secret must be given.
@@ -67,7 +64,7 @@ pub enum Environment {
 
 /// Everything read from the environment.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub(crate) struct Config {
     pub environment: Environment,
     /// PostgreSQL; SQLite under `data_dir` when unset.
     pub database_url: Option<String>,
@@ -105,7 +102,7 @@ pub struct Config {
 
 /// Requests per minute (webhooks: per hour).
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     pub enabled: bool,
     pub free: u32,
     pub standard: u32,
@@ -121,7 +118,7 @@ impl Config {
     ///
     /// # Errors
     /// The first variable that is wrong, by name.
-    pub fn read(env: &Env) -> Result<Self> {
+    pub(crate) fn read(env: &Env) -> Result<Self> {
         env.refuse_unknown(KNOWN)?;
         let environment = match env.text_or("ENVIRONMENT", "development").as_str() {
             "development" => Environment::Development,
@@ -201,7 +198,7 @@ impl Config {
     }
 
     /// True on a developer's machine.
-    pub fn development(&self) -> bool {
+    pub(crate) fn development(&self) -> bool {
         self.environment == Environment::Development
     }
 }

@@ -1,6 +1,6 @@
 //! `orders replay`: a real shop's days through the REST API.
 //!
-//! Invariant: what a file asks for is decided by [`plan`] alone, from the file
+//! Invariant: what a file asks for is decided by [`plan()`] alone, from the file
 //! alone; every request carries a key derived from the file's own numbers, so
 //! that a second run (or one after kill -9) changes nothing.
 
@@ -9,7 +9,7 @@ mod read;
 mod report;
 mod send;
 
-pub use plan::plan;
-pub use read::read;
-pub use report::{decimal, print};
-pub use send::{Options, run};
+pub(crate) use plan::plan;
+pub(crate) use read::read;
+pub(crate) use report::{decimal, print};
+pub(crate) use send::{Options, run};

@@ -7,7 +7,7 @@ use super::read::FileLine;
 
 /// A line of an order: lines of one SKU and price are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedLine {
+pub(crate) struct PlannedLine {
     /// The product.
     pub sku: String,
     /// At least 1.
@@ -18,7 +18,7 @@ pub struct PlannedLine {
 
 /// One ordinary invoice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedOrder {
+pub(crate) struct PlannedOrder {
     /// The file's number; the idempotency key is made of it.
     pub invoice: String,
     /// Empty: a user of its own.
@@ -35,7 +35,7 @@ pub struct PlannedOrder {
 
 /// A product as the file shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedProduct {
+pub(crate) struct PlannedProduct {
     /// First description that isn't empty, else the code.
     pub name: String,
     /// The price most lines have, pence.
@@ -46,7 +46,7 @@ pub struct PlannedProduct {
 
 /// Everything a set of files asks for.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// By SKU.
     pub products: BTreeMap<String, PlannedProduct>,
     /// In the order of the files.
@@ -61,7 +61,7 @@ pub struct Plan {
 
 /// Decides every line's fate (table in the README).
 #[must_use]
-pub fn plan(lines: &[FileLine]) -> Plan {
+pub(crate) fn plan(lines: &[FileLine]) -> Plan {
     let mut plan = Plan { lines: lines.len() as u64, ..Plan::default() };
     let mut invoices: Vec<(&str, Vec<&FileLine>)> = Vec::new();
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
@@ -107,7 +107,7 @@ pub fn plan(lines: &[FileLine]) -> Plan {
 impl Plan {
     /// Σ of all orders, pence.
     #[must_use]
-    pub fn total_minor(&self) -> i64 {
+    pub(crate) fn total_minor(&self) -> i64 {
         self.orders.iter().map(|order| order.total_minor).sum()
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// One line of a file, exact: the price in pence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileLine {
+pub(crate) struct FileLine {
     /// `C…` = cancellation or return.
     pub invoice: String,
     /// Product or charge code.
@@ -50,7 +50,7 @@ struct Row {
 ///
 /// # Errors
 /// Names the file and the line that can't be read.
-pub fn read(path: &Path) -> Result<Vec<FileLine>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<FileLine>> {
     let mut reader =
         csv::Reader::from_path(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut lines = Vec::new();

@@ -7,12 +7,13 @@ use super::plan::Plan;
 use super::send::Report;
 
 /// Prints what became of the files.
-pub fn print(plan: &Plan, report: &Report, json: bool) -> Result<()> {
+pub(crate) fn print(plan: &Plan, report: &Report, json: bool) -> Result<()> {
     if json {
         let value = serde_json::json!({
             "invoices": plan.invoices,
             "lines": plan.lines,
             "orders": plan.orders.len(),
+            "file_total": decimal(plan.total_minor()),
             "replayed": report.replayed,
             "file_outcomes": plan.outcomes,
             "statuses": report.statuses,
@@ -72,6 +73,6 @@ fn sheet(left: &str, right: &str) -> Table {
 }
 
 /// Pence as pounds.
-pub fn decimal(minor: i64) -> String {
+pub(crate) fn decimal(minor: i64) -> String {
     format!("{}{}.{:02}", if minor < 0 { "-" } else { "" }, minor.abs() / 100, minor.abs() % 100)
 }

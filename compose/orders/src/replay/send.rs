@@ -20,7 +20,7 @@ const CUSTOMERS: Uuid = Uuid::from_u128(0x8f6d_1c1e_4d0b_5b7a_9a55_0e2f_6b1d_2c1
 
 /// How to send.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// Requests in flight.
     pub concurrency: usize,
     /// Apply the catalogue's prices and the fraud limit.
@@ -35,7 +35,7 @@ pub struct Options {
 
 /// What came of it.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// Orders this run placed.
     pub placed: u64,
     /// Orders an earlier run had placed.
@@ -54,7 +54,7 @@ pub struct Report {
 
 /// Sends everything and waits. The report comes even where not all orders
 /// settled in time; the second result tells.
-pub async fn run(
+pub(crate) async fn run(
     api: &Api,
     plan: &Plan,
     source: &str,

@@ -23,7 +23,7 @@ use crate::parts;
 use crate::secrets::Secrets;
 
 /// What an ingress is made of.
-pub struct ApiParts {
+pub(crate) struct ApiParts {
     pub log: Arc<dyn Log>,
     pub schemas: Arc<dyn SchemaSource>,
     pub database: Database,
@@ -61,13 +61,13 @@ fn settings(config: &Config, secrets: &Secrets) -> Result<Settings> {
 }
 
 /// `WEBHOOK_ALLOW_HOSTS`.
-pub fn targets(config: &Config) -> Result<TargetPolicy> {
+pub(crate) fn targets(config: &Config) -> Result<TargetPolicy> {
     TargetPolicy::parse(&config.webhook_allow_hosts.join(","))
         .map_err(|error| anyhow!("WEBHOOK_ALLOW_HOSTS: {error}"))
 }
 
 /// Puts the ingress together and makes the first accounts.
-pub async fn state(config: &Config, secrets: &Secrets, parts: ApiParts) -> Result<AppState> {
+pub(crate) async fn state(config: &Config, secrets: &Secrets, parts: ApiParts) -> Result<AppState> {
     let state = AppState::start(Parts {
         settings: settings(config, secrets)?,
         log: parts.log,
@@ -95,14 +95,18 @@ pub async fn state(config: &Config, secrets: &Secrets, parts: ApiParts) -> Resul
 }
 
 /// Serves until told to stop.
-pub async fn serve(config: &Config, state: AppState, shutdown: CancellationToken) -> Result<()> {
+pub(crate) async fn serve(
+    config: &Config,
+    state: AppState,
+    shutdown: CancellationToken,
+) -> Result<()> {
     let listener = bind("INGRESS_ADDR", config.ingress_addr).await?;
     tracing::info!(address = %config.ingress_addr, "API listens");
     Ok(ingress::serve(listener, state, shutdown, Drain::default()).await?)
 }
 
 /// `orders ingress`.
-pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<()> {
+pub(crate) async fn run(config: &Config, shutdown: CancellationToken) -> Result<()> {
     let secrets = Secrets::open(config)?;
     let log = parts::log(config, false)?;
     let schemas = parts::schemas(config)?.source;
@@ -132,7 +136,7 @@ const PRODUCTS: [(&str, &str, &str, i64); 4] = [
 
 /// Makes the development products through the API itself, on a private port, so
 /// that they exist before anybody is let in.
-pub async fn seed(state: &AppState) {
+pub(crate) async fn seed(state: &AppState) {
     match tokio::time::timeout(Duration::from_secs(60), make_products(state)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
@@ -174,7 +178,7 @@ async fn put_products(base: &str, state: &AppState) -> Result<()> {
 }
 
 /// The ingress's rules for tokens, as the sockets ask for them.
-pub struct SocketVerifier(pub Verifier);
+pub(crate) struct SocketVerifier(pub Verifier);
 
 impl egress::websocket::TokenVerifier for SocketVerifier {
     fn verify<'a>(

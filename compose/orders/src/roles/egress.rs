@@ -23,7 +23,7 @@ use crate::secrets::Secrets;
 
 /// What all three read from and write to.
 #[derive(Clone)]
-pub struct Shared {
+pub(crate) struct Shared {
     pub log: Arc<dyn Log>,
     pub database: Database,
     pub codecs: Codecs,
@@ -39,13 +39,13 @@ impl Shared {
 }
 
 /// The sink.
-pub async fn sink(shared: Shared, shutdown: CancellationToken) -> Result<()> {
+pub(crate) async fn sink(shared: Shared, shutdown: CancellationToken) -> Result<()> {
     Ok(run_sink(shared.log, shared.database, shared.codecs, SinkSettings::default(), shutdown)
         .await?)
 }
 
 /// The realtime feed.
-pub async fn websocket(
+pub(crate) async fn websocket(
     config: &Config,
     secrets: &Secrets,
     shared: Shared,
@@ -74,7 +74,7 @@ pub async fn websocket(
 }
 
 /// The webhook dispatcher.
-pub async fn webhooks(
+pub(crate) async fn webhooks(
     config: &Config,
     secrets: &Secrets,
     shared: Shared,
@@ -96,18 +96,21 @@ pub async fn webhooks(
 }
 
 /// `orders sink`.
-pub async fn run_sink_alone(config: &Config, shutdown: CancellationToken) -> Result<()> {
+pub(crate) async fn run_sink_alone(config: &Config, shutdown: CancellationToken) -> Result<()> {
     sink(Shared::open(config).await?, shutdown).await
 }
 
 /// `orders websocket`.
-pub async fn run_websocket_alone(config: &Config, shutdown: CancellationToken) -> Result<()> {
+pub(crate) async fn run_websocket_alone(
+    config: &Config,
+    shutdown: CancellationToken,
+) -> Result<()> {
     let secrets = Secrets::open(config)?;
     websocket(config, &secrets, Shared::open(config).await?, shutdown).await
 }
 
 /// `orders webhooks`.
-pub async fn run_webhooks_alone(config: &Config, shutdown: CancellationToken) -> Result<()> {
+pub(crate) async fn run_webhooks_alone(config: &Config, shutdown: CancellationToken) -> Result<()> {
     let secrets = Secrets::open(config)?;
     webhooks(config, &secrets, Shared::open(config).await?, shutdown).await
 }

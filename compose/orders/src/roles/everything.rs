@@ -19,7 +19,7 @@ use crate::parts;
 use crate::secrets::Secrets;
 
 /// Runs everything until told to stop or until a part fails.
-pub async fn run(config: &Config, shutdown: CancellationToken) -> Result<()> {
+pub(crate) async fn run(config: &Config, shutdown: CancellationToken) -> Result<()> {
     let secrets = Arc::new(Secrets::open(config)?);
     let log = parts::log(config, true)?;
     log.admin()?.ensure_topics(&parts::topic_specs(config))?;

@@ -1,10 +1,10 @@
 //! The long-running roles. Each takes its parts, runs until the token is
 //! cancelled, and leaves in the order its library documents.
 
-pub mod api;
-pub mod egress;
-pub mod everything;
-pub mod workers;
+pub(crate) mod api;
+pub(crate) mod egress;
+pub(crate) mod everything;
+pub(crate) mod workers;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::parts;
 
 /// Runs a role until it ends or the process is asked to stop.
-pub async fn until_signal<F>(role: impl FnOnce(CancellationToken) -> F) -> Result<()>
+pub(crate) async fn until_signal<F>(role: impl FnOnce(CancellationToken) -> F) -> Result<()>
 where
     F: Future<Output = Result<()>>,
 {
@@ -37,14 +37,14 @@ where
 }
 
 /// Binds an address of the configuration.
-pub async fn bind(variable: &str, address: SocketAddr) -> Result<TcpListener> {
+pub(crate) async fn bind(variable: &str, address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("{variable}={address} can't be listened on"))
 }
 
 /// `orders registry`: the embedded schema registry on its own.
-pub async fn registry(config: &Config, shutdown: CancellationToken) -> Result<()> {
+pub(crate) async fn registry(config: &Config, shutdown: CancellationToken) -> Result<()> {
     let schemas = tokio::task::block_in_place(|| parts::schemas(config))?;
     let Some(registry) = schemas.embedded else {
         anyhow::bail!("SCHEMA_REGISTRY_URL is set: there is another registry already");
@@ -55,7 +55,7 @@ pub async fn registry(config: &Config, shutdown: CancellationToken) -> Result<()
 }
 
 /// Serves an embedded registry until told to stop.
-pub async fn serve_registry(
+pub(crate) async fn serve_registry(
     listener: TcpListener,
     registry: std::sync::Arc<schema_registry::Registry>,
     shutdown: CancellationToken,

@@ -16,13 +16,13 @@ use crate::parts;
 use crate::roles::bind;
 
 /// Running workers; the channel tells of the first that ends.
-pub struct Workers {
+pub(crate) struct Workers {
     handles: Vec<WorkerHandle>,
     ended: mpsc::UnboundedReceiver<Result<()>>,
 }
 
 /// Starts some applications.
-pub fn start(
+pub(crate) fn start(
     config: &Config,
     log: &Arc<dyn Log>,
     applications: Vec<Application>,
@@ -71,7 +71,7 @@ fn title(id: &str) -> String {
 
 impl Workers {
     /// Runs until told to stop or until one of them fails; then all close.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<()> {
         let first = tokio::select! {
             ended = self.ended.recv() => ended.unwrap_or(Ok(())),
             () = shutdown.cancelled() => Ok(()),
@@ -90,13 +90,17 @@ impl Workers {
     }
 
     /// A look at all of them.
-    pub fn watch(&self) -> Watched {
+    pub(crate) fn watch(&self) -> Watched {
         Watched(Arc::new(self.handles.iter().map(WorkerHandle::view).collect()))
     }
 }
 
 /// `orders worker <application>`.
-pub async fn run(config: &Config, application: &str, shutdown: CancellationToken) -> Result<()> {
+pub(crate) async fn run(
+    config: &Config,
+    application: &str,
+    shutdown: CancellationToken,
+) -> Result<()> {
     let log = parts::log(config, false)?;
     let source = parts::schemas(config)?.source;
     let chosen = choose(config, source, application)?;
@@ -111,7 +115,11 @@ pub async fn run(config: &Config, application: &str, shutdown: CancellationToken
 }
 
 /// The application of this name.
-pub fn choose(config: &Config, source: Arc<dyn SchemaSource>, name: &str) -> Result<Application> {
+pub(crate) fn choose(
+    config: &Config,
+    source: Arc<dyn SchemaSource>,
+    name: &str,
+) -> Result<Application> {
     let all = topology::applications(&parts::flow_settings(config), source)?;
     let names: Vec<&str> = all.iter().map(|application| application.id).collect();
     let names = names.join(", ");
