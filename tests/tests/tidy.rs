@@ -216,8 +216,8 @@ fn functions_fit_on_a_screen() {
 
 #[test]
 fn no_path_of_a_machine_and_no_ignored_test_is_committed() {
-    let words = ["#[ign", "todo!(", "unimpl", "/wo", "/ro"].map(str::to_owned);
-    let ends = ["ore", "", "emented!(", "rk/main", "ot/."];
+    let words = ["#[ign", "tod", "unimpl", "/wo", "/ro"].map(str::to_owned);
+    let ends = ["ore", "o!(", "emented!(", "rk/main", "ot/."];
     let needles: Vec<String> =
         words.iter().zip(ends).map(|(start, end)| format!("{start}{end}")).collect();
     let mut faults = Vec::new();

@@ -3,7 +3,7 @@
 //! * [`Registry`]: subjects, versions and compatibility, kept in a
 //!   [`Storage`]. It serves the subset of Confluent's REST interface that
 //!   clients use ([`server::router`]) and is itself a
-//!   [`SchemaSource`](schemas::avro::SchemaSource), so that the process that
+//!   [`SchemaSource`], so that the process that
 //!   embeds it needs no socket to talk to itself.
 //! * [`RegistryClient`]: the same for a registry elsewhere, over
 //!   `schema_registry_converter`; ours and any Confluent-compatible one alike.

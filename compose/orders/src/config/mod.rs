@@ -133,8 +133,6 @@ impl Config {
             bail!("JWT_ALGORITHM={algorithm:?} is not supported: expected HS256");
         }
         let allow_default = if development { "127.0.0.1:9099" } else { "" };
-        let delivery =
-            env.text_or("CARRIER_DELIVERY_SECONDS", if development { "10" } else { "never" });
         Ok(Self {
             environment,
             database_url: env.text("DATABASE_URL").map(str::to_owned),
@@ -162,15 +160,7 @@ impl Config {
                 "milliseconds",
                 if development { 200 } else { 0 },
             )?,
-            carrier_delivery_seconds: match delivery.as_str() {
-                "never" => None,
-                text => match text.parse() {
-                    Ok(seconds) => Some(seconds),
-                    Err(_) => bail!(
-                        "CARRIER_DELIVERY_SECONDS={text:?} can't be read: expected whole seconds or never"
-                    ),
-                },
-            },
+            carrier_delivery_seconds: delivery(env, development)?,
             webhook_schedule: schedule(env)?,
             webhook_allow_hosts: match env.text("WEBHOOK_ALLOW_HOSTS") {
                 Some(_) => env.list("WEBHOOK_ALLOW_HOSTS"),
@@ -239,6 +229,20 @@ fn address(env: &Env, name: &str, default: &str) -> Result<SocketAddr> {
         Err(_) => {
             bail!("{name}={text:?} can't be read: expected an address and port such as {default}")
         }
+    }
+}
+
+/// `never` = only the carrier's interface or an administrator delivers.
+fn delivery(env: &Env, development: bool) -> Result<Option<u32>> {
+    let text = env.text_or("CARRIER_DELIVERY_SECONDS", if development { "10" } else { "never" });
+    if text == "never" {
+        return Ok(None);
+    }
+    match text.parse() {
+        Ok(seconds) => Ok(Some(seconds)),
+        Err(_) => bail!(
+            "CARRIER_DELIVERY_SECONDS={text:?} can't be read: expected whole seconds or never"
+        ),
     }
 }
 
