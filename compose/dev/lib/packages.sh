@@ -17,7 +17,7 @@ java_17() { have "$(java_command)" && at_least 17 "$("$(java_command)" -version 
 postgres_15() { [[ -x $(postgres_bin)/initdb ]] && at_least 15 "$("$(postgres_bin)/postgres" --version | major)"; }
 redis_7() { have redis-server && have redis-cli && at_least 7 "$(redis-server --version | major)"; }
 
-# missing WHAT…: the packages that kafka, postgres, redis or build (compiling the workspace) lack.
+# missing WHAT…: the packages that kafka, postgres, redis, build (compiling the workspace) or tests (readers in Python) lack.
 missing() {
   local what
   for what in "$@"; do
@@ -31,7 +31,11 @@ missing() {
       build)
         have g++ && have make || echo build-essential
         [[ -e /usr/include/zlib.h ]] || echo zlib1g-dev
-        compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || echo libclang-dev
+        # Not libclang-cpp.so, which a machine may have without the library bindgen loads.
+        compgen -G '/usr/lib/llvm-*/lib/libclang[.-][0-9s]*' >/dev/null || echo libclang-dev
+        ;;
+      tests)
+        have python3 && python3 -c 'import ensurepip' 2>/dev/null || printf '%s\n' python3 python3-venv
         ;;
     esac
   done
@@ -49,8 +53,9 @@ install_missing() {
     read -r -p "install them now? [y/N] " answer
     [[ $answer == [yY]* ]] || die "nothing installed"
   fi
+  apt-get update -qq >&2 || say "apt-get update failed; going on with the lists that are here"
   DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >&2 ||
-    die "apt-get failed; 'apt-get update' first often helps"
+    die "apt-get failed; see above"
   mapfile -t packages < <(missing "$@")
   ((${#packages[@]} == 0)) || die "still missing after installing: ${packages[*]} (is Debian 12 or newer?)"
 }
