@@ -1,7 +1,7 @@
 //! Decimal JSON numbers ↔ minor units, exactly (T3).
 //!
 //! Invariant: works on the number's text, never on a float. Reading what
-//! [`print`] wrote gives the same amount.
+//! [`print()`] wrote gives the same amount.
 
 use std::str::FromStr;
 
@@ -66,7 +66,7 @@ pub fn print(minor: i64, currency: Currency) -> String {
     if decimals.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{decimals}") }
 }
 
-/// The amount as a JSON number, printed as [`print`] does.
+/// The amount as a JSON number, printed as [`print()`] does.
 #[must_use]
 pub fn to_number(minor: i64, currency: Currency) -> serde_json::Number {
     serde_json::Number::from_str(&print(minor, currency)).unwrap_or_else(|_| minor.into())

@@ -123,7 +123,7 @@ pub fn shipment() -> Shipment {
     }
 }
 
-/// The `order.shipped` of [`order`], every optional part set.
+/// The `order.shipped` of [`order()`], every optional part set.
 #[must_use]
 pub fn order_event(line_count: usize) -> OrderEvent {
     let order = order(line_count);

@@ -42,7 +42,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KeyValueDef<K, V> {
         Self { name: name.into(), key: key.into_serde(), value: value.into_serde() }
     }
 
-    /// The declaration, for [`KStream::process`].
+    /// The declaration, for [`KStream::process`](crate::KStream::process).
     pub fn def(&self) -> StoreDef {
         let formats = (self.key.format().to_owned(), self.value.format().to_owned());
         StoreDef(Def::Store(StoreDecl {
