@@ -10,10 +10,10 @@ fn flow() -> Vec<Application> {
 }
 
 #[test]
-fn post_to_validated_takes_at_most_five_transactions() {
+fn post_to_validated_takes_at_most_four_transactions() {
     let flow = flow();
     let topologies: Vec<_> = flow.iter().map(|application| &application.topology).collect();
-    assert_eq!(hops::post_to_validated(&topologies), Some(5));
+    assert_eq!(hops::post_to_validated(&topologies), Some(4));
 }
 
 #[test]
@@ -38,7 +38,7 @@ inventory-worker-stock-changelog order-analytics-revenue-changelog \
 order-analytics-revenue-repartition order-analytics-revenue-time-changelog \
 order-feed-numbers-changelog order-feed-numbers-timers-changelog \
 order-lifecycle-orders-changelog order-lifecycle-orders-timers-changelog \
-order-validator-fraud-changelog order-validator-fraud-repartition \
+order-validator-fraud-changelog \
 order-validator-fraud-time-changelog payment-worker-accounts-changelog \
 payment-worker-accounts-timers-changelog";
     assert_eq!(names.join(" "), expected);

@@ -1,11 +1,12 @@
 //! The validator's flow: a lookup in the catalogue for prices, and a session
 //! per customer for fraud. Both answer on their own; the lifecycle waits for
-//! both.
+//! both. The session reads the events by user that the lifecycle writes anyway
+//! (`user_events`), which saves a repartition and its commit.
 
 use operators::{
     GlobalView, KStream, Materialized, SessionWindows, Settle, StreamsBuilder, Topology, Utf8,
 };
-use schemas::messages::{OrderEvent, OrderStatus, OrderValidation, Product};
+use schemas::messages::{OrderEvent, OrderEventType, OrderStatus, OrderValidation, Product};
 use schemas::topics;
 
 use super::fraud::Session;
@@ -38,8 +39,10 @@ pub fn topology(settings: &FlowSettings, wire: &Wire) -> Result<Topology, FlowEr
     let limit = settings.fraud_window_limit;
     let sessions =
         SessionWindows::of_gap(settings.fraud_session_gap_ms).grace(settings.fraud_grace_ms);
-    let totals = asked
-        .group_by::<str>(|_, event| event.user_id.to_string())
+    let totals = builder
+        .stream(&wire.on(&topics::USER_EVENTS)?)
+        .filter(|_, event| event.event_type == OrderEventType::Created || amends(event))
+        .group_by_key()
         .windowed_by_sessions(sessions)
         .aggregate(
             &Materialized::as_("fraud", Utf8, wire::state::<Session>("fraud-session", 1)),
@@ -66,6 +69,11 @@ fn judge_prices(
     let price = |product: Option<&Product>| product.map(|product| product.price);
     let verdict = pricing::verdict(event, |sku| products.get(sku.as_str(), price));
     if verdict.passed || settled { Settle::Emit(verdict) } else { Settle::Hold }
+}
+
+/// An amendment that the checks must see.
+fn amends(event: &OrderEvent) -> bool {
+    event.event_type == OrderEventType::Updated && asks_again(event)
 }
 
 /// An amendment of anything but metadata, while it matters.

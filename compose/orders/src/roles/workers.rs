@@ -33,7 +33,10 @@ pub(crate) fn start(
     let mut handles = Vec::new();
     for application in applications {
         let state = parts::state(config, application.id, &log_id)?;
-        let settings = WorkerSettings::new(instance.clone());
+        let settings = WorkerSettings {
+            commit_min_interval_ms: application.commit_min_interval_ms,
+            ..WorkerSettings::new(instance.clone())
+        };
         let worker = Worker::new(
             application.topology,
             log.clone(),
