@@ -58,6 +58,17 @@ lock_instance() {
   flock -w 120 9 || die "another up or down has held $DEV_DIR/lock for two minutes"
 }
 
+# Between these two nobody else chooses ports, so two new instances never get the same. Ports are noted
+# before the second; a program that isn't ours is met later, by refuse_taken_port.
+lock_ports() {
+  local folder
+  folder=$(base_dir)
+  mkdir -p "$folder" || die "can't make $folder"
+  exec 8>"$folder/ports.lock"
+  flock -w 120 8 || die "another up has held $folder/ports.lock for two minutes"
+}
+unlock_ports() { exec 8>&-; }
+
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # Ports, in this order: the environment, what this instance used last, the defaults (the first
@@ -104,11 +115,14 @@ save_ports() {
   printf '%s\n' "KAFKA_PORT=$KAFKA_PORT" "POSTGRES_PORT=$POSTGRES_PORT" "REDIS_PORT=$REDIS_PORT" >"$DEV_DIR/ports"
 }
 
+# The command line of a process; empty if there is none (/proc, as a small machine has no ps).
+command_line() { { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null || true; }
+
 # pid_of FILE MARK: the pid in FILE, if that process lives and its command line contains MARK.
 pid_of() {
   local pid
   pid=$(head -n 1 "$1" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
-  [[ $(ps -ww -o args= -p "$pid" 2>/dev/null) == *"$2"* ]] || return 1
+  [[ $(command_line "$pid") == *"$2"* ]] || return 1
   echo "$pid"
 }
 

@@ -23,7 +23,7 @@ missing() {
   for what in "$@"; do
     case $what in
       kafka)
-        java_17 || echo openjdk-17-jre-headless
+        java_17 || echo default-jre-headless
         have mvn || echo maven
         ;;
       postgres) postgres_15 || echo postgresql ;;
@@ -41,21 +41,36 @@ missing() {
   done
 }
 
-# Installs what is missing: asks a person, just does it for root without one, tells everybody else the command.
+# Installs what is missing: asks a person at the terminal, just does it without one; through sudo unless root already.
 install_missing() {
-  local packages answer
+  local packages answer command
   mapfile -t packages < <(missing "$@")
   ((${#packages[@]})) || return 0
   say "missing Debian packages: ${packages[*]}"
+  [[ ! " ${packages[*]} " =~ " "(postgresql|redis-server)" " ]] ||
+    say "Debian's postgresql and redis-server also start system services of their own (ports 5432, 6379); we don't use those"
   have apt-get || die "this isn't Debian: install the equivalents of the packages above by hand"
-  ((EUID == 0)) || die "run this, then again: sudo apt-get install --no-install-recommends ${packages[*]}"
+  command="apt-get install --no-install-recommends ${packages[*]}"
+  ((EUID == 0)) || have sudo || die "sudo is missing; run this as root, then again: $command"
   if [[ -t 0 ]]; then
-    read -r -p "install them now? [y/N] " answer
-    [[ $answer == [yY]* ]] || die "nothing installed"
+    answer=
+    read -r -p "install them now? [y/N] " answer || true
+    [[ $answer == [yY]* ]] || die "nothing installed; to do it yourself: $command"
   fi
-  apt-get update -qq >&2 || say "apt-get update failed; going on with the lists that are here"
-  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >&2 ||
+  become_root || die "sudo refuses; run this as root, then again: $command"
+  "${SUDO[@]}" apt-get update -qq >&2 || say "apt-get update failed; going on with the lists that are here"
+  "${SUDO[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >&2 ||
     die "apt-get failed; see above"
+  hash -r
   mapfile -t packages < <(missing "$@")
-  ((${#packages[@]} == 0)) || die "still missing after installing: ${packages[*]} (is Debian 12 or newer?)"
+  ((${#packages[@]} == 0)) || die "still missing after installing: ${packages[*]} (is this Debian 12 or newer?)"
+}
+
+# Sets SUDO to what goes before a command. Without a terminal sudo may not ask for a password.
+become_root() {
+  SUDO=(env)
+  ((EUID != 0)) || return 0
+  SUDO=(sudo)
+  [[ -t 0 ]] || SUDO=(sudo -n)
+  "${SUDO[@]}" true
 }
