@@ -109,6 +109,15 @@ pub trait Admin: Send + Sync {
         group: &str,
         of: &[TopicPartition],
     ) -> Result<Vec<Option<i64>>, LogError>;
+    /// Drops for good what lies below these offsets, such as the part of a
+    /// repartition topic that its reader has committed. Offsets go on counting;
+    /// who reads at or above isn't disturbed, who reads below gets
+    /// [`LogError::Fatal`]. An offset at or below the start changes nothing. One
+    /// beyond the end, or a topic that is only compacted, is an error and
+    /// changes nothing there. Records that aren't synced yet may stay until a
+    /// later call. Takes milliseconds, at most about a second, then it is
+    /// `Retriable`.
+    fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), LogError>;
 }
 
 /// Result of an append: where the record is.
@@ -198,7 +207,9 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// Reader of chosen partitions, no group: restore, global tables, egress.
 pub trait Reader: Send {
-    /// Replaces what is read; offsets are numbers, never "beginning".
+    /// Replaces what is read; offsets are numbers, never "beginning". An offset
+    /// below the first that still exists makes `poll` fail with
+    /// [`LogError::Fatal`]: what was lost is reported, not skipped.
     fn assign(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError>;
     /// As [`GroupConsumer::poll`], never an assignment event.
     fn poll(

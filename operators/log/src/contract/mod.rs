@@ -16,6 +16,7 @@
 #![expect(clippy::unwrap_used, reason = "a test suite fails by panicking")]
 #![allow(missing_debug_implementations, reason = "helpers of tests")]
 
+pub mod deleting;
 pub mod groups;
 pub mod kill;
 pub mod membership;
@@ -117,6 +118,11 @@ macro_rules! contract_tests {
                 a_waker_ends_a_read
                 topics_are_made_once
                 committed_offsets_are_none_at_first
+            ];
+            deleting: [
+                deleted_records_are_gone
+                reading_below_the_start_is_an_error
+                deleting_asks_for_what_can_be_deleted
             ];
             kill: [
                 a_kill_in_the_middle_of_a_transaction_leaves_nothing_of_it

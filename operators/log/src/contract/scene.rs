@@ -103,9 +103,13 @@ impl Scene {
 
     /// Makes a topic that keeps its records.
     pub fn topic(&self, base: &str, partitions: u32) -> String {
+        self.topic_with(base, partitions, Cleanup::Keep)
+    }
+
+    /// Makes a topic.
+    pub fn topic_with(&self, base: &str, partitions: u32, cleanup: Cleanup) -> String {
         let name = self.name(base);
-        let spec =
-            TopicSpec { name: name.clone(), partitions, replication: 1, cleanup: Cleanup::Keep };
+        let spec = TopicSpec { name: name.clone(), partitions, replication: 1, cleanup };
         self.admin.ensure_topics(&[spec]).unwrap();
         name
     }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::keys;
+use super::maintenance::delete_records;
 use super::shared::Shared;
 use crate::{Admin, Isolation, LogError, TopicDescription, TopicPartition, TopicSpec, Visibility};
 
@@ -65,5 +66,10 @@ impl Admin for LogAdmin {
                 .map_err(|error| LogError::Fatal(format!("offsets of group `{group}`: {error}")))
             })
             .collect()
+    }
+
+    fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        self.shared.alive()?;
+        before.iter().try_for_each(|(at, before)| delete_records(&self.shared, at, *before))
     }
 }

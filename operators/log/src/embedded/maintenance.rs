@@ -1,8 +1,10 @@
-//! Rounds of retention and compaction, in steps of bounded work.
+//! Rounds of retention and compaction, in steps of bounded work, and deletion
+//! on demand.
 //!
-//! A round looks at every partition once. Invariant: a step reads at most
+//! A round looks at every partition once. Invariants: a step reads at most
 //! `maintenance_step_bytes` (and one row more), writes one batch, and leaves
-//! the log correct if nothing ever follows it.
+//! the log correct if nothing ever follows it; a partition's start only rises,
+//! and only under the lock of `Shared::maintenance`.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -10,13 +12,14 @@ use std::sync::Arc;
 
 use state_stores::Direction;
 
+use super::batch::Batch;
 use super::compaction::Compaction;
 use super::keys;
 use super::options::millis;
 use super::partition::Partition;
 use super::shared::Shared;
 use crate::topic::Cleanup;
-use crate::{LogError, Visibility};
+use crate::{LogError, TopicPartition, Visibility};
 
 /// What is left of the present round.
 pub(super) struct Maintenance {
@@ -97,7 +100,7 @@ fn expire(shared: &Shared, partition: &Partition, before: i64) -> Result<bool, L
     let durable = partition.visible(Visibility::Durable);
     let (mut start, mut bytes, mut more) = (bounds.start, 0, false);
     let mut visit = |key: &[u8], value: &[u8]| {
-        let batch = keys::row_base(key).and_then(|base| super::batch::Batch::decode(base, value));
+        let batch = keys::row_base(key).and_then(|base| Batch::decode(base, value));
         let Some(batch) = batch else { return ControlFlow::Break(()) };
         if batch.written_at() >= before || batch.last >= durable {
             return ControlFlow::Break(());
@@ -120,4 +123,51 @@ fn expire(shared: &Shared, partition: &Partition, before: i64) -> Result<bool, L
         })?;
     }
     Ok(more)
+}
+
+/// Drops what lies below `before`. What isn't synced yet stays: a durable
+/// reader hasn't seen it.
+pub(super) fn delete_records(
+    shared: &Shared,
+    at: &TopicPartition,
+    before: i64,
+) -> Result<(), LogError> {
+    let topic = shared.topics.get(&at.topic)?;
+    if *topic.cleanup.read() == Cleanup::Compact {
+        return Err(LogError::Fatal(format!(
+            "deleting records of {at}: the topic is compacted and keeps the last of each key; write tombstones"
+        )));
+    }
+    let partition = topic.partition(at.partition)?;
+    let _one_at_a_time = shared.maintenance.lock();
+    let bounds = partition.bounds();
+    if !(0..=bounds.next).contains(&before) {
+        return Err(LogError::Fatal(format!(
+            "deleting records of {at} below {before}: it ends at {}",
+            bounds.next
+        )));
+    }
+    let start = before.min(partition.visible(Visibility::Durable));
+    if start <= bounds.start {
+        return Ok(());
+    }
+    // The batch that holds `start` stays whole; readers skip its first records.
+    let below = partition.row(start);
+    let mut kept = below;
+    let mut visit = |key: &[u8], value: &[u8]| {
+        let batch = keys::row_base(key).and_then(|base| Batch::decode(base, value));
+        if let Some(batch) = batch.filter(|batch| batch.last >= start) {
+            kept = partition.row(batch.base);
+        }
+        ControlFlow::Break(())
+    };
+    shared
+        .engine
+        .scan(&partition.row(0), Some(&below), Direction::Reverse, &mut visit)
+        .map_err(|error| LogError::Fatal(format!("deleting records of {at}: {error}")))?;
+    shared.clean(partition, |bounds, batch| {
+        bounds.start = start;
+        bounds.clean_to = bounds.clean_to.max(start);
+        batch.delete_range(&partition.row(0), &kept);
+    })
 }

@@ -135,7 +135,7 @@ impl Partition {
         self.notify(Visibility::Durable);
     }
 
-    /// Retention or compaction changed what there is below the end. Caller has
+    /// Retention, deletion or compaction changed what there is below the end. Caller has
     /// the write lock.
     pub(super) fn cleaned(&self, bounds: Bounds, budget: &TailBudget) {
         let state = &mut *self.state.lock();
@@ -145,7 +145,8 @@ impl Partition {
         }
     }
 
-    /// The records from `position` on, from memory or from the engine.
+    /// The records from `position` on, from memory or from the engine. Nothing
+    /// is skipped: a position below the start is an error.
     pub(super) fn load(
         &self,
         engine: &dyn Engine,
@@ -158,7 +159,13 @@ impl Partition {
                 Visibility::Written => state.bounds.next,
                 Visibility::Durable => state.durable,
             };
-            let position = position.max(state.bounds.start);
+            let start = state.bounds.start;
+            if position < start {
+                return Err(LogError::Fatal(format!(
+                    "{}: offset {position} isn't in the topic any more, which begins at {start} (retention, or deleted)",
+                    self.at
+                )));
+            }
             if position >= visible {
                 return Ok(Loaded { batches: VecDeque::new(), next: position });
             }

@@ -13,7 +13,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use crate::error::LogError;
 use crate::record::TopicPartition;
@@ -21,7 +21,9 @@ use crate::topic::{Cleanup, TopicDescription, TopicSpec};
 use crate::traits::{Admin, Isolation};
 
 use super::context::Quiet;
-use super::metadata::{ASK_AGAIN, list_of, missing, partition_count, wait_until_ready};
+use super::metadata::{
+    ASK_AGAIN, list_of, missing, partition_count, wait_until_ready, with_offsets,
+};
 use super::settings::{KafkaOptions, MAX_BATCH_BYTES};
 use super::triage::{by_code, sort};
 
@@ -30,6 +32,9 @@ const TOMBSTONES: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Compaction leaves the segment being written alone, so segments are small.
 const COMPACTED_SEGMENT_BYTES: usize = 50 * 1024 * 1024;
+
+/// How long a caller that works on is held up for a deletion; it can ask again.
+const DELETING: Duration = Duration::from_secs(1);
 
 /// See [`Admin`].
 pub(super) struct KafkaAdmin {
@@ -123,16 +128,24 @@ fn serve(client: &BaseConsumer<Quiet>) {
 }
 
 fn unanswered(at: &TopicPartition) -> LogError {
-    LogError::Retriable(format!("{at}: the broker gave no offset"))
+    LogError::Retriable(format!("{at}: the broker gave no answer"))
+}
+
+/// What an answer says of one partition.
+fn result_in<'a>(
+    found: &'a TopicPartitionList,
+    at: &TopicPartition,
+) -> Result<TopicPartitionListElem<'a>, LogError> {
+    found
+        .elements_for_topic(&at.topic)
+        .into_iter()
+        .find(|element| element.partition().unsigned_abs() == at.partition)
+        .ok_or_else(|| unanswered(at))
 }
 
 /// The offset of one partition in an answer; None if there is none.
 fn offset_in(found: &TopicPartitionList, at: &TopicPartition) -> Result<Option<i64>, LogError> {
-    let element = found
-        .elements_for_topic(&at.topic)
-        .into_iter()
-        .find(|element| element.partition().unsigned_abs() == at.partition)
-        .ok_or_else(|| unanswered(at))?;
+    let element = result_in(found, at)?;
     match element.error() {
         Ok(()) => {}
         Err(error) => {
@@ -228,6 +241,23 @@ impl Admin for KafkaAdmin {
         let found =
             answer.map_err(|error| sort(&error, format_args!("offsets of group {group}")))?;
         of.iter().map(|at| offset_in(&found, at)).collect()
+    }
+
+    fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        if before.is_empty() {
+            return Ok(());
+        }
+        let timeout = Some(self.options.request_timeout.min(DELETING));
+        let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
+        let deleted = block_on(self.client.delete_records(&with_offsets(before)?, &options))
+            .map_err(|error| sort(&error, format_args!("deleting records below {before:?}")))?;
+        before.iter().try_for_each(|(at, offset)| {
+            let doing = || format!("deleting records of {at} below {offset}");
+            match result_in(&deleted, at)?.error() {
+                Ok(()) => Ok(()),
+                Err(error) => Err(sort(&error, doing())),
+            }
+        })
     }
 }
 
