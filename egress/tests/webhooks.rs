@@ -3,233 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod common;
+#[path = "common/stage.rs"]
+mod stage;
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::any;
-use common::{World, entries, entry, eventually, order, user};
-use egress::clock::Clock;
+use common::{entries, entry, eventually, order, user};
 use egress::webhooks::signature::{Secret, verify};
-use egress::webhooks::{WebhookParts, WebhookSettings, run_webhooks};
-use futures::future::BoxFuture;
-use read_model::deliveries::{DeliveryRow, DeliveryStatus};
-use read_model::seal::Sealer;
+use read_model::deliveries::DeliveryStatus;
 use read_model::webhook_target::TargetPolicy;
-use schemas::messages::{WebhookCommand, WebhookCommandKind, WebhookEndpoint};
-use schemas::{Micros, topics};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use schemas::messages::{WebhookCommandKind, WebhookEndpoint};
+use stage::{OLD_SECRET, Receiver, SECRET, START, Stage};
 use tokio_util::sync::CancellationToken;
-
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const OLD_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-const START: i64 = 1_700_000_100_000_000;
-const KEY: [u8; 32] = [7; 32];
-
-/// Moves only when told.
-struct HandClock {
-    now: AtomicI64,
-    moved: watch::Sender<i64>,
-}
-
-impl HandClock {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { now: AtomicI64::new(START), moved: watch::Sender::new(START) })
-    }
-
-    fn advance(&self, seconds: i64) {
-        let now = self.now.fetch_add(seconds * 1_000_000, Ordering::SeqCst) + seconds * 1_000_000;
-        self.moved.send_replace(now);
-    }
-}
-
-impl Clock for HandClock {
-    fn now(&self) -> Micros {
-        Micros(self.now.load(Ordering::SeqCst))
-    }
-
-    fn sleep_until(&self, at: Micros) -> BoxFuture<'static, ()> {
-        let mut moved = self.moved.subscribe();
-        Box::pin(async move {
-            if moved.wait_for(|now| *now >= at.0).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Hit {
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Hit {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-}
-
-/// Status, and a header with its value.
-type Answer = (u16, &'static str, String);
-
-/// A receiver that answers what it is told, 204 when told nothing.
-#[derive(Clone, Default)]
-struct Receiver {
-    hits: Arc<Mutex<Vec<Hit>>>,
-    answers: Arc<Mutex<VecDeque<Answer>>>,
-    /// Answers only when released.
-    hold: Option<CancellationToken>,
-}
-
-impl Receiver {
-    async fn start(self) -> (Self, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let app = Router::new().fallback(any(receive)).with_state(self.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        (self, address)
-    }
-
-    fn answer(&self, status: u16, header: &'static str, value: impl Into<String>) {
-        self.answers.lock().unwrap().push_back((status, header, value.into()));
-    }
-
-    fn hits(&self) -> Vec<Hit> {
-        self.hits.lock().unwrap().clone()
-    }
-
-    async fn reached(&self, count: usize) -> Vec<Hit> {
-        eventually(&format!("{count} requests"), || async { self.hits().len() >= count }).await;
-        self.hits()
-    }
-}
-
-async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> Response {
-    receiver.hits.lock().unwrap().push(Hit { headers, body: body.to_vec() });
-    if let Some(hold) = &receiver.hold {
-        hold.cancelled().await;
-    }
-    let answer = receiver.answers.lock().unwrap().pop_front();
-    match answer {
-        None => StatusCode::NO_CONTENT.into_response(),
-        Some((status, header, value)) => {
-            let status = StatusCode::from_u16(status).unwrap();
-            if header.is_empty() {
-                status.into_response()
-            } else {
-                (status, [(header, value)]).into_response()
-            }
-        }
-    }
-}
-
-struct Stage {
-    world: World,
-    clock: Arc<HandClock>,
-    receiver: Receiver,
-    address: String,
-}
-
-impl Stage {
-    async fn new() -> Self {
-        let (receiver, address) = Receiver::default().start().await;
-        Self { world: World::new().await, clock: HandClock::new(), receiver, address }
-    }
-
-    fn settings(&self, allowed: &[&str]) -> WebhookSettings {
-        let mut settings = WebhookSettings::new("test");
-        settings.targets = TargetPolicy::parse(&allowed.join(",")).unwrap();
-        settings.chance = Arc::new(|| 0.5);
-        settings
-    }
-
-    fn run_with(&self, settings: WebhookSettings) -> JoinHandle<Result<(), egress::EgressError>> {
-        let parts = WebhookParts {
-            log: Arc::clone(&self.world.log),
-            database: self.world.database.clone(),
-            codecs: self.world.codecs.clone(),
-            sealer: Sealer::new(&KEY),
-            clock: Some(Arc::clone(&self.clock) as Arc<dyn Clock>),
-        };
-        tokio::spawn(run_webhooks(parts, settings, self.world.shutdown.clone()))
-    }
-
-    fn run(&self) -> JoinHandle<Result<(), egress::EgressError>> {
-        self.run_with(self.settings(&[&self.address]))
-    }
-
-    fn endpoint(&self, id: &str, url: &str) -> WebhookEndpoint {
-        let sealer = Sealer::new(&KEY);
-        let seal = |text: &str| sealer.seal(id, text.as_bytes()).unwrap();
-        WebhookEndpoint {
-            webhook_id: id.to_owned(),
-            user_id: user(1),
-            all_users: false,
-            url: url.to_owned(),
-            events: vec!["order.*".to_owned()],
-            description: None,
-            ordered: false,
-            sealed_secrets: vec![seal(SECRET), seal(OLD_SECRET)],
-            sealed_headers: Some(seal(r#"{"x-shop":"7"}"#)),
-            enabled: true,
-            disabled_reason: None,
-            created_at: Micros(0),
-        }
-    }
-
-    async fn register(&self, endpoint: &WebhookEndpoint) {
-        self.world.append(&topics::WEBHOOK_ENDPOINTS, &endpoint.webhook_id, endpoint).await;
-    }
-
-    async fn register_here(&self, id: &str) {
-        self.register(&self.endpoint(id, &format!("http://{}/hook", self.address))).await;
-    }
-
-    async fn command(
-        &self,
-        n: u32,
-        kind: WebhookCommandKind,
-        delivery_id: Option<String>,
-        since: Option<i64>,
-    ) {
-        let command = WebhookCommand {
-            command_id: format!("command-{n}"),
-            webhook_id: "hook".to_owned(),
-            kind,
-            delivery_id,
-            since: since.map(Micros),
-            created_at: self.clock.now(),
-        };
-        self.world.append(&topics::WEBHOOK_COMMANDS, "hook", &command).await;
-    }
-
-    async fn deliveries(&self, webhook: &str) -> Vec<DeliveryRow> {
-        self.world.database.deliveries(webhook, None, 100).await.unwrap()
-    }
-
-    /// Waits until the newest delivery has had so many attempts; returns it.
-    async fn attempted(&self, webhook: &str, attempts: usize) -> DeliveryRow {
-        let enough = || async {
-            self.deliveries(webhook).await.first().is_some_and(|row| row.attempts.len() >= attempts)
-        };
-        eventually(&format!("{attempts} attempts noted"), enough).await;
-        self.deliveries(webhook).await.remove(0)
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_arrives_signed_by_every_secret() {
@@ -332,33 +117,6 @@ async fn retry_after_is_honoured_and_the_last_failure_is_final() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gone_disables_the_endpoint() {
-    let stage = Stage::new().await;
-    let _running = stage.run();
-    stage.register_here("hook").await;
-    stage.receiver.answer(410, "", "");
-    stage.world.feed(&[entry(user(1), 1, order(1), 1)]).await;
-    assert_eq!(stage.attempted("hook", 1).await.status, DeliveryStatus::Failed);
-    let admin = stage.world.log.admin().unwrap();
-    let places: Vec<_> = (0..3).map(|n| log::TopicPartition::new("webhook_endpoints", n)).collect();
-    let written = || async {
-        let ends = admin.end_offsets(&places, log::Isolation::ReadUncommitted).unwrap();
-        ends.iter().sum::<i64>() == 2
-    };
-    eventually("the endpoint is written as disabled", written).await;
-    stage.world.feed(&[entry(user(1), 2, order(1), 2), entry(user(3), 1, order(3), 1)]).await;
-    stage
-        .register(&WebhookEndpoint {
-            user_id: user(3),
-            ..stage.endpoint("other", &format!("http://{}/", stage.address))
-        })
-        .await;
-    stage.world.feed(&[entry(user(3), 2, order(3), 2)]).await;
-    stage.attempted("other", 1).await;
-    assert_eq!(stage.deliveries("hook").await.len(), 1, "nothing for the disabled one");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_was_owed_when_the_process_died_is_sent_by_the_next() {
     let mut stage = Stage::new().await;
     let mut settings = stage.settings(&[&stage.address]);
@@ -428,31 +186,6 @@ async fn an_ordered_endpoint_gets_each_order_in_sequence() {
     let sequence: Vec<_> =
         hits[2..].iter().map(|hit| hit.json()["sequence"].as_i64().unwrap()).collect();
     assert_eq!(sequence, [1, 2, 3, 4, 5]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn private_targets_are_never_connected_to() {
-    let stage = Stage::new().await;
-    let _running = stage.run_with(stage.settings(&[]));
-    let port = stage.address.rsplit(':').next().unwrap().to_owned();
-    let hosts =
-        ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]", "localhost.localdomain."];
-    for (n, host) in hosts.into_iter().enumerate() {
-        stage
-            .register(&stage.endpoint(&format!("hook-{n}"), &format!("http://{host}:{port}/")))
-            .await;
-    }
-    stage.world.feed(&[entry(user(1), 1, order(1), 1)]).await;
-    for n in 0..hosts.len() {
-        let row = stage.attempted(&format!("hook-{n}"), 1).await;
-        assert_eq!(
-            (row.attempts[0].status_code, row.status),
-            (None, DeliveryStatus::Pending),
-            "{row:?}"
-        );
-        assert!(row.attempts[0].error.is_some());
-    }
-    assert!(stage.receiver.hits().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

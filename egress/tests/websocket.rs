@@ -292,6 +292,41 @@ async fn tokens_end_are_refreshed_and_are_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_former_administrator_keeps_no_feed_of_others() {
+    let server = server().await;
+    let admin = [("authorization", "Bearer admin")];
+    server.tokens.give("demoted", user(100), false, 3_600);
+    let refresh = r#"{"type":"refresh","token":"demoted"}"#;
+    let mut others = server.connect("/ws/orders", &admin).await.ok().unwrap();
+    others.subscribe(json!({"type": "subscribe", "topic": topic(2)})).await;
+    others.say(refresh).await;
+    assert_eq!(others.closed().await, 4403);
+    let path = format!("/ws/orders/{}", user(2));
+    let mut silent = server.connect(&path, &admin).await.ok().unwrap();
+    silent.say(refresh).await;
+    assert_eq!(silent.closed().await, 4403, "the silent subscription too");
+    let mut own = server.connect("/ws/orders", &admin).await.ok().unwrap();
+    own.say(refresh).await;
+    assert_eq!(own.json().await["type"], "authenticated");
+    let refused = own.subscribe(json!({"type": "subscribe", "topic": topic(2)})).await;
+    assert_eq!(refused["code"], "forbidden");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_refused_leaves_the_one_before() {
+    let server = server().await;
+    server.world.feed_and_apply(&entries(user(1), order(1), 1, 2)).await;
+    let mut socket = server.user(1).await;
+    let wish = json!({"type": "subscribe", "topic": topic(1), "snapshot": true});
+    assert_eq!(socket.subscribe(wish.clone()).await["position"]["offset"], 2);
+    server.world.database.close().await;
+    let refused = socket.subscribe(wish).await;
+    assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("unavailable")));
+    server.world.feed(&entries(user(1), order(1), 3, 3)).await;
+    assert_eq!(socket.json().await["offset"], 3, "still followed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_read_is_cut_off_and_can_resume() {
     let server = server_with(WebSocketSettings { queue: 1, ..WebSocketSettings::default() }).await;
     let mut slow = server.user(1).await;

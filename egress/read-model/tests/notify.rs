@@ -49,3 +49,19 @@ async fn a_commit_elsewhere_wakes_the_waiters_here() {
     ingress.close().await;
     scratch.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_holds_a_role_until_it_is_gone() {
+    let Some(scratch) = postgres().await else { return };
+    let other = other_process(&scratch).await;
+    let held = scratch.database.hold("role").await.unwrap();
+    assert!(held.is_some() && other.hold("another").await.unwrap().is_some());
+    assert!(other.hold("role").await.unwrap().is_none());
+    drop(held);
+    let deadline = soon();
+    while other.hold("role").await.unwrap().is_none() {
+        assert!(Instant::now() < deadline, "the role is never free");
+    }
+    other.close().await;
+    scratch.end().await;
+}

@@ -151,6 +151,12 @@ impl Hub {
         state.history.of(owner).filter(wanted).map(Arc::clone).collect()
     }
 
+    /// True where `follower` receives the topic's events.
+    pub fn follows(&self, follower: &Follower, topic: Topic) -> bool {
+        let followers = &self.state().followers;
+        followers.get(&topic).is_some_and(|list| list.iter().any(|other| other.id == follower.id))
+    }
+
     /// No more of this topic; what is queued already may still arrive.
     pub fn unfollow(&self, follower: &Follower, topic: Topic) {
         let mut state = self.state();

@@ -75,7 +75,8 @@ struct Known {
     orders: Vec<String>,
 }
 
-/// Registers the follower and finds out where it goes on.
+/// Registers the follower and finds out where it goes on. After an error it
+/// follows what it followed before.
 pub async fn resume(
     hub: &Hub,
     database: &Database,
@@ -83,11 +84,14 @@ pub async fn resume(
     wish: Wish<'_>,
 ) -> Result<Resumed, TopicRefused> {
     let owner = owner(database, &wish).await?;
+    let known = hub.follows(follower, wish.topic);
     let held = hub.follow(follower, wish.topic, owner);
     match settle(hub, database, &held, &wish).await {
         Ok(resumed) => Ok(resumed),
         Err(error) => {
-            hub.unfollow(follower, wish.topic);
+            if !known {
+                hub.unfollow(follower, wish.topic);
+            }
             Err(error)
         }
     }

@@ -7,20 +7,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{Appender, NewRecord};
 use read_model::Database;
 use read_model::deliveries::{Attempt, Attempted, Claimed, DeliveryStatus};
-use schemas::{Micros, topics};
+use schemas::Micros;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::WebhookSettings;
-use super::endpoints::{Endpoint, Endpoints};
+use super::endpoints::Endpoints;
 use super::load::Load;
 use super::send::{Message, Outcome, Sender};
 use crate::clock::Clock;
-use crate::codecs::Codecs;
 use crate::error::EgressError;
 
 /// Candidates per query.
@@ -30,8 +28,6 @@ const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Deliverer {
     pub(super) database: Database,
-    pub(super) codecs: Codecs,
-    pub(super) appender: Box<dyn Appender>,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) sender: Sender,
     pub(super) settings: WebhookSettings,
@@ -162,7 +158,7 @@ impl Deliverer {
                 let outcome = self.sender.attempt(endpoint, message).await;
                 self.measure(&claim, &outcome, began.elapsed());
                 if outcome.gone() {
-                    self.disable(endpoint);
+                    self.endpoints.answered_gone(endpoint);
                 }
                 (self.attempted(&claim, &outcome, at, began.elapsed()), Some(outcome.delivered()))
             }
@@ -234,31 +230,6 @@ impl Deliverer {
             .increment(1);
         metrics::histogram!("webhook_attempt_duration_seconds").record(took.as_secs_f64());
         tracing::debug!(delivery_id = %claim.delivery_id, result, status = ?outcome.status_code, "webhook attempt");
-    }
-
-    /// 410: says so on `webhook_endpoints`, where everybody sees it. Lost in a
-    /// crash, the next delivery's 410 says it again.
-    fn disable(&self, endpoint: &Endpoint) {
-        let mut registered = endpoint.registered.clone();
-        registered.enabled = false;
-        registered.disabled_reason = Some("the endpoint answered 410 Gone".to_owned());
-        let webhook_id = registered.webhook_id.clone();
-        let value = match self.codecs.endpoint_writer.encode_to_vec(&registered) {
-            Ok(value) => value,
-            Err(error) => return tracing::error!(webhook_id, %error, "endpoint not disabled"),
-        };
-        let record = NewRecord {
-            key: Some(webhook_id.as_bytes()),
-            value: Some(&value),
-            timestamp: self.clock.now().as_millis(),
-            headers: &[],
-        };
-        let name = webhook_id.clone();
-        let done = Box::new(move |result: log::Appended| match result {
-            Ok(_) => tracing::info!(webhook_id = name, "webhook disabled: 410 Gone"),
-            Err(error) => tracing::warn!(webhook_id = name, %error, "endpoint not disabled"),
-        });
-        self.appender.append(topics::WEBHOOK_ENDPOINTS.name(), None, record, done);
     }
 }
 

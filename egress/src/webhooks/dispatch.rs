@@ -1,18 +1,19 @@
 //! Events → deliveries: the thread that reads `user_feed`,
-//! `webhook_commands` and `webhook_endpoints`.
+//! `webhook_commands` and, through [`Directory`], `webhook_endpoints`.
 //!
 //! Invariants: a delivery's row and the offset behind its event are one
 //! database transaction; before events are matched, every endpoint registered
 //! before they were read is known (its registration was acknowledged first).
+//! One process dispatches at a time; the others stand by and deliver.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{Admin, ConsumedRecord, Isolation, Log, Reader, TopicPartition};
+use log::{ConsumedRecord, Log, Reader};
 use read_model::deliveries::DeliveryChange;
 use read_model::seal::Sealer;
-use read_model::{Database, Unreadable};
+use read_model::{Database, Held, Unreadable};
 use schemas::messages::WebhookCommand;
 use schemas::topics;
 use tokio::runtime::Handle;
@@ -20,7 +21,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::WebhookSettings;
-use super::endpoints::{Endpoint, Endpoints};
+use super::directory::{Directory, Tools};
+use super::endpoints::Endpoints;
 use super::plan::{self, Traced};
 use crate::clock::Clock;
 use crate::codecs::Codecs;
@@ -57,150 +59,118 @@ struct Collected {
     failed: Option<EgressError>,
 }
 
-/// The compacted topic's reader with its partitions.
-struct EndpointReader {
-    reader: Box<dyn Reader>,
-    places: Vec<TopicPartition>,
-}
-
 impl Dispatcher {
     pub(super) fn run(&self, handle: &Handle) -> Result<(), EgressError> {
         loop {
             match self.session(handle) {
                 Ok(()) => return Ok(()),
+                Err(error) if error.is_fenced() => {
+                    tracing::info!(%error, "another process moved the offsets; going on behind it");
+                }
                 Err(error) if error.is_retriable() => {
                     tracing::warn!(%error, "webhook dispatcher interrupted; going on from the stored offsets");
-                    handle.block_on(async {
-                        let _either =
-                            tokio::time::timeout(self.settings.retry, self.shutdown.cancelled())
-                                .await;
-                    });
                 }
                 Err(error) => return Err(error),
             }
+            self.wait(handle, self.settings.retry);
         }
     }
 
+    fn wait(&self, handle: &Handle, time: Duration) {
+        handle.block_on(async {
+            let _either = tokio::time::timeout(time, self.shutdown.cancelled()).await;
+        });
+    }
+
+    /// From the stored offsets until shutdown or the first error.
     fn session(&self, handle: &Handle) -> Result<(), EgressError> {
-        let admin = self.log.admin()?;
-        let mut endpoints = self.endpoint_reader(admin.as_ref(), handle)?;
-        self.catch_up(admin.as_ref(), &mut endpoints, handle)?;
+        let mut directory = Directory::open(Tools {
+            log: self.log.as_ref(),
+            codecs: &self.codecs,
+            sealer: &self.sealer,
+            endpoints: &self.endpoints,
+            clock: self.clock.as_ref(),
+            handle,
+            shutdown: &self.shutdown,
+        })?;
+        directory.catch_up()?;
         self.loaded.cancel();
+        let Some(_held) = self.become_active(&mut directory, handle)? else { return Ok(()) };
+        let admin = self.log.admin()?;
         let mut reader = reading::reader(self.log.as_ref(), "webhooks", handle, &self.shutdown)?;
         let database = (&self.database, handle);
         let mut positions =
             Positions::open(CONSUMER, &TOPICS, admin.as_ref(), reader.as_mut(), database, REMEDY)?;
+        self.give_up(&mut directory, handle)?;
         while !self.shutdown.is_cancelled() {
             let mut collected = self.collect(reader.as_mut())?;
             if let Some(error) = collected.failed.take() {
                 return Err(error);
             }
-            self.catch_up(admin.as_ref(), &mut endpoints, handle)?;
-            if collected.next.is_empty() {
-                continue;
-            }
-            let now = self.clock.now();
-            let mut changes = plan::events(&collected.feed, &self.endpoints, &self.settings, now);
-            changes.extend(
-                collected.commands.iter().filter_map(|command| plan::command(command, now)),
-            );
-            let steps = positions.steps(&collected.next);
-            handle.block_on(self.database.apply_deliveries(
-                CONSUMER,
-                &steps,
-                &changes,
-                &collected.unreadable,
-            ))?;
-            positions.advance(&steps);
-            if !changes.is_empty() {
-                self.written.notify_one();
+            directory.catch_up()?;
+            self.give_up(&mut directory, handle)?;
+            if !collected.next.is_empty() {
+                self.apply(&mut positions, &collected, handle)?;
             }
         }
         Ok(())
     }
 
-    fn endpoint_reader(
+    /// Waits until no other process dispatches; none at shutdown. A standby
+    /// keeps its endpoints current, because it delivers what is due as well.
+    fn become_active(
         &self,
-        admin: &dyn Admin,
+        directory: &mut Directory<'_>,
         handle: &Handle,
-    ) -> Result<EndpointReader, EgressError> {
-        let name = topics::WEBHOOK_ENDPOINTS.name();
-        let extent = reading::extent(admin, &[name])?;
-        let begin: Vec<_> = extent
-            .starts
-            .iter()
-            .map(|start| {
-                (
-                    TopicPartition::new(name, u32::try_from(start.partition).unwrap_or_default()),
-                    start.next_offset,
-                )
-            })
-            .collect();
-        let mut reader =
-            reading::reader(self.log.as_ref(), "webhooks-endpoints", handle, &self.shutdown)?;
-        reader.assign(&begin)?;
-        Ok(EndpointReader { reader, places: begin.into_iter().map(|(place, _)| place).collect() })
+    ) -> Result<Option<Held>, EgressError> {
+        let mut standby = false;
+        while !self.shutdown.is_cancelled() {
+            if let Some(held) = handle.block_on(self.database.hold(CONSUMER))? {
+                if standby {
+                    tracing::info!("the other webhook dispatcher is gone; taking over");
+                }
+                return Ok(Some(held));
+            }
+            if !std::mem::replace(&mut standby, true) {
+                tracing::info!("another process dispatches webhooks; standing by");
+            }
+            self.wait(handle, self.settings.poll);
+            directory.catch_up()?;
+        }
+        Ok(None)
     }
 
-    /// Reads the endpoints up to where they end now.
-    fn catch_up(
+    /// Settles what is owed to endpoints that are off.
+    fn give_up(&self, directory: &mut Directory<'_>, handle: &Handle) -> Result<(), EgressError> {
+        let off = directory.switched_off().into_iter();
+        let off: Vec<_> = off.map(|webhook_id| DeliveryChange::GiveUp { webhook_id }).collect();
+        if !off.is_empty() {
+            handle.block_on(self.database.apply_deliveries(CONSUMER, &[], &off, &[]))?;
+        }
+        Ok(())
+    }
+
+    fn apply(
         &self,
-        admin: &dyn Admin,
-        endpoints: &mut EndpointReader,
+        positions: &mut Positions,
+        collected: &Collected,
         handle: &Handle,
     ) -> Result<(), EgressError> {
-        let ends = admin.end_offsets(&endpoints.places, Isolation::ReadCommitted)?;
-        let mut gone = Vec::new();
-        let mut failed = None;
-        while !endpoints
-            .places
-            .iter()
-            .zip(&ends)
-            .all(|(place, end)| endpoints.reader.reached(place, *end))
-        {
-            if self.shutdown.is_cancelled() {
-                return Ok(());
-            }
-            endpoints
-                .reader
-                .poll(WAIT, 1_000, &mut |record| self.endpoint(&record, &mut gone, &mut failed))?;
-            if let Some(error) = failed.take() {
-                return Err(error);
-            }
-        }
-        if !gone.is_empty() {
-            handle.block_on(self.database.apply_deliveries(CONSUMER, &[], &gone, &[]))?;
+        let now = self.clock.now();
+        let mut changes = plan::events(&collected.feed, &self.endpoints, &self.settings, now);
+        changes.extend(collected.commands.iter().filter_map(|command| plan::command(command, now)));
+        let steps = positions.steps(&collected.next);
+        handle.block_on(self.database.apply_deliveries(
+            CONSUMER,
+            &steps,
+            &changes,
+            &collected.unreadable,
+        ))?;
+        positions.advance(&steps);
+        if !changes.is_empty() {
+            self.written.notify_one();
         }
         Ok(())
-    }
-
-    fn endpoint(
-        &self,
-        record: &ConsumedRecord<'_>,
-        gone: &mut Vec<DeliveryChange>,
-        failed: &mut Option<EgressError>,
-    ) {
-        let webhook_id = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
-        let endpoint =
-            match record.value.map(|value| self.codecs.endpoints.decode(value)).transpose() {
-                Ok(endpoint) => endpoint.map(|registered| Endpoint::open(registered, &self.sealer)),
-                Err(source) if source.is_retriable() => {
-                    *failed = Some(EgressError::Schema {
-                        topic: record.topic.to_owned(),
-                        partition: record.partition,
-                        offset: record.offset,
-                        source,
-                    });
-                    return;
-                }
-                Err(error) => {
-                    tracing::error!(webhook_id, offset = record.offset, %error, "endpoint skipped");
-                    return;
-                }
-            };
-        if self.endpoints.set(&webhook_id, endpoint) {
-            gone.push(DeliveryChange::GiveUp { webhook_id });
-        }
     }
 
     fn collect(&self, reader: &mut dyn Reader) -> Result<Collected, EgressError> {

@@ -1,8 +1,8 @@
 //! The registered endpoints, as the compacted topic `webhook_endpoints` has
 //! them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use read_model::seal::Sealer;
 use schemas::UserId;
@@ -69,23 +69,54 @@ fn matches(filter: &str, event_type: &str) -> bool {
 
 /// All endpoints, shared by the dispatcher (writes) and the sender (reads).
 #[derive(Default)]
-pub(super) struct Endpoints(RwLock<HashMap<String, Arc<Endpoint>>>);
+pub(super) struct Endpoints {
+    known: RwLock<HashMap<String, Arc<Endpoint>>>,
+    /// Endpoints that answered 410, with the URL that did.
+    gone: Mutex<BTreeMap<String, String>>,
+}
 
 impl Endpoints {
-    /// Sets or removes (none) one. True where deliveries that are waiting will
-    /// not be wanted any more.
-    pub(super) fn set(&self, webhook_id: &str, endpoint: Option<Endpoint>) -> bool {
-        let mut endpoints = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let off = endpoint.as_ref().is_none_or(|endpoint| !endpoint.registered.enabled);
-        let before = match endpoint {
-            Some(endpoint) => endpoints.insert(webhook_id.to_owned(), Arc::new(endpoint)),
-            None => endpoints.remove(webhook_id),
-        };
-        off && before.is_none_or(|before| before.registered.enabled)
+    fn known(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<Endpoint>>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets or removes (none) in one step; `whole` says that nothing else
+    /// exists. Returns the ids that may have changed.
+    pub(super) fn take_over(
+        &self,
+        latest: HashMap<String, Option<Arc<Endpoint>>>,
+        whole: bool,
+    ) -> BTreeSet<String> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed: BTreeSet<String> = latest.keys().cloned().collect();
+        if whole {
+            changed.extend(known.drain().map(|(id, _)| id));
+        }
+        for (id, endpoint) in latest {
+            match endpoint {
+                Some(endpoint) => known.insert(id, endpoint),
+                None => known.remove(&id),
+            };
+        }
+        changed
+    }
+
+    /// The endpoint answered 410: the dispatcher switches it off.
+    pub(super) fn answered_gone(&self, endpoint: &Endpoint) {
+        let registered = &endpoint.registered;
+        self.gone
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(registered.webhook_id.clone(), registered.url.clone());
+    }
+
+    /// What [`Self::answered_gone`] was told since the last call.
+    pub(super) fn take_gone(&self) -> BTreeMap<String, String> {
+        std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn get(&self, webhook_id: &str) -> Option<Arc<Endpoint>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(webhook_id).map(Arc::clone)
+        self.known().get(webhook_id).map(Arc::clone)
     }
 
     pub(super) fn wanting(
@@ -94,8 +125,7 @@ impl Endpoints {
         event_type: &str,
         occurred_at: i64,
     ) -> Vec<Arc<Endpoint>> {
-        let endpoints = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        endpoints
+        self.known()
             .values()
             .filter(|endpoint| endpoint.wants(user, event_type, occurred_at))
             .map(Arc::clone)

@@ -13,6 +13,7 @@
 
 mod body;
 mod deliver;
+mod directory;
 mod dispatch;
 mod endpoints;
 pub mod listen;
@@ -149,8 +150,6 @@ pub async fn run_webhooks(
     }
     let deliverer = Arc::new(Deliverer {
         database: parts.database.clone(),
-        codecs: parts.codecs.clone(),
-        appender: parts.log.appender("webhooks-producer")?,
         endpoints: Arc::clone(&endpoints),
         sender: Sender::new(settings.targets.clone(), settings.timeout)?,
         settings: settings.clone(),

@@ -3,20 +3,19 @@
 use axum::extract::ws::{Message, WebSocket};
 use schemas::UserId;
 use tokio::time::{Instant, timeout_at};
-use uuid::Uuid;
 
 use super::Shared;
 use super::auth::{Caller, TokenRefused};
+use super::limits::Place;
 use super::protocol::{self, ClientMessage, Close};
 use super::upgrade::may_follow;
 
 /// What is known of a socket when it opens.
 pub(super) struct Seat {
-    pub(super) socket: Uuid,
     /// The user in the path.
     pub(super) wanted: Option<UserId>,
     /// None: the first message brings the token.
-    pub(super) caller: Option<Caller>,
+    pub(super) caller: Option<(Caller, Place)>,
     pub(super) token: String,
 }
 
@@ -32,9 +31,9 @@ pub(super) async fn first_token(
     shared: &Shared,
     seat: &mut Seat,
     socket: &mut WebSocket,
-) -> Result<Caller, End> {
-    if let Some(caller) = seat.caller.take() {
-        return Ok(caller);
+) -> Result<(Caller, Place), End> {
+    if let Some(counted) = seat.caller.take() {
+        return Ok(counted);
     }
     let deadline = Instant::now() + shared.settings.auth_within;
     let token = loop {
@@ -63,15 +62,13 @@ pub(super) async fn first_token(
     if !may_follow(&caller, seat.wanted) {
         return Err(End::Close(Close::Forbidden));
     }
-    if !shared.leases.acquire(caller.user_id, seat.socket).await {
+    let Some(place) = Place::take(&shared.leases, caller.user_id).await else {
         return Err(End::Close(Close::Limit));
-    }
+    };
     seat.token = token;
-    if socket.send(Message::text(protocol::authenticated(caller.user_id))).await.is_err() {
-        shared.leases.release(caller.user_id, seat.socket).await;
-        return Err(End::Gone);
-    }
-    Ok(caller)
+    let said = socket.send(Message::text(protocol::authenticated(caller.user_id))).await;
+    said.map_err(|_| End::Gone)?;
+    Ok((caller, place))
 }
 
 /// The text of a message; none for frames that need no answer from here.

@@ -5,13 +5,19 @@
 //! when their leases end. While Redis can't be reached this process counts its
 //! own sockets only, and says so.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use redis::Script;
 use redis::aio::ConnectionManager;
 use schemas::UserId;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::limits::{Leases, LocalLeases, MAX_SOCKETS, RENEW_EVERY};
+
+/// A Redis that answers slower than this is treated as down.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 const ACQUIRE: &str = "
 local time = redis.call('TIME')
@@ -64,6 +70,12 @@ fn lease_ms() -> u64 {
     u64::try_from(RENEW_EVERY.as_millis()).unwrap_or(u64::MAX).saturating_mul(3)
 }
 
+/// Redis says nothing: the place in this process counts.
+fn alone(error: &str) -> bool {
+    tracing::warn!(error, "Redis can't count sockets; counting those of this process");
+    true
+}
+
 impl Leases for RedisLeases {
     fn acquire(&self, user: UserId, socket: Uuid) -> BoxFuture<'_, bool> {
         Box::pin(async move {
@@ -73,16 +85,15 @@ impl Leases for RedisLeases {
             let mut connection = self.connection.clone();
             let mut call = self.acquire.key(key(user));
             call.arg(socket.to_string()).arg(MAX_SOCKETS).arg(lease_ms());
-            match call.invoke_async::<i64>(&mut connection).await {
-                Ok(1) => true,
-                Ok(_) => {
+            match timeout(PATIENCE, call.invoke_async::<i64>(&mut connection)).await {
+                Ok(Ok(1)) => true,
+                Ok(Ok(_)) => {
                     self.local.give_back(user, socket);
                     false
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "Redis can't count sockets; counting those of this process");
-                    true
-                }
+                // The next renewal counts it there, once Redis answers.
+                Ok(Err(error)) => alone(&error.to_string()),
+                Err(_) => alone("no answer in time"),
             }
         })
     }

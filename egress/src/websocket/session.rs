@@ -26,7 +26,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 /// Serves a socket to its end.
 pub(super) async fn run(shared: Shared, mut seat: Seat, mut socket: WebSocket) {
     let end = match first_token(&shared, &mut seat, &mut socket).await {
-        Ok(caller) => {
+        Ok((caller, place)) => {
             let (follower, queue) = shared.hub.follower(shared.settings.queue);
             let own = seat.wanted.unwrap_or(caller.user_id);
             tracing::info!("Client {} connected", caller.user_id);
@@ -43,7 +43,7 @@ pub(super) async fn run(shared: Shared, mut seat: Seat, mut socket: WebSocket) {
             session.unfollow_all();
             metrics::gauge!("ws_connections").decrement(1);
             tracing::info!("Client {} disconnected", session.caller.user_id);
-            shared.leases.release(session.caller.user_id, seat.socket).await;
+            place.give_back().await;
             end
         }
         Err(end) => end,
@@ -168,8 +168,11 @@ impl<'a> Session<'a> {
         }
         if self.verify_at <= now {
             self.verify_at = now + self.shared.settings.verify_every;
-            if self.shared.verifier.verify(&self.token).await == Err(TokenRefused::Invalid) {
-                return Err(End::Close(Close::Unauthorized));
+            match self.shared.verifier.verify(&self.token).await {
+                Ok(caller) => self.go_on_as(caller).await?,
+                Err(TokenRefused::Invalid) => return Err(End::Close(Close::Unauthorized)),
+                // Revocations can't be asked for now; next time.
+                Err(TokenRefused::Unavailable(_)) => {}
             }
         }
         if self.ping_at <= now {
@@ -251,7 +254,7 @@ impl<'a> Session<'a> {
         match self.shared.verifier.verify(&token).await {
             // A socket keeps its user for life.
             Ok(caller) if caller.user_id == self.caller.user_id => {
-                self.caller = caller;
+                self.go_on_as(caller).await?;
                 self.token = token;
                 self.say(protocol::authenticated(self.caller.user_id)).await
             }
@@ -269,6 +272,19 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Takes over what a verified token says. Whoever is no administrator any
+    /// more keeps no topic that was open to administrators only: the socket
+    /// closes, and the client comes back for what is its own.
+    async fn go_on_as(&mut self, caller: Caller) -> Result<(), End> {
+        let demoted = self.caller.admin && !caller.admin;
+        self.caller = caller;
+        let own = Topic::User(self.caller.user_id);
+        if demoted && self.topics.keys().any(|topic| *topic != own) {
+            return Err(self.refuse(Close::Forbidden, "forbidden").await);
+        }
+        Ok(())
+    }
+
     async fn subscribe(
         &mut self,
         topic: Topic,
@@ -280,7 +296,7 @@ impl<'a> Session<'a> {
         {
             return Err(self.refuse(Close::Limit, "too_many_subscriptions").await);
         }
-        self.unfollow(topic);
+        // What is followed already goes on until the new wish is granted.
         let wish = Wish {
             user_id: self.caller.user_id,
             admin: self.caller.admin,
@@ -294,8 +310,9 @@ impl<'a> Session<'a> {
                 if let Some(silent) = self.silent.take().filter(|silent| *silent != topic) {
                     self.unfollow(silent);
                 }
-                self.topics.insert(topic, Some(resumed.offset));
-                metrics::gauge!("ws_subscriptions").increment(1);
+                if self.topics.insert(topic, Some(resumed.offset)).is_none() {
+                    metrics::gauge!("ws_subscriptions").increment(1);
+                }
                 let result = if resumed.recovered { "recovered" } else { "reload" };
                 metrics::counter!("ws_recover_total", "result" => result).increment(1);
                 let epoch = self.shared.hub.epoch().to_owned();

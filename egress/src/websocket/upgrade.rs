@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use schemas::UserId;
-use uuid::Uuid;
 
 use super::auth::{Caller, TokenRefused};
+use super::limits::Place;
 use super::opening::Seat;
 use super::{Shared, limits, session};
 
@@ -66,8 +66,7 @@ async fn open(
     if shared.shutdown.is_cancelled() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "draining", "this instance is stopping");
     }
-    let socket = Uuid::new_v4();
-    let mut seat = Seat { socket, wanted, caller: None, token: String::new() };
+    let mut seat = Seat { wanted, caller: None, token: String::new() };
     if let Some(token) = token(headers) {
         let caller = match shared.verifier.verify(token).await {
             Ok(caller) => caller,
@@ -86,17 +85,16 @@ async fn open(
         if !may_follow(&caller, wanted) {
             return refuse(StatusCode::FORBIDDEN, "forbidden", "not yours");
         }
-        if !shared.leases.acquire(caller.user_id, socket).await {
+        let Some(place) = Place::take(&shared.leases, caller.user_id).await else {
             let detail = format!("at most {} sockets per user", limits::MAX_SOCKETS);
             return refuse(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", &detail);
-        }
+        };
         token.clone_into(&mut seat.token);
-        seat.caller = Some(caller);
+        seat.caller = Some((caller, place));
     }
     // What is a little too big is read and refused in order; what is far too
     // big is cut off by the library.
     let max = shared.settings.max_message.saturating_mul(4);
-    let failed = (shared.clone(), seat.caller.as_ref().map(|caller| caller.user_id));
     upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(BUFFER)
@@ -104,13 +102,7 @@ async fn open(
         .max_write_buffer_size(MAX_WRITE)
         .max_message_size(max)
         .max_frame_size(max)
-        .on_failed_upgrade(move |error| {
-            tracing::debug!(%error, "upgrade failed");
-            let (shared, user) = failed;
-            if let Some(user) = user {
-                tokio::spawn(async move { shared.leases.release(user, socket).await });
-            }
-        })
+        .on_failed_upgrade(|error| tracing::debug!(%error, "upgrade failed"))
         .on_upgrade(move |socket| {
             let sockets = shared.sockets.clone();
             sockets.track_future(session::run(shared, seat, socket))

@@ -1,6 +1,9 @@
 //! A log in memory, a database in a file, and events to put on them.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[path = "../../read-model/tests/common/servers.rs"]
+pub(crate) mod servers;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +18,7 @@ use schemas::messages::UserFeedEntry;
 use schemas::topics::{self, Topic};
 use schemas::{OrderId, UserId};
 use serde_json::json;
+use servers::Schema;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -27,7 +31,13 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) codecs: Codecs,
     pub(crate) shutdown: CancellationToken,
-    _folder: tempfile::TempDir,
+    place: Place,
+}
+
+/// Where the database is.
+enum Place {
+    Folder(#[allow(dead_code, reason = "deleted when dropped")] tempfile::TempDir),
+    Schema(Schema),
 }
 
 impl Drop for World {
@@ -38,6 +48,19 @@ impl Drop for World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/orders.db", folder.path().display());
+        Self::on(&url, Place::Folder(folder)).await
+    }
+
+    /// On PostgreSQL, in a schema of its own; none in the rings that run
+    /// without servers.
+    pub(crate) async fn on_postgres() -> Option<Self> {
+        let schema = Schema::new().await?;
+        Some(Self::on(&schema.url.clone(), Place::Schema(schema)).await)
+    }
+
+    async fn on(url: &str, place: Place) -> Self {
         let log = EmbeddedLog::in_memory().unwrap();
         let specs: Vec<_> = topics::ALL
             .iter()
@@ -49,17 +72,16 @@ impl World {
             })
             .collect();
         log.admin().unwrap().ensure_topics(&specs).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/orders.db", folder.path().display());
-        let database = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
+        let database = Database::connect(url, &DatabaseOptions::default()).await.unwrap();
         database.migrate().await.unwrap();
         let codecs = Codecs::new(&Local::source()).unwrap();
-        Self {
-            log: Arc::new(log),
-            database,
-            codecs,
-            shutdown: CancellationToken::new(),
-            _folder: folder,
+        Self { log: Arc::new(log), database, codecs, shutdown: CancellationToken::new(), place }
+    }
+
+    /// Leaves nothing on a server.
+    pub(crate) async fn end(&self) {
+        if let Place::Schema(schema) = &self.place {
+            schema.drop(&self.database).await;
         }
     }
 

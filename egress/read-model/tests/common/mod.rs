@@ -1,28 +1,29 @@
-//! Databases and orders for the tests: SQLite always, Postgres where
-//! `DATABASE_TEST_URL` or `DATABASE_URL` says where.
+//! Databases and orders for the tests: SQLite, and PostgreSQL where the rings
+//! have servers.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use read_model::{Backend, Batch, Database, DatabaseOptions};
+mod servers;
+
+use read_model::{Batch, Database, DatabaseOptions};
 use schemas::messages::UserFeedEntry;
 use schemas::{OrderId, UserId};
 use serde_json::{Value, json};
+use servers::Schema;
 use uuid::Uuid;
 
 /// A database of its own for one test.
 pub(crate) struct Scratch {
     pub(crate) database: Database,
     pub(crate) url: String,
-    schema: Option<String>,
+    schema: Option<Schema>,
     _folder: Option<tempfile::TempDir>,
 }
 
 impl Scratch {
-    /// Leaves nothing on the server. After a failure the schema stays, to be
-    /// looked at.
+    /// Leaves nothing on a server.
     pub(crate) async fn end(self) {
-        if let (Backend::Postgres(pool), Some(schema)) = (self.database.backend(), &self.schema) {
-            let drop = sqlx::AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"));
-            sqlx::query(drop).execute(pool).await.unwrap();
+        if let Some(schema) = &self.schema {
+            schema.drop(&self.database).await;
         }
     }
 }
@@ -35,23 +36,11 @@ pub(crate) async fn sqlite() -> Scratch {
     Scratch { database, url, schema: None, _folder: Some(folder) }
 }
 
-/// A schema of its own in the test database; none where there is no server.
+/// A schema of its own in the test database; none in the rings that run
+/// without servers.
 pub(crate) async fn postgres() -> Option<Scratch> {
-    let Ok(url) = std::env::var("DATABASE_TEST_URL").or_else(|_| std::env::var("DATABASE_URL"))
-    else {
-        eprintln!("not tested on Postgres: set DATABASE_TEST_URL (compose/dev/up starts a server)");
-        return None;
-    };
-    let admin = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
-    let schema = format!("test_{}", Uuid::now_v7().simple());
-    if let Backend::Postgres(pool) = admin.backend() {
-        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
-            .execute(pool)
-            .await
-            .unwrap();
-    }
-    let separator = if url.contains('?') { '&' } else { '?' };
-    let url = format!("{url}{separator}options=-c%20search_path%3D{schema}");
+    let schema = Schema::new().await?;
+    let url = schema.url.clone();
     let database = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
     database.migrate().await.unwrap();
     Some(Scratch { database, url, schema: Some(schema), _folder: None })
