@@ -1,73 +1,202 @@
-//! CPU seconds of the system's processes, from `/proc`.
+//! CPU seconds and memory of the system's processes, from `/proc`.
 //!
-//! Invariant: only processes named `orders` that ran before and after count, so
-//! the command that makes the load doesn't.
+//! Invariants: a process named `orders` counts, unless this program started it
+//! (the command that makes the load); what a process used counts also when it is
+//! killed or started while we watch, but for the last [`PAUSE`] of a killed one.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Command, ExitCode};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 
 /// Clock ticks per second of Linux' `/proc`.
 const TICKS: f64 = 100.0;
 
-/// CPU seconds by process id.
-pub(crate) fn of_orders() -> Result<BTreeMap<u32, f64>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        let Some((head, fields)) = stat.rsplit_once(')') else { continue };
-        if !head.ends_with("(orders") {
-            continue;
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Number and start time: numbers come again.
+type Process = (u32, u64);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Use {
+    cpu_before: f64,
+    cpu: f64,
+    peak_mib: f64,
+}
+
+/// What all `orders` processes used while they were watched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Used {
+    pub(crate) cpu_seconds: f64,
+    /// Sum of each one's own peak, of those that were still there at the end.
+    pub(crate) peak_mib: f64,
+    /// How many were seen.
+    pub(crate) processes: usize,
+}
+
+/// Looks at the processes until it is asked.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    stop: mpsc::Sender<()>,
+    looking: JoinHandle<Used>,
+}
+
+impl Watch {
+    /// Begins; what was used before doesn't count.
+    pub(crate) fn start() -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let mut seen: BTreeMap<Process, Use> = BTreeMap::new();
+        for (process, used) in orders_processes() {
+            seen.insert(process, Use { cpu_before: used.cpu, ..used });
         }
-        let ticks = |place: usize| {
-            fields.split_whitespace().nth(place).and_then(|text| text.parse::<f64>().ok())
-        };
-        if let (Some(user), Some(system)) = (ticks(11), ticks(12)) {
-            found.insert(pid, (user + system) / TICKS);
+        let looking = thread::spawn(move || {
+            loop {
+                let more = stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout);
+                let now = orders_processes();
+                for (process, used) in &now {
+                    let known = seen.entry(*process).or_default();
+                    *known = Use { cpu_before: known.cpu_before, ..*used };
+                }
+                if !more {
+                    return Used {
+                        cpu_seconds: seen.values().map(|used| used.cpu - used.cpu_before).sum(),
+                        peak_mib: now.values().map(|used| used.peak_mib).sum(),
+                        processes: seen.len(),
+                    };
+                }
+            }
+        });
+        Self { stop, looking }
+    }
+
+    /// What was used since the start.
+    pub(crate) fn stop(self) -> Result<Used> {
+        drop(self.stop);
+        self.looking.join().map_err(|_| anyhow!("the thread that watches processes has failed"))
+    }
+}
+
+struct Stat {
+    parent: u32,
+    is_orders: bool,
+    started: u64,
+    cpu: f64,
+}
+
+fn orders_processes() -> BTreeMap<Process, Use> {
+    let all: BTreeMap<u32, Stat> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, stat(pid)?)))
+        .collect();
+    all.iter()
+        .filter(|(pid, stat)| stat.is_orders && !is_ours(&all, **pid))
+        .map(|(pid, stat)| {
+            let used = Use { cpu: stat.cpu, peak_mib: peak_mib(*pid), ..Use::default() };
+            ((*pid, stat.started), used)
+        })
+        .collect()
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (head, fields) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |place: usize| fields.get(place)?.parse::<f64>().ok();
+    Some(Stat {
+        parent: fields.get(1)?.parse().ok()?,
+        is_orders: head.ends_with("(orders"),
+        started: fields.get(19)?.parse().ok()?,
+        cpu: (ticks(11)? + ticks(12)?) / TICKS,
+    })
+}
+
+/// Did this program start it?
+fn is_ours(all: &BTreeMap<u32, Stat>, mut pid: u32) -> bool {
+    while let Some(stat) = all.get(&pid) {
+        if stat.parent == std::process::id() {
+            return true;
         }
+        pid = stat.parent;
     }
-    Ok(found)
+    false
 }
 
-/// Seconds spent between two looks by processes that are in both.
-pub(crate) fn between(before: &BTreeMap<u32, f64>, after: &BTreeMap<u32, f64>) -> f64 {
-    before.iter().filter_map(|(pid, start)| after.get(pid).map(|end| end - start)).sum()
+fn peak_mib(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let kib = line.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
+    kib.unwrap_or_default() / 1024.0
 }
 
-/// Peak resident memory of all, MiB.
-pub(crate) fn peak_mib() -> Result<f64> {
-    let mut sum = 0.0;
-    for pid in of_orders()?.keys() {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
-        sum +=
-            line.split_whitespace().next().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0)
-                / 1024.0;
-    }
-    Ok(sum)
-}
-
-/// Runs a command and prints what the system spent meanwhile.
-pub(crate) fn run(command: &[String]) -> Result<()> {
+/// Runs a command, prints what the system used meanwhile, ends as the command did.
+pub(crate) fn run(command: &[String]) -> Result<ExitCode> {
     let (program, arguments) = command.split_first().context("a command")?;
-    let (before, start) = (of_orders()?, Instant::now());
+    let (watch, start) = (Watch::start(), Instant::now());
     let status = Command::new(program).args(arguments).status().with_context(|| program.clone())?;
-    let after = of_orders()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let used = watch.stop()?;
     let figures = json!({
         "command": command.join(" "),
         "exit": status.code(),
-        "seconds": start.elapsed().as_secs_f64(),
-        "cpu_seconds": between(&before, &after),
-        "processes": before.len(),
-        "peak_mib": peak_mib()?,
+        "seconds": seconds,
+        "cpu_seconds": used.cpu_seconds,
+        "processes": used.processes,
+        "peak_mib": used.peak_mib,
     });
     println!("{figures:#}");
-    Ok(())
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A busy process of that name whose parent is gone.
+    fn busy_orders(folder: &std::path::Path) -> u32 {
+        let name = folder.join("orders");
+        std::os::unix::fs::symlink("/bin/sh", &name).unwrap();
+        let script = format!("'{}' -c 'while :; do :; done' >/dev/null 2>&1 & echo $!", name.display());
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    }
+
+    fn cpu(pid: u32) -> f64 {
+        stat(pid).unwrap().cpu
+    }
+
+    #[test]
+    fn what_a_killed_process_used_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let watch = Watch::start();
+        let pid = busy_orders(folder.path());
+        while cpu(pid) < 0.5 {
+            thread::yield_now();
+        }
+        let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        assert!(killed.success());
+        let used = watch.stop().unwrap();
+        assert!(used.processes >= 1 && used.cpu_seconds >= 0.3, "{used:?}");
+    }
+
+    #[test]
+    fn the_commands_own_processes_do_not_count_and_its_code_is_ours() {
+        let own = std::process::id();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let all: BTreeMap<u32, Stat> =
+            [own, child.id()].into_iter().map(|pid| (pid, stat(pid).unwrap())).collect();
+        assert!(is_ours(&all, child.id()) && !is_ours(&all, own));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let code = run(&["sh".to_owned(), "-c".to_owned(), "exit 7".to_owned()]).unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(7)));
+    }
 }

@@ -1,10 +1,11 @@
 //! Orders at a fixed rate, and when their `order.validated` reaches a socket.
 
 use std::collections::HashMap;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use futures::{SinkExt, StreamExt};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
@@ -36,19 +37,22 @@ pub(crate) struct Options {
     users: usize,
 }
 
+/// How long to wait for events after the last order.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 type Seen = HashMap<String, Instant>;
 
-/// Runs and prints one JSON object.
-pub(crate) async fn run(options: Options) -> Result<()> {
+/// Runs and prints one JSON object; fails if an order's event didn't come.
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let users: Vec<Uuid> = (0..options.users).map(|_| Uuid::new_v4()).collect();
     let validated = Arc::new(Mutex::new(Seen::new()));
     for part in users.chunks(100) {
         listen(&options, part.to_vec(), validated.clone()).await?;
     }
-    let cpu_before = cpu::of_orders()?;
+    let watch = cpu::Watch::start();
     let placed = place(&options, &users).await?;
     let (mut total, mut answered) = (histogram()?, histogram()?);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let arrived = validated
             .lock()
@@ -58,33 +62,39 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let cpu_after = cpu::of_orders()?;
+    let used = watch.stop()?;
     let seen = validated.lock().map(|seen| seen.clone()).unwrap_or_default();
     let mut missing = 0_u64;
     for one in &placed {
-        answered.record(micros(one.answered - one.sent))?;
+        answered.record(micros(one.answered.saturating_duration_since(one.due)))?;
         match seen.get(&one.id) {
-            Some(at) => total.record(micros(at.saturating_duration_since(one.sent)))?,
+            Some(at) => total.record(micros(at.saturating_duration_since(one.due)))?,
             None => missing += 1,
         }
     }
-    let cpu_seconds = cpu::between(&cpu_before, &cpu_after);
     let figures = json!({
         "rate": options.rate,
         "orders": placed.len(),
         "without_event": missing,
         "post_to_201_ms": quantiles(&answered),
         "post_to_validated_on_websocket_ms": quantiles(&total),
-        "cpu_seconds_per_1000_orders": cpu_seconds * 1_000.0 / placed.len().max(1) as f64,
-        "peak_mib": cpu::peak_mib()?,
+        "cpu_seconds_per_1000_orders": used.cpu_seconds * 1_000.0 / placed.len().max(1) as f64,
+        "peak_mib": used.peak_mib,
     });
     println!("{figures:#}");
-    Ok(())
+    ensure!(
+        missing == 0,
+        "{missing} of {} orders had no order.validated on the feed within {} s",
+        placed.len(),
+        PATIENCE.as_secs()
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 struct Placed {
     id: String,
-    sent: Instant,
+    /// When it should have been sent: a late sender must not hide a slow system.
+    due: Instant,
     answered: Instant,
 }
 
@@ -95,7 +105,9 @@ async fn place(options: &Options, users: &[Uuid]) -> Result<Vec<Placed>> {
     let (done, mut results) = mpsc::unbounded_channel();
     let start = tokio::time::Instant::now();
     for (number, user) in users.iter().cycle().take(count).enumerate() {
-        tokio::time::sleep_until(start + pause * u32::try_from(number)?).await;
+        let due = start + pause * u32::try_from(number)?;
+        tokio::time::sleep_until(due).await;
+        let due = due.into_std();
         let body = json!({
             "user_id": user,
             "items": [{"product_id": "prod-1", "quantity": 2, "price": 29.99}],
@@ -109,7 +121,6 @@ async fn place(options: &Options, users: &[Uuid]) -> Result<Vec<Placed>> {
             .json(&body);
         let done = done.clone();
         tokio::spawn(async move {
-            let sent = Instant::now();
             let placed = async {
                 let response = request.send().await?;
                 let status = response.status();
@@ -120,7 +131,7 @@ async fn place(options: &Options, users: &[Uuid]) -> Result<Vec<Placed>> {
                     .with_context(|| format!("{status}: {order}"))?;
                 Ok::<Placed, anyhow::Error>(Placed {
                     id: id.to_owned(),
-                    sent,
+                    due,
                     answered: Instant::now(),
                 })
             };

@@ -1,12 +1,15 @@
 //! Measurements of a running system, printed as JSON for `RESULTS.md`.
 //!
 //! * `latency`: POST → `order.validated` on the WebSocket at a fixed rate
-//!   (open loop: a late answer doesn't delay the next order).
+//!   (open loop: a late answer doesn't delay the next order, and time counts
+//!   from when an order was due, not from when there was time to send it).
 //! * `cpu`: CPU seconds and peak memory of all `orders` processes while a
 //!   command runs.
 
 mod cpu;
 mod latency;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -31,7 +34,7 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Latency(options) => latency::run(options).await,
         Command::Cpu { command } => cpu::run(&command),

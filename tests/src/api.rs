@@ -7,6 +7,17 @@ use serde_json::{Value, json};
 use crate::process::Ports;
 use crate::wait::until;
 
+/// The events of an order that nothing happens to, in this order, once each.
+pub const HAPPY_PATH: [&str; 7] = [
+    "order.created",
+    "order.validated",
+    "order.processing",
+    "order.paid",
+    "order.fulfilled",
+    "order.shipped",
+    "order.delivered",
+];
+
 /// The API with a token.
 #[derive(Clone, Debug)]
 pub struct Api {

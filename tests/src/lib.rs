@@ -2,14 +2,19 @@
 //! waiting for a condition under a limit. Nothing here knows the crates inside.
 
 pub mod api;
+pub mod binary;
 pub mod feed;
 pub mod process;
+pub mod receiver;
 pub mod replay;
 pub mod servers;
+pub mod system;
 pub mod wait;
 
 pub use api::Api;
 pub use feed::Feed;
 pub use process::{Orders, Ports};
+pub use receiver::Receiver;
 pub use servers::Servers;
+pub use system::System;
 pub use wait::until;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -12,7 +12,19 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::api::Api;
+use crate::binary::binary;
 use crate::wait::until;
+
+/// The applications of the order flow.
+pub const APPLICATIONS: [&str; 7] = [
+    "order-lifecycle",
+    "order-validator",
+    "inventory-worker",
+    "payment-worker",
+    "fulfillment-worker",
+    "order-feed",
+    "order-analytics",
+];
 
 /// Loopback ports nobody listens on.
 #[derive(Clone, Copy, Debug)]
@@ -92,24 +104,11 @@ impl Orders {
     pub fn start(&mut self) -> Result<()> {
         self.starts += 1;
         let log = File::create(self.log_path())?;
-        let mut command = Command::new(binary()?);
-        for name in [
-            "KAFKA_BOOTSTRAP_SERVERS",
-            "KAFKA_BROKERS",
-            "DATABASE_URL",
-            "DATABASE_TEST_URL",
-            "REDIS_URL",
-            "SCHEMA_REGISTRY_URL",
-        ] {
-            command.env_remove(name);
-        }
-        let child = command
-            .args(&self.arguments)
-            .envs(&self.variables)
-            .stdin(Stdio::null())
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let child = self
+            .command(&arguments)?
             .stdout(log.try_clone()?)
             .stderr(log)
-            .kill_on_drop(true)
             .spawn()
             .context("cannot start orders")?;
         self.child = Some(child);
@@ -128,18 +127,34 @@ impl Orders {
         ready.with_context(|| self.output())
     }
 
+    /// A command of the binary with the variables of this process and nothing
+    /// else: no test may depend on what a developer's shell exports. It is killed
+    /// when whoever waits for it stops waiting.
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let kept = ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE"];
+        let mut command = Command::new(binary()?);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| kept.iter().any(|kept| name == kept)))
+            .envs(&self.variables)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
     /// Runs a command to its end; its standard output.
     pub async fn run(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new(binary()?).args(arguments).envs(&self.variables).output().await?;
-        if !output.status.success() {
-            bail!(
-                "orders {}: {}\n{}",
-                arguments.join(" "),
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        Ok(String::from_utf8(output.stdout)?)
+        output_of(self.spawn(arguments)?)
+            .await
+            .with_context(|| format!("orders {}", arguments.join(" ")))
+    }
+
+    /// Starts a command; [`output_of`] waits for its end.
+    pub fn spawn(&self, arguments: &[&str]) -> Result<Child> {
+        let mut command = self.command(arguments)?;
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().context("cannot start orders")
     }
 
     /// kill -9.
@@ -191,14 +206,14 @@ impl Orders {
     }
 }
 
-/// The binary beside the running test's own.
-fn binary() -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let folder =
-        own.parent().and_then(Path::parent).context("a test runs in target/<profile>/deps")?;
-    let path = folder.join("orders");
-    if !path.exists() {
-        bail!("{} is missing: `cargo build --bin orders` (make test does)", path.display());
+/// Waits for the end of a command; its standard output.
+///
+/// # Errors
+/// It failed; what it wrote to standard error is in the message.
+pub async fn output_of(child: Child) -> Result<String> {
+    let output = child.wait_with_output().await?;
+    if !output.status.success() {
+        bail!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     }
-    Ok(path)
+    Ok(String::from_utf8(output.stdout)?)
 }

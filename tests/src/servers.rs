@@ -21,7 +21,7 @@ impl Servers {
     pub fn from_environment() -> Result<Self> {
         let read = |name: &str| {
             std::env::var(name).with_context(|| {
-                format!("{name} is not set: `make test`, or export $(compose/dev/up --env)")
+                format!("{name} is not set: `make test`, or vars=$(compose/dev/up --env) && export $vars")
             })
         };
         Ok(Self {

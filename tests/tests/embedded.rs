@@ -3,19 +3,12 @@
 use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use system_tests::api::guide_order;
-use system_tests::replay::{check_totals, day, independent_totals};
-use system_tests::{Feed, Orders, until};
-
-const HAPPY_PATH: [&str; 7] = [
-    "order.created",
-    "order.validated",
-    "order.processing",
-    "order.paid",
-    "order.fulfilled",
-    "order.shipped",
-    "order.delivered",
-];
+use system_tests::api::{HAPPY_PATH, guide_order};
+use system_tests::process::{APPLICATIONS, output_of};
+use system_tests::replay::{
+    check_totals, day, independent_totals, independent_totals_enforced, stock,
+};
+use system_tests::{Feed, Orders, Receiver, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_goes_its_whole_way_and_survives_kill_9() -> Result<()> {
@@ -56,28 +49,78 @@ async fn a_shops_day_adds_up_to_the_penny_although_the_process_is_killed() -> Re
         ["replay", &file, "--url", &url, "--json", "--until", "shipped", "--timeout", "90"];
     let api = orders.api(&["--admin"]).await?;
 
-    let interrupted = orders.run(&arguments);
-    let killed = async {
-        until("the replay has begun", 30, || async {
-            let (_, page) = api.get("/api/v1/orders?limit=100&cursor=").await.ok()?;
-            (page["data"].as_array()?.len() >= 20).then_some(())
-        })
-        .await
+    let slowly = [&arguments[..], &["--rate", "20"]].concat();
+    let mut first = orders.spawn(&slowly)?;
+    let placed = || async {
+        let (_, page) = api.get("/api/v1/orders?limit=100&cursor=").await.ok()?;
+        Some(page["data"].as_array()?.len()).filter(|count| *count >= 20)
     };
-    let (first, begun) = tokio::join!(
-        async { tokio::time::timeout(std::time::Duration::from_secs(3), interrupted).await },
-        killed
-    );
-    begun?;
-    drop(first);
+    let placed = until("20 orders of the replay are placed", 30, placed).await?;
+    ensure!(placed < 100, "the replay was nearly over: {placed} orders");
     orders.kill().await?;
+    ensure!(first.try_wait()?.is_none(), "the replay ended before the system was killed");
     orders.start_ready().await?;
 
-    check_totals(&orders.run(&arguments).await?, &expected)?;
+    // The same replay goes on: its requests carry keys, so it may repeat them.
+    check_totals(&output_of(first).await?, &expected)?;
+    let before = stock(&api).await?;
     let second = orders.run(&arguments).await?;
     check_totals(&second, &expected)?;
     let second: Value = serde_json::from_str(&second)?;
     ensure!(second["replayed"] == expected["orders"], "the second run placed something: {second}");
+    let after = stock(&api).await?;
+    ensure!(after == before, "the second run changed the stock");
+    ensure!(after.len() > 1_000, "only {} products", after.len());
+    Ok(())
+}
+
+/// In the order of the file, one by one: which order passes the fraud limit depends on what came before.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enforced_replay_fails_exactly_the_orders_that_break_the_rules() -> Result<()> {
+    let expected = independent_totals_enforced().await?;
+    let mut orders = Orders::new(&["run"])?;
+    orders.start_ready().await?;
+    let url = format!("http://127.0.0.1:{}", orders.ports().ingress);
+    let file = day().display().to_string();
+    let report = orders
+        .run(&["replay", &file, "--url", &url, "--json", "--enforce", "--concurrency", "1"])
+        .await?;
+    check_totals(&report, &expected)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_webhooks_of_an_order_arrive_although_the_process_is_killed() -> Result<()> {
+    let mut receiver = Receiver::new()?;
+    let mut orders = Orders::new(&["run"])?
+        .with("WEBHOOK_ALLOW_HOSTS", &receiver.host())
+        .with("WEBHOOK_SCHEDULE", "0,1,1,1,1,1,1,1,1,1")
+        .with("SIMULATION_STEP_MS", "300");
+    orders.start_ready().await?;
+    let api = orders.api(&["--guide"]).await?;
+    receiver.register(&api).await?;
+    receiver.listen().await?;
+    let id = api.place(&guide_order()).await?;
+    until("the first webhook arrives", 30, || async {
+        receiver.received(&id).ok().filter(|types| !types.is_empty())
+    })
+    .await?;
+    orders.kill().await?;
+    let before = receiver.received(&id)?;
+    ensure!(before.len() < HAPPY_PATH.len(), "everything had arrived before the kill");
+    orders.start_ready().await?;
+    receiver.has_all(&id, &HAPPY_PATH, 60).await
+}
+
+#[tokio::test]
+async fn the_flow_can_be_shown_without_a_server() -> Result<()> {
+    let orders = Orders::new(&["topology"])?;
+    let shown = orders.run(&["topology", "show"]).await?;
+    for application in APPLICATIONS {
+        ensure!(shown.contains(&format!("{application}: ")), "{application} is not in\n{shown}");
+    }
+    ensure!(shown.contains("POST to `validated` on the feed: 4 transactional hops"), "{shown}");
+    let drawn = orders.run(&["topology", "show", "order-validator", "--mermaid"]).await?;
+    ensure!(drawn.starts_with("flowchart") && drawn.contains("order_created"), "{drawn}");
     Ok(())
 }
 

@@ -24,8 +24,8 @@ impl Kafka {
             Ok(servers) => Some(Self { options: KafkaOptions::new(servers) }),
             Err(_) if std::env::var("RINGS").is_ok_and(|rings| rings == "fast") => None,
             Err(_) => panic!(
-                "KAFKA_BOOTSTRAP_SERVERS is not set: run `export $(compose/dev/up --env)` first, \
-                 or set RINGS=fast to leave out what needs servers"
+                "KAFKA_BOOTSTRAP_SERVERS is not set: run `vars=$(compose/dev/up --env) && export $vars` \
+                 first, or set RINGS=fast to leave out what needs servers"
             ),
         }
     }
