@@ -164,7 +164,8 @@ mod tests {
     fn busy_orders(folder: &std::path::Path) -> u32 {
         let name = folder.join("orders");
         std::os::unix::fs::symlink("/bin/sh", &name).unwrap();
-        let script = format!("'{}' -c 'while :; do :; done' >/dev/null 2>&1 & echo $!", name.display());
+        let script =
+            format!("'{}' -c 'while :; do :; done' >/dev/null 2>&1 & echo $!", name.display());
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
     }
