@@ -199,7 +199,7 @@ fn follow(
 
 /// Hands each answer to its waiter; decodes nothing while nobody waits, since
 /// every order of every instance passes here.
-fn each<T: Message>(
+fn each<T: Message + Clone>(
     batch: &TailBatch,
     decoder: &Decoder<T>,
     waiting: &Replies<T>,
