@@ -81,6 +81,19 @@ struct RawUser {
     created_at: i64,
 }
 
+#[derive(sqlx::FromRow)]
+struct RawCredentials {
+    #[sqlx(flatten)]
+    user: RawUser,
+    password_hash: String,
+}
+
+impl RawCredentials {
+    fn read(self) -> Result<(User, String), ReadModelError> {
+        Ok((User::try_from(self.user)?, self.password_hash))
+    }
+}
+
 impl TryFrom<RawUser> for User {
     type Error = ReadModelError;
 
@@ -152,12 +165,23 @@ impl Accounts {
     /// # Errors
     /// The database.
     pub async fn by_email(&self, email: &str) -> Result<Option<(User, String)>, ReadModelError> {
-        const ID: &str = "SELECT user_id, password_hash FROM users WHERE email = $1";
-        let found: Option<(String, String)> =
-            reading!(self.0, pool => sqlx::query_as(ID).bind(email).fetch_optional(pool).await?);
-        let Some((id, hash)) = found else { return Ok(None) };
-        let Ok(id) = id.parse() else { return Ok(None) };
-        Ok(self.get(id).await?.map(|user| (user, hash)))
+        const SQL: &str = "SELECT user_id, email, role, tier, created_at, password_hash FROM users WHERE email = $1";
+        let raw: Option<RawCredentials> =
+            reading!(self.0, pool => sqlx::query_as(SQL).bind(email).fetch_optional(pool).await?);
+        raw.map(RawCredentials::read).transpose()
+    }
+
+    /// The account with its password hash, as they are now.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn with_hash(
+        &self,
+        user_id: UserId,
+    ) -> Result<Option<(User, String)>, ReadModelError> {
+        const SQL: &str = "SELECT user_id, email, role, tier, created_at, password_hash FROM users WHERE user_id = $1";
+        let raw: Option<RawCredentials> = reading!(self.0, pool => sqlx::query_as(SQL).bind(user_id.to_string()).fetch_optional(pool).await?);
+        raw.map(RawCredentials::read).transpose()
     }
 
     /// The account.
@@ -169,17 +193,6 @@ impl Accounts {
             "SELECT user_id, email, role, tier, created_at FROM users WHERE user_id = $1";
         let raw: Option<RawUser> = reading!(self.0, pool => sqlx::query_as(SQL).bind(user_id.to_string()).fetch_optional(pool).await?);
         raw.map(User::try_from).transpose()
-    }
-
-    /// The account's password hash.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn password_hash(&self, user_id: UserId) -> Result<Option<String>, ReadModelError> {
-        const SQL: &str = "SELECT password_hash FROM users WHERE user_id = $1";
-        Ok(
-            reading!(self.0, pool => sqlx::query_scalar(SQL).bind(user_id.to_string()).fetch_optional(pool).await?),
-        )
     }
 
     /// Replaces the password hash.

@@ -15,7 +15,6 @@ use super::accounts::{NewUser, Role, User, new_user_id, normal_email};
 use super::sessions::Refreshed;
 use super::{Caller, database_error};
 use crate::http::{ApiError, FieldErrors, JsonBody, Members};
-use crate::limits::Tier;
 use crate::limits::layer::refusal;
 use crate::limits::policy::login_scopes;
 use crate::state::AppState;
@@ -50,7 +49,7 @@ pub async fn register(
     if !state.accounts().create(&user).await.map_err(|error| database_error(&error))? {
         return Err(ApiError::conflict("email_taken", "This email has an account"));
     }
-    tokens_of(&state, user.user_id, Role::Customer, Tier::Standard)
+    tokens_of(&state, user.user_id, &user.password_hash)
         .await
         .map(|body| (StatusCode::CREATED, Json(body)))
 }
@@ -81,18 +80,17 @@ pub async fn login(
         }
     }
     let found = state.accounts().by_email(&email).await.map_err(|error| database_error(&error))?;
-    let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), Some(hash)));
     let matches = state
         .passwords()
-        .verify(password.to_owned(), hash)
+        .verify(password.to_owned(), found.as_ref().map(|(_, hash)| hash.clone()))
         .await
         .map_err(|error| ApiError::internal(&error))?;
-    let Some(user) = user.filter(|_| matches) else {
-        return Err(ApiError::unauthorized("wrong_credentials", "Email or password is wrong"));
-    };
+    let Some((user, hash)) = found.filter(|_| matches) else { return Err(wrong_credentials()) };
     // Attempts count only while they fail.
-    state.limiter().forget(&scopes[0].key).await;
-    tokens_of(&state, user.user_id, user.role, user.tier).await.map(Json)
+    for scope in &scopes {
+        state.limiter().forget(&scope.key).await;
+    }
+    tokens_of(&state, user.user_id, &hash).await.map(Json)
 }
 
 /// `POST /api/v1/auth/refresh`: rotates; a used token ends its family.
@@ -180,11 +178,9 @@ pub async fn change_password(
     let new = members.text("new_password", PASSWORD, &mut errors);
     errors.finish()?;
     let (Some(current), Some(new)) = (current, new) else { return Err(incomplete()) };
-    let stored = state
-        .accounts()
-        .password_hash(caller.user_id)
-        .await
-        .map_err(|error| database_error(&error))?;
+    let account =
+        state.accounts().with_hash(caller.user_id).await.map_err(|error| database_error(&error))?;
+    let stored = account.map(|(_, hash)| hash);
     if !state
         .passwords()
         .verify(current.to_owned(), stored)
@@ -228,20 +224,31 @@ pub fn shown(user: &User) -> Value {
     })
 }
 
-async fn tokens_of(
-    state: &AppState,
-    user_id: UserId,
-    role: Role,
-    tier: Tier,
-) -> Result<Value, ApiError> {
+/// Begins a session for the user whose password fitted `hash`.
+///
+/// Role, tier and hash are read again once the session exists: a change made
+/// before is seen here, and one made later finds the session and what it issued
+/// (no younger than `now`) and ends them. So no login in progress outlives a
+/// demotion or a new password.
+async fn tokens_of(state: &AppState, user_id: UserId, hash: &str) -> Result<Value, ApiError> {
     let now = state.now();
     let (session, refresh) =
         state.sessions().begin(user_id, now).await.map_err(|error| database_error(&error))?;
+    let current =
+        state.accounts().with_hash(user_id).await.map_err(|error| database_error(&error))?;
+    let Some((user, _)) = current.filter(|(_, stored)| stored == hash) else {
+        state.sessions().end(session, now).await.map_err(|error| database_error(&error))?;
+        return Err(wrong_credentials());
+    };
     let access = state
         .tokens()
-        .issue(user_id, role, tier, Some(session), now)
+        .issue(user_id, user.role, user.tier, Some(session), now)
         .map_err(|error| ApiError::internal(&error))?;
     Ok(answer(state, user_id, &access, &refresh))
+}
+
+fn wrong_credentials() -> ApiError {
+    ApiError::unauthorized("wrong_credentials", "Email or password is wrong")
 }
 
 fn answer(state: &AppState, user_id: UserId, access: &str, refresh: &str) -> Value {

@@ -5,7 +5,7 @@
 //! through) and at most a second more than necessary.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -27,52 +27,61 @@ pub async fn limit(State(state): State<AppState>, request: Request, next: Next) 
         return next.run(request).await;
     }
     let decision = state.limiter().decide(&scopes, state.now().as_millis()).await;
-    let mut response = if decision.allowed {
-        next.run(request).await
-    } else {
-        refusal(&scopes, &decision).into_response()
-    };
-    if !response.headers().contains_key("x-ratelimit-limit") {
-        describe(response.headers_mut(), &scopes, &decision);
+    if !decision.allowed {
+        return refusal(&scopes, &decision).into_response();
+    }
+    let mut response = next.run(request).await;
+    // A handler that refused by a limit of its own has described that one.
+    if !response.headers().contains_key(&LIMIT) {
+        response.headers_mut().extend(description(&scopes, &decision));
     }
     response
 }
 
-/// 429 for a decision that refused.
+/// 429 for a decision that refused, with the headers of the scope that did.
 #[must_use]
 pub fn refusal(scopes: &[Scope], decision: &Decision) -> ApiError {
     let seconds = seconds_up(decision.retry_after_ms).max(1);
     let policy = decision.standing.map_or("", |standing| scopes[standing.scope].policy);
     metrics::counter!("ratelimit_refused_total", "policy" => policy).increment(1);
-    ApiError::new(
+    let error = ApiError::new(
         StatusCode::TOO_MANY_REQUESTS,
         "rate_limited",
         format!("Too many requests; try again in {seconds} s"),
     )
     .with_member("violated_policy", policy.into())
-    .with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    .with_header(header::RETRY_AFTER, HeaderValue::from(seconds));
+    description(scopes, decision)
+        .into_iter()
+        .fold(error, |error, (name, value)| error.with_header(name, value))
 }
 
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+
 /// The three headers of the seed, and the IETF draft's two with every policy.
-fn describe(headers: &mut HeaderMap, scopes: &[Scope], decision: &Decision) {
-    let Some(standing) = decision.standing else { return };
+fn description(scopes: &[Scope], decision: &Decision) -> Vec<(HeaderName, HeaderValue)> {
+    let Some(standing) = decision.standing else { return Vec::new() };
     let shown = &scopes[standing.scope];
-    headers.insert("x-ratelimit-limit", HeaderValue::from(shown.limit));
-    headers.insert("x-ratelimit-remaining", HeaderValue::from(standing.remaining));
-    headers.insert("x-ratelimit-reset", HeaderValue::from(seconds_up(standing.reset_ms)));
+    let mut headers = vec![
+        (LIMIT, HeaderValue::from(shown.limit)),
+        (HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(standing.remaining)),
+        (
+            HeaderName::from_static("x-ratelimit-reset"),
+            HeaderValue::from(seconds_up(standing.reset_ms)),
+        ),
+    ];
     let wait = seconds_up(standing.reset_ms - decision.now_ms).max(0);
     let policies: Vec<String> = scopes
         .iter()
         .map(|scope| format!("\"{}\";q={};w={}", scope.policy, scope.limit, scope.window_ms / 1000))
         .collect();
-    if let Ok(value) =
-        HeaderValue::try_from(format!("\"{}\";r={};t={wait}", shown.policy, standing.remaining))
-    {
-        headers.insert("ratelimit", value);
+    let standing = format!("\"{}\";r={};t={wait}", shown.policy, standing.remaining);
+    for (name, text) in [("ratelimit", standing), ("ratelimit-policy", policies.join(", "))] {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.push((HeaderName::from_static(name), value));
+        }
     }
-    if let Ok(value) = HeaderValue::try_from(policies.join(", ")) {
-        headers.insert("ratelimit-policy", value);
-    }
+    headers
 }
 
 fn seconds_up(ms: i64) -> i64 {

@@ -92,9 +92,66 @@ async fn failed_logins_are_limited_per_account_and_success_clears_them() {
     }
     let refused = attempt(PASSWORD).await;
     assert!(refused.header("retry-after").is_some());
-    refused.problem(429, "rate_limited");
+    assert_eq!(refused.header("x-ratelimit-limit"), Some("3"), "the scope that denied");
+    assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
+    assert!(refused.header("ratelimit").unwrap().starts_with("\"login-failures\";r=0;t="));
+    assert_eq!(refused.problem(429, "rate_limited")["violated_policy"], "login-failures");
     harness.advance(15 * 60);
-    attempt(PASSWORD).await.expect(200);
+    // The account's own scope has room for 30 failures an hour.
+    for _ in 0..20 {
+        attempt("wrong wrong wrong").await.expect(401);
+        attempt(PASSWORD).await.expect(200);
+    }
+}
+
+/// Holds a login at the moment where its session is written, changes the account,
+/// and lets it go on.
+async fn login_during(change: &'static str) -> (Harness, Answer) {
+    let harness = Harness::start().await;
+    registered(&harness).await;
+    let login =
+        async || call(&harness, "login", json!({"email": EMAIL, "password": PASSWORD})).await;
+    let before = harness.looked();
+    login().await.expect(200);
+    let looks = harness.looked() - before;
+
+    let read_model::Backend::Sqlite(connections) = harness.state.database().backend() else {
+        panic!("not SQLite")
+    };
+    let mut writer = connections.durable.acquire().await.unwrap();
+    let before = harness.looked();
+    let meanwhile = async {
+        // The last look at the clock comes before the session, after the password.
+        while harness.looked() - before < looks {
+            tokio::task::yield_now().await;
+        }
+        sqlx::query(change).execute(&mut *writer).await.unwrap();
+        drop(writer);
+    };
+    let (answer, ()) = tokio::join!(login(), meanwhile);
+    (harness, answer)
+}
+
+#[tokio::test]
+async fn a_login_in_progress_does_not_outlive_a_new_password() {
+    let (harness, answer) = login_during("UPDATE users SET password_hash = 'another'").await;
+    answer.problem(401, "wrong_credentials");
+    let read_model::Backend::Sqlite(connections) = harness.state.database().backend() else {
+        panic!("not SQLite")
+    };
+    let ended: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM sessions WHERE revoked_at IS NOT NULL")
+            .fetch_one(&connections.readers)
+            .await
+            .unwrap();
+    assert_eq!(ended, 1, "its session is over");
+}
+
+#[tokio::test]
+async fn a_login_in_progress_gets_the_role_of_after_a_change() {
+    let (harness, answer) = login_during("UPDATE users SET role = 'admin', tier = 'premium'").await;
+    let tokens = answer.expect(200).json();
+    harness.get("/api/v1/admin/users", text(&tokens, "access_token")).await.expect(200);
 }
 
 #[tokio::test]

@@ -150,6 +150,11 @@ impl Harness {
         self.clock.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
     }
 
+    /// Microseconds since the start; each look at the clock takes one.
+    pub(crate) fn looked(&self) -> i64 {
+        self.clock.load(Ordering::Relaxed) - START
+    }
+
     pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
