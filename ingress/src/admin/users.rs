@@ -1,7 +1,7 @@
 //! Users, their tiers and roles.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use schemas::UserId;
 use serde_json::{Value, json};
 
@@ -9,9 +9,10 @@ use crate::auth::routes::shown;
 use crate::auth::{Admin, Role};
 use crate::http::error::database_failed;
 use crate::http::query::Query;
-use crate::http::{ApiError, FieldErrors, JsonBody, Members};
+use crate::http::{ApiError, FieldErrors, JsonBody, Members, RequestContext};
 use crate::limits::Tier;
 use crate::state::AppState;
+use crate::webhooks::changes;
 
 /// `GET /api/v1/admin/users`.
 pub async fn list(
@@ -45,11 +46,13 @@ pub async fn list(
 }
 
 /// `PATCH /api/v1/admin/users/{user_id}`: the user's living access tokens die, so
-/// that the change holds at once; refreshing gives new ones.
+/// that the change holds at once; refreshing gives new ones. Webhooks of a former
+/// administrator hear of the user's own orders only.
 pub async fn change(
     State(state): State<AppState>,
     Admin(caller): Admin,
     Path(user_id): Path<String>,
+    Extension(context): Extension<RequestContext>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     let user_id: UserId = user_id
@@ -77,6 +80,9 @@ pub async fn change(
             .end_tokens_of(user_id, state.now())
             .await
             .map_err(|error| database_failed(&error))?;
+    }
+    if role == Some(Role::Customer) {
+        changes::confine(&state, user_id, &context).await?;
     }
     Ok(Json(shown(&user)))
 }

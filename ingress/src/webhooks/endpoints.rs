@@ -4,6 +4,7 @@
 //! log, so that the caller's next request to this instance sees it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,10 @@ use parking_lot::RwLock;
 use schemas::UserId;
 use schemas::avro::Decoder;
 use schemas::messages::WebhookEndpoint;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+/// Locks of all registrations together; two of one number only wait a little.
+const LOCKS: usize = 64;
 
 /// Registered webhooks. Cheap to clone; clones are the same table.
 #[derive(Clone, Debug)]
@@ -23,11 +27,18 @@ struct Inner {
     rows: RwLock<BTreeMap<String, WebhookEndpoint>>,
     /// Partition → next offset to read.
     positions: watch::Sender<HashMap<u32, i64>>,
+    changing: Vec<Mutex<()>>,
+    hasher: RandomState,
 }
 
 impl Default for Endpoints {
     fn default() -> Self {
-        Self(Arc::new(Inner { rows: RwLock::default(), positions: watch::Sender::default() }))
+        Self(Arc::new(Inner {
+            rows: RwLock::default(),
+            positions: watch::Sender::default(),
+            changing: (0..LOCKS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        }))
     }
 }
 
@@ -60,6 +71,23 @@ impl Endpoints {
         let there = positions
             .wait_for(|positions| positions.get(&partition).is_some_and(|next| *next > offset));
         matches!(tokio::time::timeout(patience, there).await, Ok(Ok(_)))
+    }
+
+    /// Held by whoever reads a registration in order to write it again. Take one
+    /// at a time.
+    pub async fn lock(&self, webhook_id: &str) -> MutexGuard<'_, ()> {
+        let number = self.0.hasher.hash_one(webhook_id) as usize % LOCKS;
+        self.0.changing[number].lock().await
+    }
+
+    /// The user's registrations that hear of everybody's orders.
+    #[must_use]
+    pub fn hearing_everybody(&self, owner: UserId) -> Vec<String> {
+        let rows = self.0.rows.read();
+        rows.values()
+            .filter(|endpoint| endpoint.user_id == owner && endpoint.all_users)
+            .map(|endpoint| endpoint.webhook_id.clone())
+            .collect()
     }
 
     /// The user's registration.

@@ -10,6 +10,7 @@ use schemas::messages::WebhookEndpoint;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::changes;
 use super::draft::{self, Draft};
 use crate::auth::Caller;
 use crate::http::query::Query;
@@ -44,7 +45,7 @@ pub async fn create(
         webhook_id,
     };
     apply(&state, &mut endpoint, draft)?;
-    write(&state, &endpoint.webhook_id, Some(&endpoint), &context).await?;
+    changes::insert(&state, &endpoint, &context).await?;
     let mut answer = shown(&endpoint);
     answer["secret"] = secret.into();
     let location = format!("/api/v1/webhooks/{}", endpoint.webhook_id);
@@ -93,11 +94,12 @@ pub async fn change(
     Extension(context): Extension<RequestContext>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    let mut endpoint = find(&state, &caller, &webhook_id)?;
+    find(&state, &caller, &webhook_id)?;
     let draft = draft::read(&body, false, &state.settings().webhook_targets).await?;
-    apply(&state, &mut endpoint, draft)?;
-    write(&state, &endpoint.webhook_id, Some(&endpoint), &context).await?;
-    Ok(Json(shown(&endpoint)))
+    let change = |endpoint: &mut WebhookEndpoint| apply(&state, endpoint, draft);
+    changes::update(&state, &caller, &webhook_id, &context, change)
+        .await
+        .map(|endpoint| Json(shown(&endpoint)))
 }
 
 /// `DELETE /api/v1/webhooks/{webhook_id}`: 204.
@@ -107,8 +109,7 @@ pub async fn delete(
     Path(webhook_id): Path<String>,
     Extension(context): Extension<RequestContext>,
 ) -> Result<StatusCode, ApiError> {
-    let endpoint = find(&state, &caller, &webhook_id)?;
-    write(&state, &endpoint.webhook_id, None, &context).await?;
+    changes::remove(&state, &caller, &webhook_id, &context).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -120,11 +121,13 @@ pub async fn rotate(
     Path(webhook_id): Path<String>,
     Extension(context): Extension<RequestContext>,
 ) -> Result<Json<Value>, ApiError> {
-    let mut endpoint = find(&state, &caller, &webhook_id)?;
     let secret = new_secret()?;
-    endpoint.sealed_secrets.insert(0, seal(&state, &endpoint.webhook_id, secret.as_bytes())?);
-    endpoint.sealed_secrets.truncate(SECRETS);
-    write(&state, &endpoint.webhook_id, Some(&endpoint), &context).await?;
+    let change = |endpoint: &mut WebhookEndpoint| {
+        endpoint.sealed_secrets.insert(0, seal(&state, &endpoint.webhook_id, secret.as_bytes())?);
+        endpoint.sealed_secrets.truncate(SECRETS);
+        Ok(())
+    };
+    let endpoint = changes::update(&state, &caller, &webhook_id, &context, change).await?;
     let mut answer = shown(&endpoint);
     answer["secret"] = secret.into();
     Ok(Json(answer))
@@ -169,27 +172,6 @@ fn apply(state: &AppState, endpoint: &mut WebhookEndpoint, draft: Draft) -> Resu
     if let Some(enabled) = draft.enabled {
         endpoint.enabled = enabled;
         endpoint.disabled_reason = (!enabled).then(|| "disabled by its owner".to_owned());
-    }
-    Ok(())
-}
-
-/// Appends and waits until this instance's own table has read it back.
-async fn write(
-    state: &AppState,
-    webhook_id: &str,
-    endpoint: Option<&WebhookEndpoint>,
-    context: &RequestContext,
-) -> Result<(), ApiError> {
-    let headers = [("traceparent", context.traceparent.as_bytes())];
-    let place = state
-        .sender()
-        .send(&state.topics().endpoints, webhook_id, endpoint, &headers, state.now())
-        .await?;
-    if !state.endpoints().read(place, state.settings().confirm_within).await {
-        return Err(ApiError::unavailable(
-            "not_confirmed",
-            "The change was recorded but does not show yet; read the webhook in a moment",
-        ));
     }
     Ok(())
 }

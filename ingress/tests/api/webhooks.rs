@@ -102,6 +102,38 @@ async fn webhooks_are_changed_tried_and_deleted_by_their_owner_only() {
 }
 
 #[tokio::test]
+async fn a_change_during_a_rotation_keeps_the_new_secret() {
+    let harness = Harness::start().await;
+    let made = created(&harness).await;
+    let id = made["webhook_id"].as_str().unwrap();
+    let (path, shouted) = (format!("/api/v1/webhooks/{id}"), id.to_uppercase());
+    let rotate = format!("/api/v1/webhooks/{shouted}/rotate");
+    let token = harness.customer();
+    let owner = crate::harness::GUIDE.parse().unwrap();
+    let newest = || harness.state.endpoints().get(owner, id).unwrap().sealed_secrets[0].clone();
+    for round in 0..5 {
+        let (before, description) = (newest(), format!("round {round}"));
+        let change = json!({"description": description}).to_string();
+        let nothing = json!({});
+        let (rotated, changed) = tokio::join!(
+            harness.post(&rotate, &token, &nothing),
+            harness.call("PATCH", &path, Some(&token), &[], Some(&change)),
+        );
+        rotated.expect(200);
+        changed.expect(200);
+        assert_ne!(newest(), before, "the secret that was handed out is the one that signs");
+        let read = harness.get(&path, &token).await.expect(200).json();
+        assert_eq!(read["description"], description.as_str());
+    }
+    let (deleted, _) = tokio::join!(
+        harness.call("DELETE", &path, Some(&token), &[], None),
+        harness.call("PATCH", &path, Some(&token), &[], Some("{\"description\":\"late\"}")),
+    );
+    deleted.expect(204);
+    harness.get(&path, &token).await.problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn bad_registrations_are_refused() {
     let harness = Harness::start().await;
     let events = json!(["*"]);
