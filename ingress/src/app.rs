@@ -116,9 +116,13 @@ fn handler(method: &str, path: &str) -> Option<MethodRouter<AppState>> {
 
 /// The HTTP surface.
 pub fn app(state: AppState) -> Router {
-    let mut routes = Router::new();
+    let (mut health, mut routes) = (Router::new(), Router::new());
     for &(method, path) in ROUTES {
         let Some(handler) = handler(method, path) else { continue };
+        if path.starts_with("/health") {
+            health = health.route(path, handler);
+            continue;
+        }
         routes = routes.route(path, handler.clone());
         // R296: the seed's clients send a slash.
         if path == "/api/v1/orders" {
@@ -127,7 +131,8 @@ pub fn app(state: AppState) -> Router {
     }
     let cors = cors::layer(&state.settings().cors_origins);
     // `layer` wraps what is above it: read from the bottom up, a request meets
-    // the envelope first and the limits last.
+    // the envelope first and the limits last. Health meets neither the cap nor
+    // the token nor the limits: a busy process is not a dead one.
     routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -135,6 +140,7 @@ pub fn app(state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), limit))
         .layer(from_fn_with_state(state.clone(), authenticate))
         .layer(from_fn_with_state(state.clone(), shed))
+        .merge(health.method_not_allowed_fallback(no_method))
         .layer(cors)
         .layer(CatchPanicLayer::custom(envelope::panicked))
         .layer(from_fn(envelope::envelope))

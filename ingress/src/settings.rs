@@ -30,6 +30,9 @@ pub struct Settings {
     /// 32 bytes from `DATA_ENCRYPTION_KEY`: cursors and derived order ids are
     /// keyed by it, so it must be the same on all instances and stay the same.
     pub data_key: DataKey,
+    /// How long a request's head, and then its body, may take to arrive before
+    /// the connection is closed, or 408.
+    pub read_within: Duration,
     /// How long the log may take to acknowledge before 503.
     pub acknowledge_within: Duration,
     /// How long a request waits for its outcome to show before 202.
@@ -61,6 +64,7 @@ impl Settings {
             trusted_proxies: TrustedProxies::default(),
             webhook_targets: TargetPolicy::default(),
             data_key: DataKey(data_key),
+            read_within: Duration::from_secs(15),
             acknowledge_within: Duration::from_secs(5),
             confirm_within: Duration::from_secs(5),
             max_in_flight: 4_096,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::extract::FromRef;
 use log::Log;
 use parking_lot::Mutex;
 use read_model::Database;
@@ -15,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::auth::{Accounts, Passwords, Revocations, Sessions, Tokens, Verifier};
 use crate::commands::{Follower, Replies, Sender};
 use crate::cursor::Cursors;
+use crate::http::Patience;
 use crate::limits::Limiter;
 use crate::settings::Settings;
 use crate::start::Topics;
@@ -56,6 +58,12 @@ pub(crate) struct Inner {
 impl std::fmt::Debug for AppState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AppState").field("draining", &self.draining()).finish_non_exhaustive()
+    }
+}
+
+impl FromRef<AppState> for Patience {
+    fn from_ref(state: &AppState) -> Self {
+        Self(state.settings().read_within)
     }
 }
 

@@ -10,14 +10,15 @@ use read_model::ProductRow;
 use schemas::messages::{
     ProductCommand, StockCommand, StockCommandKind, StockLine, StockResultKind,
 };
-use schemas::{Money, Sku, json_money};
+use schemas::{Currency, Money, Sku, json_money};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::auth::Admin;
+use crate::http::error::database_failed;
 use crate::http::query::Query;
-use crate::http::{ApiError, FieldErrors, JsonBody, Members, RequestContext, cards};
+use crate::http::{ApiError, FieldErrors, JsonBody, Members, RequestContext, contents};
 use crate::orders::draft;
 use crate::orders::identity::IdempotencyKey;
 use crate::products::{find, page};
@@ -48,6 +49,7 @@ pub async fn read(
 }
 
 /// `PUT /api/v1/admin/products/{product_id}`: 200 when the read model shows it.
+/// Name and currency that aren't given stay what they are.
 pub async fn put(
     State(state): State<AppState>,
     _admin: Admin,
@@ -56,35 +58,8 @@ pub async fn put(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Value>, ApiError> {
     let product_id = product_path(&product_id)?;
-    let mut errors = FieldErrors::default();
-    cards::refuse(&body, &mut errors);
-    let members = Members::of_body(&body)?;
-    members.only(&["name", "price", "currency", "stock"], &mut errors);
-    let currency = draft::currency(&members, &mut errors);
-    let name = members.optional_text("name", 1..=200, &mut errors);
-    let price = draft::amount(&members, "price", currency, &mut errors);
-    let stock = members.integer("stock", 0..=MOST, &mut errors);
-    errors.finish()?;
-    let (Some(currency), Some(minor), Some(on_hand)) = (currency, price, stock) else {
-        return Err(ApiError::invalid_field("", "invalid", "the request is incomplete"));
-    };
-    let name = match name {
-        Some(name) => name.to_owned(),
-        None => state
-            .database()
-            .product(&product_id)
-            .await
-            .ok()
-            .flatten()
-            .map_or_else(|| product_id.to_string(), |product| product.name),
-    };
-    let command = ProductCommand {
-        command_id: Uuid::now_v7().to_string(),
-        product_id: product_id.clone(),
-        name,
-        price: Money { minor, currency },
-        on_hand,
-    };
+    let command = proposal(&state, product_id.clone(), &body).await?;
+    let on_hand = command.on_hand;
     let stock = stock_command(StockCommandKind::SetOnHand, &product_id, on_hand, None);
 
     let deadline = Instant::now() + state.settings().confirm_within;
@@ -110,6 +85,42 @@ pub async fn put(
     find(&state, product_id.as_str()).await.map(|product| Json(shown(&product)))
 }
 
+/// What a body makes of a product.
+async fn proposal(
+    state: &AppState,
+    product_id: Sku,
+    body: &Value,
+) -> Result<ProductCommand, ApiError> {
+    let mut errors = FieldErrors::default();
+    contents::refuse(body, &mut errors);
+    let members = Members::of_body(body)?;
+    members.only(&["name", "price", "currency", "stock"], &mut errors);
+    let existing = if members.get("name").is_none() || members.get("currency").is_none() {
+        let found = state.database().product(&product_id).await;
+        found.map_err(|error| database_failed(&error))?
+    } else {
+        None
+    };
+    let usual = existing.as_ref().map_or(Currency::USD, |product| product.price.currency);
+    let currency = draft::currency(&members, usual, &mut errors);
+    let name = members.optional_text("name", 1..=200, &mut errors).map(ToOwned::to_owned);
+    let price = draft::amount(&members, "price", currency, &mut errors);
+    let stock = members.integer("stock", 0..=MOST, &mut errors);
+    errors.finish()?;
+    let (Some(currency), Some(minor), Some(on_hand)) = (currency, price, stock) else {
+        return Err(ApiError::invalid_field("", "invalid", "the request is incomplete"));
+    };
+    let name =
+        name.or(existing.map(|product| product.name)).unwrap_or_else(|| product_id.to_string());
+    Ok(ProductCommand {
+        command_id: Uuid::now_v7().to_string(),
+        product_id,
+        name,
+        price: Money { minor, currency },
+        on_hand,
+    })
+}
+
 /// `POST /api/v1/admin/products/{product_id}/stock-adjustments`: 201 with the
 /// product, 409 if it would go below zero available. With an `Idempotency-Key`
 /// the warehouse recognises a repeat of the product's latest adjustments.
@@ -124,7 +135,7 @@ pub async fn adjust(
     let product_id = product_path(&product_id)?;
     let key = IdempotencyKey::from_headers(&headers)?;
     let mut errors = FieldErrors::default();
-    cards::refuse(&body, &mut errors);
+    contents::refuse(&body, &mut errors);
     let members = Members::of_body(&body)?;
     members.only(&["delta", "reason"], &mut errors);
     let delta = members.integer("delta", -MOST..=MOST, &mut errors);

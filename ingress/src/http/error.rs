@@ -10,6 +10,8 @@ use schemas::messages::{FieldError, OrderStatus};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::fields::FieldErrors;
+
 /// A refusal, with everything the caller needs to act on it.
 #[derive(Debug, Clone)]
 pub struct ApiError {
@@ -136,6 +138,9 @@ impl ApiError {
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [only] => format!("{}: {}", only.field, only.message),
+            many if many.len() >= FieldErrors::MOST => {
+                format!("{} or more members are not valid; these come first", many.len())
+            }
             many => format!("{} members are not valid", many.len()),
         };
         let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail);
@@ -181,6 +186,13 @@ impl ApiError {
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// The version the order has, where that is why it was refused
+    /// ([`Self::version_mismatch`]).
+    #[must_use]
+    pub fn current_version(&self) -> Option<i64> {
+        self.members.get("current_version")?.as_i64()
     }
 
     /// The status.

@@ -11,10 +11,15 @@ use schemas::pan::contains_card_number;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+use super::place::LONGEST;
 
-/// All that was wrong with one request.
+/// What was wrong with one request: everything, up to [`FieldErrors::MOST`].
 #[derive(Debug, Default)]
-pub struct FieldErrors(Vec<FieldError>);
+pub struct FieldErrors {
+    list: Vec<FieldError>,
+    /// Errors found, the same one twice included.
+    found: usize,
+}
 
 /// What to do with members nobody reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,27 +31,44 @@ pub enum Unknown {
 }
 
 impl FieldErrors {
-    /// Adds one error. `field` is a path such as `items[2].price`.
+    /// Most errors of one answer, which may not be larger than its request.
+    pub const MOST: usize = 100;
+
+    /// Adds one error, unless it is known or the list is full. `field` is a path
+    /// such as `items[2].price`; what doesn't fit an answer is cut off.
     pub fn add(&mut self, field: impl Into<String>, code: &str, message: impl Into<String>) {
+        if self.is_full() {
+            return;
+        }
+        self.found += 1;
         let mut field = field.into();
-        // Unknown names are the caller's text.
+        // Unknown names are the caller's text. Asked before the cut: the first
+        // digits of a card number are no number to be found any more.
         if contains_card_number(&field) {
             "(hidden)".clone_into(&mut field);
         }
-        field.truncate(field.floor_char_boundary(200));
-        self.0.push(FieldError { field, code: code.to_owned(), message: message.into() });
+        field.truncate(field.floor_char_boundary(LONGEST));
+        if !self.list.iter().any(|known| known.field == field && known.code == code) {
+            self.list.push(FieldError { field, code: code.to_owned(), message: message.into() });
+        }
+    }
+
+    /// True when no more errors are taken: a walk may stop here.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.found >= Self::MOST
     }
 
     /// True while nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// # Errors
     /// 422 with everything collected, if anything was.
     pub fn finish(self) -> Result<(), ApiError> {
-        if self.0.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.0)) }
+        if self.list.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.list)) }
     }
 }
 
@@ -88,6 +110,9 @@ impl<'a> Members<'a> {
     /// Reports members outside `known`.
     pub fn only(&self, known: &[&str], errors: &mut FieldErrors) {
         for name in self.map.keys().filter(|name| !known.contains(&name.as_str())) {
+            if errors.is_full() {
+                return;
+            }
             errors.add(self.path(name), "unknown_member", "is not a member of this request");
         }
     }
@@ -236,7 +261,7 @@ mod tests {
         item.optional_bool("on", &mut errors);
         item.text("missing", 1..=10, &mut errors);
         let found: Vec<_> =
-            errors.0.iter().map(|error| (error.field.as_str(), error.code.as_str())).collect();
+            errors.list.iter().map(|error| (error.field.as_str(), error.code.as_str())).collect();
         assert_eq!(
             found,
             [
@@ -247,6 +272,17 @@ mod tests {
                 ("item.missing", "required")
             ]
         );
+    }
+
+    #[test]
+    fn a_flood_of_errors_and_long_names_fill_one_short_list() {
+        let names = (0..100_000).map(|index| (format!("{index}{}", "é".repeat(150)), Value::Null));
+        let body = Value::Object(names.collect());
+        let mut errors = FieldErrors::default();
+        Members::of_body(&body).unwrap().only(&[], &mut errors);
+        assert_eq!(errors.list.len(), FieldErrors::MOST);
+        assert!(errors.list.iter().all(|error| error.field.len() <= LONGEST));
+        assert!(format!("{:?}", errors.finish().unwrap_err()).contains("100 or more"));
     }
 
     #[test]

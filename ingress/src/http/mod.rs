@@ -6,17 +6,18 @@
 
 pub mod address;
 pub mod body;
-pub mod cards;
+pub mod contents;
 pub mod cors;
 pub mod envelope;
 pub mod error;
 pub mod fields;
 pub mod json;
+mod place;
 pub mod preconditions;
 pub mod query;
 
 pub use address::TrustedProxies;
-pub use body::{JsonBody, OptionalJsonBody};
+pub use body::{JsonBody, OptionalJsonBody, Patience};
 pub use envelope::RequestContext;
 pub use error::ApiError;
 pub use fields::{FieldErrors, Members, Unknown};

@@ -8,16 +8,27 @@ use axum::response::Response;
 use schemas::Currency;
 use schemas::messages::{AmendOrder, CommandKind};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::cancel::change;
 use super::read::own;
 use super::{OrderPath, draft};
 use crate::auth::Caller;
 use crate::http::preconditions::expected_version;
-use crate::http::{ApiError, FieldErrors, JsonBody, Members, RequestContext, Unknown, cards, json};
+use crate::http::{
+    ApiError, FieldErrors, JsonBody, Members, RequestContext, Unknown, contents, json,
+};
 use crate::state::AppState;
 
+/// Times a merge is done again because the order had changed meanwhile.
+const ATTEMPTS: u32 = 5;
+
 /// `PATCH /api/v1/orders/{order_id}`: 200 with the order and its ETag.
+///
+/// What was merged with the order as it was read is sent on the condition that
+/// the order still is that version, or a patch of the street would undo a patch
+/// of the city made at the same time. The caller didn't ask for that condition,
+/// so it costs another merge, not a 412.
 pub async fn amend(
     State(state): State<AppState>,
     caller: Caller,
@@ -26,21 +37,42 @@ pub async fn amend(
     headers: HeaderMap,
     JsonBody(patch): JsonBody,
 ) -> Result<Response, ApiError> {
-    let row = own(&state, &caller, order_id).await?;
-    let expected_version = expected_version(&headers, caller.is_admin())?;
-    let current =
-        json::parse(row.document.as_bytes()).map_err(|error| ApiError::internal(&error))?;
-    let amend = read(&caller, &patch, &current)?;
-    let mut command = change(&state, &caller, order_id, row.user_id, CommandKind::Amend);
-    command.expected_version = expected_version;
-    command.amend = Some(amend);
-    super::cancel::answer(&state, &command, &context).await
+    let expected_version = expected_version(&headers, caller.is_admin());
+    let deadline = Instant::now() + state.settings().confirm_within;
+    for _ in 0..ATTEMPTS {
+        let mut watch = state.database().applied().watch_order(order_id);
+        let row = own(&state, &caller, order_id).await?;
+        let asked = expected_version.clone()?;
+        let current =
+            json::parse(row.document.as_bytes()).map_err(|error| ApiError::internal(&error))?;
+        let Read { amend, merged } = read(&caller, &patch, &current)?;
+        let mut command = change(&state, &caller, order_id, row.user_id, CommandKind::Amend);
+        command.expected_version = asked.or(merged.then_some(row.version));
+        command.amend = Some(amend);
+        let answer = super::cancel::answer(&state, &command, &context, Some(row.status)).await;
+        let current = answer.as_ref().err().and_then(ApiError::current_version);
+        let Some(current) = current.filter(|_| asked.is_none()) else { return answer };
+        if watch.reached(current, deadline).await.is_err() {
+            break;
+        }
+    }
+    Err(ApiError::conflict(
+        "changed_meanwhile",
+        "The order keeps changing; read it and repeat with its ETag in If-Match",
+    ))
 }
 
-/// What the patch makes of the order as the caller saw it.
-fn read(caller: &Caller, patch: &Value, current: &Value) -> Result<AmendOrder, ApiError> {
+/// What a patch makes of an order.
+struct Read {
+    amend: AmendOrder,
+    /// True if the result depends on the order as it was read.
+    merged: bool,
+}
+
+/// What the patch makes of the order as it was read.
+fn read(caller: &Caller, patch: &Value, current: &Value) -> Result<Read, ApiError> {
     let mut errors = FieldErrors::default();
-    cards::refuse(patch, &mut errors);
+    contents::refuse(patch, &mut errors);
     let members = Members::of_body(patch)?;
     members.only(&["shipping_address", "items", "total_amount", "metadata"], &mut errors);
     for name in ["shipping_address", "items", "total_amount"] {
@@ -51,6 +83,7 @@ fn read(caller: &Caller, patch: &Value, current: &Value) -> Result<AmendOrder, A
     let currency: Option<Currency> =
         current["currency"].as_str().and_then(|code| code.parse().ok());
     let mut amend = AmendOrder::default();
+    let mut merged = false;
     let goods_named = members.get("items").is_some() || members.get("total_amount").is_some();
     if goods_named
         && let Some(goods) = draft::goods(&members, currency, Unknown::Refused, &mut errors)
@@ -62,6 +95,7 @@ fn read(caller: &Caller, patch: &Value, current: &Value) -> Result<AmendOrder, A
         amend.items = Some(goods.items);
     }
     if let Some(address) = members.get("shipping_address") {
+        merged = true;
         let mut whole = current["shipping_address"].clone();
         merge(&mut whole, address);
         amend.shipping_address =
@@ -69,17 +103,22 @@ fn read(caller: &Caller, patch: &Value, current: &Value) -> Result<AmendOrder, A
     }
     match members.raw("metadata") {
         Some(Value::Null) => {
+            merged = true;
             let names = current["metadata"]
                 .as_object()
                 .into_iter()
                 .flat_map(|members| members.keys().cloned());
             amend.metadata = names.map(|name| (name, None)).collect();
         }
-        Some(value) => amend.metadata = merged_metadata(value, &current["metadata"], &mut errors),
+        Some(value) => {
+            merged |=
+                value.as_object().is_some_and(|members| members.values().any(Value::is_object));
+            amend.metadata = merged_metadata(value, &current["metadata"], &mut errors);
+        }
         None => {}
     }
     errors.finish()?;
-    Ok(amend)
+    Ok(Read { amend, merged })
 }
 
 /// Metadata members are kept whole, so nested objects are merged here.

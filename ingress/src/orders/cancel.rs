@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use schemas::messages::{CancelOrder, CommandKind, OrderCommand};
+use schemas::messages::{CancelOrder, CommandKind, OrderCommand, OrderStatus};
 use schemas::{OrderId, UserId};
 use serde_json::Value;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use super::place::unconfirmed;
 use super::read::answer_with;
 use crate::auth::Caller;
 use crate::http::preconditions::expected_version;
-use crate::http::{ApiError, FieldErrors, Members, OptionalJsonBody, RequestContext, cards};
+use crate::http::{ApiError, FieldErrors, Members, OptionalJsonBody, RequestContext, contents};
 use crate::state::AppState;
 
 /// `POST /api/v1/orders/{order_id}/cancel`: 200 with the order; a repeat is 200
@@ -36,16 +36,17 @@ pub async fn cancel(
     if row.as_ref().is_some_and(|row| !caller.is_admin() && row.user_id != caller.user_id) {
         return Err(ApiError::order_not_found());
     }
+    let status = row.as_ref().map(|row| row.status);
     let owner = row.map_or(caller.user_id, |row| row.user_id);
     let mut command = change(&state, &caller, order_id, owner, CommandKind::Cancel);
     command.expected_version = expected_version;
     command.cancel = Some(cancel);
-    answer(&state, &command, &context).await
+    answer(&state, &command, &context, status).await
 }
 
 fn read(body: &Value) -> Result<CancelOrder, ApiError> {
     let mut errors = FieldErrors::default();
-    cards::refuse(body, &mut errors);
+    contents::refuse(body, &mut errors);
     let members = Members::of_body(body)?;
     members.only(&["reason", "note", "restock", "refund", "notify_customer"], &mut errors);
     let reason =
@@ -82,16 +83,18 @@ pub(super) fn change(
     }
 }
 
-/// 200 with the order after the command, or 202.
+/// 200 with the order after the command; 202 with the `status` it had before
+/// where the outcome isn't known in time.
 pub(super) async fn answer(
     state: &AppState,
     command: &OrderCommand,
     context: &RequestContext,
+    status: Option<OrderStatus>,
 ) -> Result<Response, ApiError> {
     match execute(state, command, context, None).await? {
         Executed::Shown(shown) => {
             Ok(answer_with(StatusCode::OK, shown.row.version, shown.row.document))
         }
-        Executed::Unconfirmed => Ok(unconfirmed(command.order_id)),
+        Executed::Unconfirmed => Ok(unconfirmed(command.order_id, status)),
     }
 }

@@ -141,10 +141,15 @@ pub fn amount(
     }
 }
 
-/// The currency; none (and reported) if it isn't an ISO 4217 code.
-pub fn currency(members: &Members<'_>, errors: &mut FieldErrors) -> Option<Currency> {
+/// The currency, or the one meant where it is `absent`; none (and reported) if
+/// it isn't an ISO 4217 code.
+pub fn currency(
+    members: &Members<'_>,
+    absent: Currency,
+    errors: &mut FieldErrors,
+) -> Option<Currency> {
     match members.get("currency") {
-        None => Some(Currency::USD),
+        None => Some(absent),
         Some(_) => {
             members.optional_parsed("currency", "an ISO 4217 currency code such as USD", errors)
         }

@@ -11,7 +11,7 @@ use schemas::messages::{
     Address, CommandKind, FulfillmentStatus, Line, Order, OrderCommand, OrderStatus, PaymentStatus,
     PlaceOrder,
 };
-use schemas::{Micros, OrderId, UserId};
+use schemas::{Currency, Micros, OrderId, UserId};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -21,7 +21,9 @@ use super::identity::{IdempotencyKey, InFlight, new_order_id};
 use super::read::{answer_with, wait_until};
 use crate::auth::Caller;
 use crate::http::error::database_failed;
-use crate::http::{ApiError, FieldErrors, JsonBody, Members, RequestContext, Unknown, cards, json};
+use crate::http::{
+    ApiError, FieldErrors, JsonBody, Members, RequestContext, Unknown, contents, json,
+};
 use crate::state::AppState;
 
 /// Scope of idempotency keys (with the user): both spellings are one route.
@@ -60,7 +62,7 @@ pub async fn place(
     };
     let wait = prefer_wait(&headers);
     match execute(&state, &command, &context, key.as_ref()).await? {
-        Executed::Unconfirmed => Ok(unconfirmed(order_id)),
+        Executed::Unconfirmed => Ok(unconfirmed(order_id, Some(OrderStatus::Pending))),
         Executed::Shown(shown) => {
             let Shown { replayed, row, mut watch } = *shown;
             let mut response = match wait {
@@ -95,10 +97,10 @@ pub async fn place(
 /// Checks everything the body alone shows.
 fn read(caller: &Caller, body: &Value) -> Result<(UserId, PlaceOrder), ApiError> {
     let mut errors = FieldErrors::default();
-    cards::refuse(body, &mut errors);
+    contents::refuse(body, &mut errors);
     let members = Members::of_body(body)?;
     let owner: Option<UserId> = members.optional_parsed("user_id", "a UUID", &mut errors);
-    let currency = draft::currency(&members, &mut errors);
+    let currency = draft::currency(&members, Currency::USD, &mut errors);
     let goods = draft::goods(&members, currency, Unknown::Ignored, &mut errors);
     let address: Option<Address> = members
         .required("shipping_address", &mut errors)
@@ -226,9 +228,13 @@ fn created(order_id: OrderId, version: i64, document: String) -> Response {
     response
 }
 
-/// 202: the command is in the log and will be executed.
-pub(super) fn unconfirmed(order_id: OrderId) -> Response {
-    let body = serde_json::json!({"order_id": order_id, "status": "pending"});
+/// 202: the command is in the log and will be executed. `status` is what the
+/// order is known to be in, if anything is known.
+pub(super) fn unconfirmed(order_id: OrderId, status: Option<OrderStatus>) -> Response {
+    let mut body = serde_json::json!({"order_id": order_id});
+    if let Some(status) = status {
+        body["status"] = status.as_str().into();
+    }
     (StatusCode::ACCEPTED, [(header::LOCATION, location(order_id))], Json(body)).into_response()
 }
 

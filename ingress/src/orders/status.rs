@@ -13,7 +13,7 @@ use super::cancel::{answer, change};
 use super::read::own;
 use crate::auth::Admin;
 use crate::http::preconditions::expected_version;
-use crate::http::{ApiError, FieldErrors, JsonBody, Members, RequestContext, cards};
+use crate::http::{ApiError, FieldErrors, JsonBody, Members, RequestContext, contents};
 use crate::state::AppState;
 
 /// `POST /api/v1/admin/orders/{order_id}/status`.
@@ -31,7 +31,7 @@ pub async fn set(
     let mut command = change(&state, &caller, order_id, row.user_id, CommandKind::SetStatus);
     command.expected_version = expected_version;
     command.set_status = Some(set_status);
-    answer(&state, &command, &context).await
+    answer(&state, &command, &context, Some(row.status)).await
 }
 
 /// `GET /api/v1/order-states`: the transition table as it is decided by.
@@ -44,7 +44,7 @@ pub async fn states() -> Json<Value> {
 /// `tracking` is a number, or `{tracking_number, carrier?}`.
 fn read(body: &Value) -> Result<SetStatus, ApiError> {
     let mut errors = FieldErrors::default();
-    cards::refuse(body, &mut errors);
+    contents::refuse(body, &mut errors);
     let members = Members::of_body(body)?;
     members.only(&["status", "reason", "tracking"], &mut errors);
     let status = members.text("status", 1..=20, &mut errors).and_then(|text| {

@@ -6,7 +6,7 @@ use schemas::messages::OrderEventType;
 use serde_json::{Map, Value};
 
 use super::target;
-use crate::http::{ApiError, FieldErrors, Members, cards};
+use crate::http::{ApiError, FieldErrors, Members, contents};
 
 /// What a body sets; none where the member is absent.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ const RESERVED: [&str; 11] = [
 /// 422 with everything that is wrong.
 pub async fn read(body: &Value, create: bool, targets: &TargetPolicy) -> Result<Draft, ApiError> {
     let mut errors = FieldErrors::default();
-    cards::refuse(body, &mut errors);
+    contents::refuse(body, &mut errors);
     let members = Members::of_body(body)?;
     let known: &[&str] = if create {
         &["url", "events", "description", "ordering", "headers"]

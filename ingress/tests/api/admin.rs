@@ -70,6 +70,92 @@ async fn products_are_put_and_read_at_once() {
 }
 
 #[tokio::test]
+async fn what_a_put_leaves_out_stays_as_it_is() {
+    let harness = Harness::start().await;
+    let first = json!({"name": "Lamp", "price": 12.5, "currency": "GBP", "stock": 1});
+    put(&harness, "lamp", &first).await.expect(200);
+    let second = put(&harness, "lamp", &json!({"price": 13, "stock": 2})).await.expect(200).json();
+    assert_eq!((&second["name"], &second["currency"]), (&json!("Lamp"), &json!("GBP")));
+    put(&harness, "yen", &json!({"price": 100, "currency": "JPY", "stock": 1})).await.expect(200);
+    put(&harness, "yen", &json!({"price": 1.5, "stock": 1})).await.problem(422, "invalid_request");
+    let moved = json!({"price": 1.5, "currency": "USD", "stock": 1});
+    assert_eq!(put(&harness, "yen", &moved).await.expect(200).json()["currency"], "USD");
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_no_reason_to_rename_a_product() {
+    let harness = Harness::start().await;
+    put(&harness, "lamp", &json!({"name": "Lamp", "price": 1, "stock": 1})).await.expect(200);
+    harness.state.database().close().await;
+    let answer = put(&harness, "lamp", &json!({"price": 1, "stock": 1})).await;
+    assert!(answer.status.is_server_error(), "{}", answer.text);
+    assert_ne!(answer.json()["code"], "not_confirmed", "nothing was recorded");
+}
+
+#[tokio::test]
+async fn one_adjustment_sent_twice_at_once_is_done_once_and_answered_twice() {
+    let harness = Harness::start().await;
+    put(&harness, "prod-1", &json!({"price": 1, "stock": 5})).await.expect(200);
+    let (path, token) = ("/api/v1/admin/products/prod-1/stock-adjustments", harness.admin());
+    let key = [("idempotency-key", "count-1")];
+    for (body, status) in
+        [(r#"{"delta":-2,"reason":"count"}"#, 201), (r#"{"delta":-9,"reason":"count"}"#, 409)]
+    {
+        let key = if status == 201 { &key[..] } else { &[("idempotency-key", "count-2")] };
+        let adjust = async || harness.call("POST", path, Some(&token), key, Some(body)).await;
+        let started = tokio::time::Instant::now();
+        let (one, two) = tokio::join!(adjust(), adjust());
+        one.expect(status);
+        two.expect(status);
+        assert!(
+            started.elapsed() < harness.state.settings().confirm_within,
+            "nobody waited in vain"
+        );
+    }
+    let product = harness.get("/api/v1/admin/products/prod-1", &token).await.expect(200).json();
+    assert_eq!(product["on_hand"], 3);
+}
+
+/// The user's registration, made with the token; whether it hears of everybody's orders.
+async fn hears_everybody(harness: &Harness, user: &str, token: &str) -> (String, bool) {
+    let body = json!({"url": "http://127.0.0.1:9099/", "events": ["*"]});
+    let made = harness.post("/api/v1/webhooks", token, &body).await.expect(201).json();
+    let id = made["webhook_id"].as_str().unwrap().to_owned();
+    let all = harness.state.endpoints().get(user.parse().unwrap(), &id).unwrap().all_users;
+    (id, all)
+}
+
+#[tokio::test]
+async fn a_former_administrators_webhooks_hear_of_own_orders_only() {
+    let harness = Harness::start().await;
+    let credentials = r#"{"email": "ada@example.com", "password": "correct horse battery"}"#;
+    let registered = harness
+        .call("POST", "/api/v1/auth/register", None, &[], Some(credentials))
+        .await
+        .expect(201)
+        .json();
+    let user = registered["user_id"].as_str().unwrap();
+    let role = async |role: &str| {
+        let path = format!("/api/v1/admin/users/{user}");
+        let body = json!({"role": role}).to_string();
+        harness.call("PATCH", &path, Some(&harness.admin()), &[], Some(&body)).await.expect(200);
+        // Tokens of the same millisecond died with the change.
+        harness.advance(1);
+    };
+    role("admin").await;
+    let token = harness.token(user, Role::Admin, Tier::Standard);
+    let (id, all) = hears_everybody(&harness, user, &token).await;
+    assert!(all);
+    role("customer").await;
+    let owner = user.parse().unwrap();
+    assert!(!harness.state.endpoints().get(owner, &id).unwrap().all_users);
+    // A request of the administrator that was on its way during the demotion.
+    let token = harness.token(user, Role::Admin, Tier::Standard);
+    let (id, _) = hears_everybody(&harness, user, &token).await;
+    assert!(!harness.state.endpoints().get(owner, &id).unwrap().all_users);
+}
+
+#[tokio::test]
 async fn adjustments_go_to_zero_and_not_below() {
     let harness = Harness::start().await;
     put(&harness, "prod-1", &json!({"price": 1, "stock": 5})).await.expect(200);

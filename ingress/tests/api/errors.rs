@@ -174,6 +174,73 @@ async fn card_data_is_refused_everywhere_and_never_echoed_or_recorded() {
 }
 
 #[tokio::test]
+async fn floods_of_errors_and_long_names_get_short_answers() {
+    let harness = Harness::start().await;
+    let members: Vec<String> = (0..100_000).map(|index| format!("\"{index}\":0")).collect();
+    let flood = format!("{{{}}}", members.join(","));
+    let answer = harness.call("POST", "/api/v1/auth/register", None, &[], Some(&flood)).await;
+    assert!(answer.text.len() < 32 * 1024, "{} bytes", answer.text.len());
+    let problem = answer.problem(422, "invalid_request");
+    assert_eq!(problem["errors"].as_array().unwrap().len(), 100);
+
+    let items = vec!["0"; 300_000].join(",");
+    let long = format!("{{\"{}\":[{items}]}}", "n".repeat(400_000));
+    let answer =
+        harness.call("POST", "/api/v1/orders", Some(&harness.customer()), &[], Some(&long)).await;
+    answer.problem(422, "invalid_request");
+    let path = format!("{{\"{}\":\"\\u0000\"}}", "n".repeat(400_000));
+    let answer =
+        harness.call("POST", "/api/v1/orders", Some(&harness.customer()), &[], Some(&path)).await;
+    assert!(answer.text.len() < 8 * 1024, "{} bytes", answer.text.len());
+    answer.problem(422, "invalid_request");
+}
+
+#[tokio::test]
+async fn what_a_database_cannot_keep_is_refused_before_it_is_recorded() {
+    let harness = Harness::start().await;
+    let id = harness.placed().await;
+    let order = format!("/api/v1/orders/{id}");
+    let post = "/api/v1/orders".to_owned();
+    let status = format!("/api/v1/admin/orders/{id}/status");
+    let product = "/api/v1/admin/products/p".to_owned();
+    let stock = format!("{product}/stock-adjustments");
+    let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let nul = "a\u{0}b";
+    let metadata = |value: Value| body(|body| body["metadata"] = json!({"a": value}));
+    let address = body(|body| body["shipping_address"]["street"] = json!(nul));
+    let webhook = json!({"url": "http://127.0.0.1:9099/", "events": ["*"], "description": nul});
+    let account = json!({"email": "a@b.c", "password": nul.repeat(6)});
+    let deep = number(&format!("{}{}", "[".repeat(100), "]".repeat(100)));
+    for (method, path, body, field) in [
+        ("POST", &post, metadata(json!(nul)), "metadata.a"),
+        ("POST", &post, metadata(json!({"b": [nul]})), "metadata.a.b[0]"),
+        ("POST", &post, metadata(json!({nul: 1})), "metadata.a"),
+        ("POST", &post, metadata(number("1e999999")), "metadata.a"),
+        ("POST", &post, metadata(number(&"9".repeat(101))), "metadata.a"),
+        ("POST", &post, metadata(deep), "metadata.a"),
+        ("POST", &post, address, "shipping_address.street"),
+        ("PATCH", &order, json!({"metadata": {"a": {"b": nul}}}), "metadata.a.b"),
+        ("PATCH", &order, json!({"metadata": {"a": number("1e-999999")}}), "metadata.a"),
+        ("PATCH", &order, json!({"shipping_address": {"city": nul}}), "shipping_address.city"),
+        ("DELETE", &order, json!({"reason": nul}), "reason"),
+        ("DELETE", &order, json!({"note": nul}), "note"),
+        ("POST", &status, json!({"status": "shipped", "reason": nul}), "reason"),
+        ("PUT", &product, json!({"name": nul, "price": 1, "stock": 1}), "name"),
+        ("POST", &stock, json!({"delta": 1, "reason": nul}), "reason"),
+        ("POST", &"/api/v1/webhooks".to_owned(), webhook, "description"),
+        ("POST", &"/api/v1/auth/register".to_owned(), account, "password"),
+    ] {
+        let (text, any) = (body.to_string(), [("if-match", "*")]);
+        let answer = harness.call(method, path, Some(&harness.admin()), &any, Some(&text)).await;
+        let problem = answer.problem(422, "invalid_request");
+        let errors = problem["errors"].as_array().unwrap();
+        let named = |error: &Value| error["field"].as_str().unwrap().starts_with(field);
+        assert!(errors.iter().any(named), "{method} {path}: {field} in {problem}");
+    }
+    assert_eq!(harness.backend.commands.lock().len(), 1, "only the good order reached the log");
+}
+
+#[tokio::test]
 async fn wrong_media_types_and_large_bodies_are_refused() {
     let harness = Harness::start().await;
     let token = harness.customer();

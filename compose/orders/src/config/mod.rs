@@ -265,6 +265,8 @@ mod tests {
     fn nothing_set_is_the_embedded_system() {
         let config = Config::read(&Env::default()).unwrap();
         assert!(config.development() && config.kafka.is_none() && config.database_url.is_none());
+        assert_eq!(config.ingress_addr.to_string(), "0.0.0.0:8000");
+        assert_eq!(config.websocket_addr.to_string(), "0.0.0.0:8001");
         assert_eq!(config.fraud_limit, 2_000);
         assert_eq!(config.carrier_delivery_seconds, Some(10));
     }

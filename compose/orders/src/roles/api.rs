@@ -102,7 +102,8 @@ pub(crate) async fn serve(
 ) -> Result<()> {
     let listener = bind("INGRESS_ADDR", config.ingress_addr).await?;
     tracing::info!(address = %config.ingress_addr, "API listens");
-    Ok(ingress::serve(listener, state, shutdown, Drain::default()).await?)
+    ingress::serve(listener, state, shutdown, Drain::default()).await;
+    Ok(())
 }
 
 /// `orders ingress`.
