@@ -84,6 +84,53 @@ async fn tiers_have_their_limits_and_enterprise_has_no_headers() {
     }
 }
 
+/// As many requests as the limit allows, and one more, which is refused by it.
+async fn exhaust(
+    harness: &Harness,
+    (method, path): (&str, &str),
+    token: &str,
+    (policy, limit): (&str, usize),
+) {
+    for index in 0..limit {
+        let answer = harness.call(method, path, Some(token), &[], Some("{}")).await;
+        assert_ne!(answer.status, 429, "{policy}: request {index} of {limit}");
+    }
+    let refused = harness.call(method, path, Some(token), &[], Some("{}")).await;
+    assert_eq!(refused.header("x-ratelimit-limit"), Some(limit.to_string().as_str()));
+    assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(refused.problem(429, "rate_limited")["violated_policy"], policy);
+}
+
+#[tokio::test]
+async fn each_tier_is_refused_beyond_its_limit() {
+    let harness = limited().await;
+    for (tier, limit) in [(Tier::Free, 50), (Tier::Standard, 100), (Tier::Premium, 500)] {
+        let user = format!("00000000-0000-4000-8000-00000000000{}", tier as u8);
+        let token = harness.token(&user, Role::Customer, tier);
+        exhaust(&harness, ("GET", "/api/v1/order-states"), &token, ("tier", limit)).await;
+    }
+}
+
+#[tokio::test]
+async fn reading_orders_and_registering_webhooks_have_limits_of_their_own() {
+    let harness = limited().await;
+    let token = harness.token(GUIDE, Role::Customer, Tier::Premium);
+    exhaust(&harness, ("GET", "/api/v1/orders"), &token, ("list-orders", 100)).await;
+    harness.call("GET", "/api/v1/orders/", Some(&token), &[], None).await.expect(429);
+    let order = "/api/v1/orders/00000000-0000-4000-8000-000000000001";
+    exhaust(&harness, ("GET", order), &token, ("read-order", 100)).await;
+    let other = "/api/v1/orders/00000000-0000-4000-8000-000000000002";
+    harness.get(other, &token).await.expect(429);
+    let webhooks = ("POST", "/api/v1/webhooks");
+    exhaust(&harness, webhooks, &token, ("register-webhook", 10)).await;
+    harness.get("/api/v1/webhooks", &token).await.expect(200);
+    // Tokens live for less than the hour.
+    harness.advance(3_600);
+    let token = harness.token(GUIDE, Role::Customer, Tier::Premium);
+    harness.call("POST", webhooks.1, Some(&token), &[], Some("{}")).await.expect(422);
+}
+
 #[tokio::test]
 async fn without_a_good_token_the_address_counts() {
     let harness = limited().await;

@@ -1,19 +1,17 @@
 //! Accounts on PostgreSQL and Redis: the same statements, the other databases.
 //!
-//! Runs where `DATABASE_TEST_URL` is set (`compose/dev/up`), with Redis where
-//! `REDIS_URL` is set too.
+//! Needs `DATABASE_TEST_URL` and `REDIS_URL` (`compose/dev/up`), except with
+//! `RINGS=fast`.
 
 use read_model::{Backend, Database, DatabaseOptions};
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, memory_log, settings};
+use crate::harness::{Harness, body, memory_log, settings};
+use crate::servers;
 
 /// A schema of its own in the test database.
 async fn scratch() -> Option<(Database, String)> {
-    let Ok(url) = std::env::var("DATABASE_TEST_URL") else {
-        eprintln!("DATABASE_TEST_URL is not set; nothing tested on PostgreSQL");
-        return None;
-    };
+    let url = servers::address("DATABASE_TEST_URL")?;
     let schema = format!("ingress_{}", uuid::Uuid::now_v7().simple());
     let admin = Database::connect(&url, &DatabaseOptions::default()).await.unwrap();
     run(&admin, format!("CREATE SCHEMA {schema}")).await;
@@ -35,7 +33,7 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
 async fn accounts_and_orders_work_on_postgres_and_redis() {
     let Some((database, schema)) = scratch().await else { return };
     let folder = tempfile::tempdir().unwrap();
-    let redis = std::env::var("REDIS_URL").ok();
+    let redis = servers::address("REDIS_URL");
     let harness = Harness::on(settings(), memory_log(), database.clone(), redis, folder).await;
     let call = async |action: &str, body: Value| {
         harness
@@ -89,6 +87,25 @@ async fn accounts_and_orders_work_on_postgres_and_redis() {
 
     let id = harness.placed().await;
     harness.get(&format!("/api/v1/orders/{id}"), &harness.customer()).await.expect(200);
+
+    drop(harness);
+    run(&database, format!("DROP SCHEMA {schema} CASCADE")).await;
+}
+
+#[tokio::test]
+async fn what_is_accepted_can_be_kept() {
+    let Some((database, schema)) = scratch().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let harness = Harness::on(settings(), memory_log(), database.clone(), None, folder).await;
+    let most = format!(
+        r#"{{"a":[1e100,-1e-100,{},"é\\t"],"deep":{}1{}}}"#,
+        "9".repeat(100),
+        "[".repeat(30),
+        "]".repeat(30)
+    );
+    let extreme = body(|body| body["metadata"] = serde_json::from_str(&most).unwrap());
+    let kept = harness.post("/api/v1/orders", &harness.customer(), &extreme).await.expect(201);
+    assert_eq!(kept.json()["metadata"], extreme["metadata"]);
     drop(harness);
     run(&database, format!("DROP SCHEMA {schema} CASCADE")).await;
 }

@@ -1,12 +1,15 @@
 //! The two implementations of the limits against each other and against the
 //! definition, on generated traffic with a hand-moved clock.
 //!
-//! The Redis half runs where `REDIS_URL` is set (`compose/dev/up`).
+//! The Redis half needs `REDIS_URL` (`compose/dev/up`), except with `RINGS=fast`.
 
 use ingress::limits::redis::{Clock, RedisLogs, connect};
 use ingress::limits::{InProcess, Limiter, Scope};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use redis::AsyncCommands as _;
+
+use crate::servers;
 
 /// The definition, naively: every admitted request, never forgotten.
 #[derive(Default)]
@@ -94,10 +97,7 @@ fn a_clock_that_steps_back_does_not_open_the_gate() {
 
 #[test]
 fn redis_decides_as_the_process_does() {
-    let Ok(url) = std::env::var("REDIS_URL") else {
-        eprintln!("REDIS_URL is not set; nothing compared");
-        return;
-    };
+    let Some(url) = servers::address("REDIS_URL") else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let redis = runtime.block_on(async { RedisLogs::new(connect(&url).unwrap()) });
     let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
@@ -114,6 +114,30 @@ fn redis_decides_as_the_process_does() {
             Ok(())
         })
         .unwrap();
+}
+
+/// R131 and R133: totals by INCR, logs that live as long as their window.
+#[tokio::test]
+async fn redis_counts_what_was_admitted_and_forgets_with_the_window() {
+    let Some(url) = servers::address("REDIS_URL") else { return };
+    let logs = RedisLogs::new(connect(&url).unwrap());
+    let scopes = scopes(&uuid::Uuid::new_v4().to_string(), 3);
+    let mut admitted = 0;
+    for _ in 0..6 {
+        admitted += i64::from(logs.decide(&scopes, Clock::Server).await.unwrap().allowed);
+    }
+    assert_eq!(admitted, 4, "the tighter scope decides");
+    let mut redis =
+        redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    for scope in &scopes {
+        let total = format!("{}:total", scope.key);
+        assert_eq!(redis.get::<_, i64>(&total).await.unwrap(), admitted);
+        let day: i64 = redis.ttl(&total).await.unwrap();
+        assert!((1..=86_400).contains(&day), "totals live a day, not {day} s");
+        let left: i64 = redis.pttl(&scope.key).await.unwrap();
+        assert!((1..=scope.window_ms).contains(&left), "{left} of {} ms", scope.window_ms);
+        assert!(left > scope.window_ms - 60_000, "the window begins with the newest request");
+    }
 }
 
 #[tokio::test]
