@@ -65,6 +65,11 @@ mod broker_assigned {
     }
 
     #[test]
+    fn a_seek_or_an_assignment_ends_a_pause() {
+        judge(contract::membership::a_seek_or_an_assignment_ends_a_pause);
+    }
+
+    #[test]
     fn a_group_reader_passes_markers() {
         judge(contract::membership::a_group_reader_passes_markers);
     }

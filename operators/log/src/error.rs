@@ -18,9 +18,10 @@ pub enum LogError {
     /// It isn't known whether the commit happened; find out from the log.
     #[error("outcome unknown: {0}")]
     Unknown(String),
-    /// This record can't be accepted (too large, or without a key on a
-    /// compacted topic). Nothing of it was written; an open transaction goes on
-    /// unharmed.
+    /// This record can't ever be accepted (too large, or without a key on a
+    /// compacted topic). From `send`: nothing of it was written and the open
+    /// transaction goes on unharmed. From `flush`, `send_offsets` or `commit`:
+    /// the transaction must be aborted.
     #[error("record refused: {0}")]
     Refused(String),
     /// Nothing helps but a person. Names the topic, setting or file.

@@ -89,7 +89,11 @@ pub trait Admin: Send + Sync {
     /// is rebuilt.
     fn log_id(&self) -> Result<String, LogError>;
     /// Creates what is missing. A topic that exists with another partition
-    /// count is an error that names both counts.
+    /// count is an error that names both counts. So is, on Kafka, one that isn't
+    /// compacted and should be (its retention would delete state), or is and
+    /// shouldn't be (compaction would delete events); for how long a topic
+    /// keeps its records is left as somebody chose it. On the embedded log,
+    /// whose topics are all the program's own, its cleanup becomes the asked one.
     fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError>;
     /// None for a topic that doesn't exist.
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>, LogError>;
@@ -147,16 +151,22 @@ pub trait TxnProducer: Send {
     /// Queues a record. A failed delivery surfaces at `flush` or `commit`.
     fn send(&mut self, topic: &str, partition: u32, record: NewRecord<'_>) -> Result<(), LogError>;
     /// Input positions (next offset to read) that become the group's committed
-    /// offsets with this transaction. A stale generation is refused.
+    /// offsets with this transaction. A stale generation is an error; `Refused`
+    /// is as at `flush`.
     fn send_offsets(
         &mut self,
         offsets: &[(TopicPartition, i64)],
         group: &GroupMetadata,
     ) -> Result<(), LogError>;
-    /// Waits until everything queued is acknowledged.
+    /// Waits until everything queued is acknowledged. [`LogError::Refused`]
+    /// names topic and partition of a record that the log won't ever take (too
+    /// large for its topic, without a key on a compacted one); repeating the
+    /// transaction can't help. Other than at `send`, this transaction has to be
+    /// aborted then.
     fn flush(&mut self) -> Result<(), LogError>;
     /// Ends the transaction; afterwards all of it is visible, or (on error)
-    /// none of it, or (`LogError::Unknown`) one of the two.
+    /// none of it, or (`LogError::Unknown`) one of the two. `Refused` is as at
+    /// `flush`.
     fn commit(&mut self) -> Result<(), LogError>;
     /// Ends the transaction; none of it is ever visible.
     fn abort(&mut self) -> Result<(), LogError>;
@@ -179,16 +189,18 @@ pub trait GroupConsumer: Send {
         max: usize,
         visit: &mut dyn FnMut(ConsumedRecord<'_>),
     ) -> Result<Polled, LogError>;
-    /// Starts reading at these offsets. The metadata holds until the next event.
+    /// Starts reading at these offsets; nothing is paused. The metadata holds
+    /// until the next event.
     fn ack_assign(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<GroupMetadata, LogError>;
     /// Gives the revoked partitions up. Any others stay, with the metadata they
     /// have.
     fn ack_revoke(&mut self) -> Result<(), LogError>;
-    /// Stops delivery of these partitions; what was fetched may be fetched again.
+    /// Stops delivery of these partitions until `resume`, `seek` or the next
+    /// assignment; what was fetched may be fetched again.
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;
     /// Goes on. Only for paused partitions.
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError>;
-    /// Next records come from these offsets.
+    /// Next records come from these offsets. Ends a pause of these partitions.
     fn seek(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError>;
     /// True once everything below `end` of an assigned partition was visited or
     /// can't be (markers, aborted, compacted): how a task knows that it is

@@ -123,6 +123,44 @@ pub fn pause_resume_and_seek(fixture: &dyn LogFixture) {
     member.leave(&scene);
 }
 
+/// Whoever starts again from the log starts with nothing paused.
+pub fn a_seek_or_an_assignment_ends_a_pause(fixture: &dyn LogFixture) {
+    let scene = Scene::new(fixture, "unpaused");
+    let topic = scene.topic("in", 2);
+    let all = scene.partitions(&topic, 2);
+    scene.append(&topic, 0, &["a"]);
+    let mut staying = scene.member("group", "00-staying", &[&topic]);
+    scene.settle(&mut staying);
+    staying.consumer.pause(&all).unwrap();
+    staying.consumer.seek(&[(all[0].clone(), 0)]).unwrap();
+    scene.until("what was sought is read", || {
+        staying.turn(&scene);
+        !staying.records.is_empty()
+    });
+    assert_eq!(texts(&staying.records), ["a"]);
+    let mut leaving = scene.member("group", "01-leaving", &[&topic]);
+    scene.until("both own a partition", || {
+        staying.turn(&scene);
+        leaving.turn(&scene);
+        staying.owned.len() == 1 && leaving.owned.len() == 1
+    });
+    staying.consumer.pause(&staying.owned).unwrap();
+    leaving.leave(&scene);
+    scene.until("one owns all again", || {
+        staying.turn(&scene);
+        staying.owned.len() == 2
+    });
+    staying.records.clear();
+    for partition in 0..2 {
+        scene.append(&topic, partition, &["after"]);
+    }
+    scene.until("both are read", || {
+        staying.turn(&scene);
+        staying.records.iter().filter(|found| found.text() == "after").count() == 2
+    });
+    staying.leave(&scene);
+}
+
 /// `reached` of a member is true at an end that only markers lead to.
 pub fn a_group_reader_passes_markers(fixture: &dyn LogFixture) {
     let scene = Scene::new(fixture, "group-holes");

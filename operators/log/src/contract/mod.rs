@@ -98,6 +98,7 @@ macro_rules! contract_tests {
                 leaving_hands_over
                 nothing_arrives_before_the_answer
                 pause_resume_and_seek
+                a_seek_or_an_assignment_ends_a_pause
                 a_group_reader_passes_markers
                 a_waker_ends_a_group_poll
                 an_unknown_topic_cannot_be_subscribed
@@ -108,6 +109,7 @@ macro_rules! contract_tests {
                 keys_choose_partitions_as_java_does
                 large_records_pass
                 oversize_records_are_refused
+                a_record_that_its_topic_never_takes_is_refused
             ];
             reading: [
                 an_empty_topic_is_at_its_end

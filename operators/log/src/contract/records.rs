@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::LogFixture;
 use super::scene::{Scene, record, texts};
-use crate::{Appended, LogError, NewRecord};
+use crate::{Appended, Cleanup, LogError, NewRecord};
 
 /// Keys, tombstones, empty values, repeated headers and times come back as
 /// they were, from appends and from transactions.
@@ -109,6 +109,34 @@ pub fn oversize_records_are_refused(fixture: &dyn LogFixture) {
     producer.commit().unwrap();
     append(&scene, &topic, Some(0), record("k", &oversize)).expect_err("too large");
     assert_eq!(texts(&scene.read(&topic, 1)), ["before", "after"]);
+}
+
+/// A compacted topic takes no record without a key. Whether the log notices at
+/// `send` or when it writes, the caller learns that repeating can't help, and
+/// which topic it was; after an abort it goes on.
+pub fn a_record_that_its_topic_never_takes_is_refused(fixture: &dyn LogFixture) {
+    let scene = Scene::new(fixture, "never");
+    let topic = scene.topic_with("state", 1, Cleanup::Compact);
+    let keyless = NewRecord { key: None, ..record("", "keyless") };
+    let mut producer = scene.producer("txn");
+    for flush_first in [true, false] {
+        producer.begin().unwrap();
+        producer.send(&topic, 0, record("k", "aborted")).unwrap();
+        let refused = match producer.send(&topic, 0, keyless) {
+            Err(refused) => refused,
+            Ok(()) if flush_first => producer.flush().expect_err("no key"),
+            Ok(()) => producer.commit().expect_err("no key"),
+        };
+        assert!(matches!(refused, LogError::Refused(_)), "{refused:?}");
+        assert!(refused.to_string().contains(&topic), "names the topic: {refused}");
+        producer.abort().unwrap();
+    }
+    producer.begin().unwrap();
+    producer.send(&topic, 0, record("k", "kept")).unwrap();
+    producer.commit().unwrap();
+    assert_eq!(texts(&scene.read(&topic, 1)), ["kept"]);
+    let refused = append(&scene, &topic, Some(0), keyless).expect_err("no key");
+    assert!(matches!(refused, LogError::Refused(_)), "{refused:?}");
 }
 
 /// Appends one record and waits for the answer.

@@ -26,7 +26,9 @@ struct Cursor {
 }
 
 impl Cursor {
+    /// Also ends a pause.
     fn seek(&mut self, offset: i64) {
+        self.paused = false;
         self.position = offset;
         self.loaded.clear();
         self.at = HEAD;

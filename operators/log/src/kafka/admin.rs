@@ -1,15 +1,16 @@
-//! Topics and offsets.
+//! Offsets, and what is known of topics.
 //!
 //! Offsets are asked for by clients that do nothing else: on a consumer that
 //! reads, every question waits behind its long poll.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -17,21 +18,17 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use crate::error::LogError;
 use crate::record::TopicPartition;
-use crate::topic::{Cleanup, TopicDescription, TopicSpec};
+use crate::topic::{TopicDescription, TopicSpec};
 use crate::traits::{Admin, Isolation};
 
 use super::context::Quiet;
 use super::metadata::{
     ASK_AGAIN, list_of, missing, partition_count, wait_until_ready, with_offsets,
 };
-use super::settings::{KafkaOptions, MAX_BATCH_BYTES};
-use super::triage::{by_code, sort};
-
-/// How long a deleted key's tombstone can be read.
-const TOMBSTONES: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Compaction leaves the segment being written alone, so segments are small.
-const COMPACTED_SEGMENT_BYTES: usize = 50 * 1024 * 1024;
+use super::native::topic_ids;
+use super::settings::KafkaOptions;
+use super::topics::{check_partitions, check_policies, create};
+use super::triage::sort;
 
 /// How long a caller that works on is held up for a deletion; it can ask again.
 const DELETING: Duration = Duration::from_secs(1);
@@ -61,25 +58,6 @@ impl KafkaAdmin {
             groups: Mutex::default(),
             options: options.clone(),
         })
-    }
-
-    fn create(&self, topics: &[&TopicSpec]) -> Result<(), LogError> {
-        let settings: Vec<_> = topics.iter().map(|topic| settings_of(&topic.cleanup)).collect();
-        let new: Vec<_> =
-            topics.iter().zip(&settings).map(|(topic, all)| new_topic(topic, all)).collect();
-        let timeout = Some(self.options.request_timeout);
-        let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
-        let made = block_on(self.client.create_topics(&new, &options))
-            .map_err(|error| sort(&error, "creating topics"))?;
-        for result in made {
-            match result {
-                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-                Err((topic, code)) => {
-                    return Err(by_code(code, format!("creating topic {topic}: {code}")));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Asks for the offsets of one kind of all partitions, in one request for
@@ -181,30 +159,38 @@ impl Admin for KafkaAdmin {
             }
         }
         if !absent.is_empty() {
-            self.create(&absent)?;
+            create(&self.client, &absent, timeout)?;
         }
+        // Those just made too: somebody else may have been faster, with others.
         for topic in topics {
             let found = wait_until_ready(self.client.inner(), &topic.name, timeout)?;
-            if found != topic.partitions {
-                return Err(LogError::Fatal(format!(
-                    "topic {} has {found} partitions, not {}: use that count, or delete the topic",
-                    topic.name, topic.partitions
-                )));
-            }
+            check_partitions(topic, found)?;
         }
-        Ok(())
+        self.asking_again(|| check_policies(&self.client, topics, timeout))
     }
 
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>, LogError> {
         let timeout = self.options.request_timeout;
-        topics
+        let client = self.client.inner();
+        let counts: Vec<_> = topics
             .iter()
-            .map(|topic| {
-                let count = partition_count(self.client.inner(), topic, timeout)?;
-                // The metadata of rdkafka 0.39 has no topic ids.
-                Ok(count.map(|partitions| TopicDescription { id: String::new(), partitions }))
+            .map(|topic| partition_count(client, topic, timeout))
+            .collect::<Result<_, _>>()?;
+        if counts.iter().all(Option::is_none) {
+            return Ok(vec![None; topics.len()]);
+        }
+        let distinct: BTreeSet<&str> = topics.iter().copied().collect();
+        let distinct: Vec<&str> = distinct.into_iter().collect();
+        let ids = topic_ids(client, &distinct, timeout)
+            .map_err(|error| sort(&error, format_args!("describing {topics:?}")))?;
+        Ok(topics
+            .iter()
+            .zip(counts)
+            .map(|(topic, count)| {
+                let id = ids.get(*topic).cloned().unwrap_or_default();
+                Some(TopicDescription { id, partitions: count? })
             })
-            .collect()
+            .collect())
     }
 
     fn start_offsets(&self, of: &[TopicPartition]) -> Result<Vec<i64>, LogError> {
@@ -258,51 +244,5 @@ impl Admin for KafkaAdmin {
                 Err(error) => Err(sort(&error, doing())),
             }
         })
-    }
-}
-
-fn new_topic<'a>(topic: &'a TopicSpec, settings: &'a [(&'static str, String)]) -> NewTopic<'a> {
-    let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
-    let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(topic.replication));
-    settings.iter().fold(new, |new, (name, value)| new.set(name, value))
-}
-
-/// Kafka's settings for what happens to old records.
-fn settings_of(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
-    let millis = |time: &Duration| time.as_millis().to_string();
-    let mut settings = vec![("max.message.bytes", MAX_BATCH_BYTES.to_string())];
-    let (policy, retention) = match cleanup {
-        Cleanup::Delete(time) => ("delete", Some(millis(time))),
-        Cleanup::Keep => ("delete", Some("-1".to_owned())),
-        Cleanup::Compact => ("compact", None),
-        Cleanup::CompactDelete(time) => ("compact,delete", Some(millis(time))),
-    };
-    settings.push(("cleanup.policy", policy.to_owned()));
-    settings.extend(retention.map(|time| ("retention.ms", time)));
-    if policy.starts_with("compact") {
-        settings.push(("delete.retention.ms", millis(&TOMBSTONES)));
-        settings.push(("segment.bytes", COMPACTED_SEGMENT_BYTES.to_string()));
-    }
-    settings
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(cleanup: &Cleanup, name: &str) -> Option<String> {
-        settings_of(cleanup).into_iter().find(|(found, _)| *found == name).map(|(_, value)| value)
-    }
-
-    #[test]
-    fn cleanup_becomes_topic_settings() {
-        let week = Duration::from_secs(7 * 86400);
-        assert_eq!(value(&Cleanup::Delete(week), "retention.ms").as_deref(), Some("604800000"));
-        assert_eq!(value(&Cleanup::Keep, "retention.ms").as_deref(), Some("-1"));
-        assert_eq!(value(&Cleanup::Compact, "retention.ms"), None);
-        assert_eq!(value(&Cleanup::Compact, "cleanup.policy").as_deref(), Some("compact"));
-        let both = Cleanup::CompactDelete(week);
-        assert_eq!(value(&both, "cleanup.policy").as_deref(), Some("compact,delete"));
-        assert_eq!(value(&both, "delete.retention.ms").as_deref(), Some("86400000"));
     }
 }

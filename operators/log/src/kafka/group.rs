@@ -156,6 +156,7 @@ impl KafkaGroupConsumer {
             .into_iter()
             .filter(|(at, next)| self.lanes.position(at).is_some_and(|position| position != *next))
             .collect();
+        self.lanes.resume_all();
         self.seek(&moved)
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use smallvec::SmallVec;
 
 use crate::error::LogError;
@@ -24,6 +24,7 @@ use crate::record::{ConsumedRecord, Header, TopicPartition};
 
 use super::context::Context;
 use super::metadata::native;
+use super::native::header;
 use super::signal::Signal;
 use super::triage::{is_transient, sort};
 
@@ -97,11 +98,16 @@ impl Lanes {
         self.position(at).is_some_and(|next| next >= end)
     }
 
-    /// After a seek.
+    /// After a seek, which also ends a pause.
     pub(super) fn moved(&mut self, at: &TopicPartition, next: i64) {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.at == *at) {
-            (lane.next, lane.level) = (next, next);
+            (lane.next, lane.level, lane.paused) = (next, next, false);
         }
+    }
+
+    /// After a new assignment, which ends all pauses.
+    pub(super) fn resume_all(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.paused = false);
     }
 
     /// A paused lane keeps what librdkafka fetched ahead: pausing in librdkafka
@@ -188,12 +194,18 @@ impl Lane {
     }
 }
 
-/// Shows a message to the caller without copying it.
+/// Shows a message to the caller without copying it. Kafka allows what a
+/// [`Header`] doesn't: a name that isn't UTF-8 is shown with replacement
+/// characters, a missing value as an empty one.
 fn lend(message: &BorrowedMessage<'_>, at: &TopicPartition, visit: &mut Visit<'_>) {
-    let mut headers: SmallVec<[Header<'_>; 8]> = SmallVec::new();
-    if let Some(found) = message.headers() {
-        headers.extend(found.iter().map(|header| (header.key, header.value.unwrap_or_default())));
-    }
+    let found: SmallVec<[_; 8]> = message
+        .headers()
+        .into_iter()
+        .flat_map(|headers| (0..).map_while(|index| header(headers, index)))
+        .map(|(name, value)| (String::from_utf8_lossy(name), value.unwrap_or_default()))
+        .collect();
+    let headers: SmallVec<[Header<'_>; 8]> =
+        found.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
     visit(ConsumedRecord {
         topic: &at.topic,
         partition: at.partition,

@@ -7,21 +7,22 @@
 //!   hides retention (`lanes`).
 //! * A client's error is sorted into a [`LogError`] in one place (`triage`),
 //!   its settings come from one table ([`settings`]).
-//! * `unsafe` appears once (`flush`).
+//! * `unsafe` appears in one module (`native`).
 
 pub mod settings;
 
 mod admin;
 mod appender;
 mod context;
-mod flush;
 mod group;
 mod lanes;
 mod membership;
 mod metadata;
+mod native;
 mod outgoing;
 mod reader;
 mod signal;
+mod topics;
 mod triage;
 mod txn;
 

@@ -24,7 +24,8 @@ use super::triage::{is_transient, sort};
 /// a wait looks again after this long.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// Seeking right after an assignment, before librdkafka has begun to fetch.
+/// Seeking while librdkafka hasn't begun to fetch, right after an assignment, or
+/// is still stopping an earlier fetch.
 const SEEK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Connects a consumer whose common queue raises the signal.
@@ -70,7 +71,9 @@ pub(super) fn seek(
         match failure {
             None => break,
             Some(error) => match error.rdkafka_error_code() {
-                Some(Code::State) if Instant::now() < deadline => std::thread::sleep(SEEK_AGAIN),
+                Some(Code::State | Code::PreviousInProgress) if Instant::now() < deadline => {
+                    std::thread::sleep(SEEK_AGAIN);
+                }
                 _ => return Err(refused(&error)),
             },
         }

@@ -5,6 +5,7 @@
 //! | client | setting | why |
 //! |---|---|---|
 //! | all | `topic.metadata.refresh.interval.ms` 2000 | a topic unknown at subscribe is otherwise absent for 5 minutes and breaks co-partitioning |
+//! | all | `allow.auto.create.topics` false | for a producer or admin client librdkafka's default is true: asking for a missing topic would make it, with the broker's partitions and retention |
 //! | readers | `fetch.wait.max.ms` 50 | everything a consumer asks of a broker, seek and abort included, waits behind its long poll (default 500) |
 //! | readers | `fetch.queue.backoff.ms` 10 | the default second makes a restore 4 times slower |
 //! | readers | `queued.min.messages` 10000 | same speed as the default at half the memory |
@@ -20,6 +21,7 @@
 //! | appender | `linger.ms` 1 | a caller waits for the acknowledgement |
 //! | producers | `message.max.bytes` 8 MiB | batches; one record may have [`MAX_RECORD_BYTES`] |
 
+use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -45,7 +47,7 @@ pub enum GroupProtocol {
 }
 
 /// How to reach a cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KafkaOptions {
     /// `host:port`, comma separated.
     pub bootstrap_servers: String,
@@ -59,6 +61,21 @@ pub struct KafkaOptions {
     pub request_timeout: Duration,
     /// More librdkafka settings, such as `security.protocol`. They win over ours.
     pub more: Vec<(String, String)>,
+}
+
+/// Without the values of `more`, where passwords are.
+impl fmt::Debug for KafkaOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let more: Vec<_> = self.more.iter().map(|(name, _)| name).collect();
+        f.debug_struct("KafkaOptions")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("group_protocol", &self.group_protocol)
+            .field("delivery_timeout", &self.delivery_timeout)
+            .field("transaction_timeout", &self.transaction_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .field("more", &more)
+            .finish()
+    }
 }
 
 impl KafkaOptions {
@@ -80,7 +97,8 @@ impl KafkaOptions {
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", client_id)
             .set("topic.metadata.refresh.interval.ms", "2000")
-            .set("socket.keepalive.enable", "true");
+            .set("socket.keepalive.enable", "true")
+            .set("allow.auto.create.topics", "false");
         for (name, value) in ours {
             config.set(*name, *value);
         }
@@ -191,5 +209,40 @@ impl KafkaOptions {
             self.producer(client_id, &[("linger.ms", "1"), ("retry.backoff.ms", "10")]);
         config.set("message.timeout.ms", self.delivery_timeout.as_millis().to_string());
         self.finish(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_client_makes_topics_by_asking_for_them() {
+        let options = KafkaOptions::new("localhost:9092");
+        let member = GroupOptions {
+            group: "g".to_owned(),
+            client_id: "c".to_owned(),
+            session_timeout: Duration::from_secs(6),
+            max_poll_interval: Duration::from_secs(60),
+        };
+        let clients = [
+            options.admin(),
+            options.asking(Isolation::ReadCommitted),
+            options.reader("c", "g", Isolation::ReadUncommitted),
+            options.member(&member),
+            options.transactions("c", "t"),
+            options.appender("c"),
+        ];
+        for client in clients {
+            assert_eq!(client.get("allow.auto.create.topics"), Some("false"), "{client:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_stay_out_of_what_is_printed() {
+        let mut options = KafkaOptions::new("localhost:9092");
+        options.more.push(("sasl.password".to_owned(), "hunter2".to_owned()));
+        let printed = format!("{options:?} {:?}", super::super::KafkaLog::new(options.clone()));
+        assert!(printed.contains("sasl.password") && !printed.contains("hunter2"), "{printed}");
     }
 }

@@ -63,6 +63,7 @@ pub(super) fn by_code(code: Code, text: String) -> LogError {
         | Code::StaleMemberEpoch
         | Code::FencedMemberEpoch
         | Code::AssignmentLost
+        | Code::InvalidDifferentRecord
         | Code::PurgeQueue
         | Code::PurgeInflight
         | Code::OutOfOrderSequenceNumber

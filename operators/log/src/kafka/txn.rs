@@ -1,7 +1,8 @@
 //! Producer of atomic transactions.
 //!
 //! Invariants: a record that couldn't be delivered is remembered and fails the
-//! transaction's `flush` and `commit`; the queue is never purged (an abort after
+//! transaction's `flush` and `commit`, as `Refused` if the broker won't ever
+//! take it; the queue is never purged (an abort after
 //! a purge breaks the next transaction); a commit that times out is asked again,
 //! and is `Unknown` only when that doesn't help either.
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -22,9 +24,9 @@ use crate::record::{NewRecord, TopicPartition};
 use crate::traits::{GroupMetadata, TxnProducer};
 
 use super::context::{log_error, log_line};
-use super::flush::flush;
 use super::membership::with_native;
 use super::metadata::with_offsets;
+use super::native::flush;
 use super::outgoing::{check_size, outgoing, report};
 use super::settings::KafkaOptions;
 use super::triage::sort;
@@ -46,7 +48,7 @@ struct Slot {
     next: AtomicI64,
 }
 
-/// Keeps the first delivery that failed.
+/// Keeps the delivery to blame.
 #[derive(Default)]
 struct Deliveries {
     failure: Mutex<Option<LogError>>,
@@ -76,25 +78,35 @@ impl ProducerContext for Deliveries {
             Err((error, message)) => {
                 report(Err((error, message)));
                 let doing = format!("delivery to {}[{}]", message.topic(), message.partition());
-                self.failure.lock().get_or_insert_with(|| failed_delivery(sort(error, doing)));
+                blame(&mut self.failure.lock(), failed_delivery(sort(error, doing)));
             }
         }
+    }
+}
+
+/// The first failure counts, but a refused record fails others that were in its
+/// batch: then it is the one to name.
+fn blame(known: &mut Option<LogError>, failure: LogError) {
+    match (&known, &failure) {
+        (None, _) | (Some(LogError::Abort(_)), LogError::Refused(_)) => *known = Some(failure),
+        _ => {}
     }
 }
 
 /// Any record that wasn't delivered ends the transaction, or more.
 fn failed_delivery(error: LogError) -> LogError {
     match error {
-        LogError::Fenced(_) | LogError::Fatal(_) | LogError::Abort(_) => error,
-        LogError::Retriable(text) | LogError::Refused(text) | LogError::Unknown(text) => {
-            LogError::Abort(text)
+        LogError::Fenced(_) | LogError::Fatal(_) | LogError::Abort(_) | LogError::Refused(_) => {
+            error
         }
+        LogError::Retriable(text) | LogError::Unknown(text) => LogError::Abort(text),
     }
 }
 
 /// See [`TxnProducer`].
 pub(super) struct KafkaTxnProducer {
     producer: ThreadedProducer<Deliveries>,
+    config: ClientConfig,
     options: KafkaOptions,
     id: String,
     slots: HashMap<String, Vec<Option<Arc<Slot>>>>,
@@ -108,10 +120,10 @@ impl KafkaTxnProducer {
         transactional_id: &str,
     ) -> Result<Self, LogError> {
         let config = options.transactions(client_id, transactional_id);
-        let producer = ThreadedProducer::from_config_and_context(&config, Deliveries::default())
-            .map_err(|error| sort(&error, format_args!("making producer {transactional_id}")))?;
+        let producer = client(&config, transactional_id)?;
         Ok(Self {
             producer,
+            config,
             options: options.clone(),
             id: transactional_id.to_owned(),
             slots: HashMap::new(),
@@ -145,15 +157,20 @@ impl KafkaTxnProducer {
         }
     }
 
-    /// Why librdkafka takes no more records in this transaction.
-    fn refusal(&self, topic: &str) -> LogError {
+    /// librdkafka takes no more records in this transaction. After a refusal of
+    /// an earlier record that is for `flush` to say: said here, it would be
+    /// taken for this record's.
+    fn closed(&self, topic: &str) -> Result<(), LogError> {
         if let Some((code, text)) = self.producer.client().fatal_error() {
-            return self.failed(&KafkaError::MessageProduction(code), &text);
+            return Err(self.failed(&KafkaError::MessageProduction(code), &text));
         }
-        let failure = self.producer.context_failure().clone();
-        failure.unwrap_or_else(|| {
-            LogError::Abort(format!("{topic}: no transaction is open, or it has failed"))
-        })
+        match self.producer.context_failure().clone() {
+            Some(LogError::Refused(_)) => Ok(()),
+            Some(failure) => Err(failure),
+            None => {
+                Err(LogError::Abort(format!("{topic}: no transaction is open, or it has failed")))
+            }
+        }
     }
 
     /// Commit or abort: asks again while the cluster doesn't answer.
@@ -176,6 +193,11 @@ impl KafkaTxnProducer {
             }
         }
     }
+}
+
+fn client(config: &ClientConfig, id: &str) -> Result<ThreadedProducer<Deliveries>, LogError> {
+    ThreadedProducer::from_config_and_context(config, Deliveries::default())
+        .map_err(|error| sort(&error, format_args!("making producer {id}")))
 }
 
 /// Reaches the failure through the producer, which owns its context.
@@ -223,7 +245,7 @@ impl TxnProducer for KafkaTxnProducer {
                     std::thread::sleep(QUEUE_FULL);
                 }
                 Err((KafkaError::MessageProduction(Code::State | Code::Fatal), _)) => {
-                    return Err(self.refusal(topic));
+                    return self.closed(topic);
                 }
                 Err((error, _)) => return Err(failed_send(sort(&error, topic))),
             }
@@ -240,7 +262,10 @@ impl TxnProducer for KafkaTxnProducer {
         with_native(group, |native| {
             self.producer.send_offsets_to_transaction(&list, native, timeout)
         })?
-        .map_err(|error| self.failed(&error, "sending offsets"))
+        .map_err(|error| match self.delivery_failure() {
+            Err(failure @ LogError::Refused(_)) => failure,
+            _ => self.failed(&error, "sending offsets"),
+        })
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
@@ -256,7 +281,14 @@ impl TxnProducer for KafkaTxnProducer {
 
     fn abort(&mut self) -> Result<(), LogError> {
         self.end("aborting", |producer, timeout| producer.abort_transaction(timeout))?;
-        *self.producer.context_failure() = None;
+        let failure = self.producer.context_failure().take();
+        if matches!(failure, Some(LogError::Refused(_))) {
+            // librdkafka 2.12 has counted the refused record and the broker
+            // hasn't: the next transaction would fail with a gap in the sequence
+            // numbers. Another client begins a new sequence.
+            self.producer = client(&self.config, &self.id)?;
+            self.init()?;
+        }
         Ok(())
     }
 
@@ -273,5 +305,28 @@ fn failed_send(error: LogError) -> LogError {
     match error {
         LogError::Retriable(text) => LogError::Abort(text),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blamed(codes: &[Code]) -> LogError {
+        let mut known = None;
+        for code in codes {
+            let error = KafkaError::MessageProduction(*code);
+            blame(&mut known, failed_delivery(sort(&error, format_args!("{code:?}"))));
+        }
+        known.expect("something failed")
+    }
+
+    #[test]
+    fn a_refused_record_is_blamed_rather_than_its_neighbours() {
+        let codes = [Code::InvalidDifferentRecord, Code::InvalidRecord, Code::MessageTimedOut];
+        let failure = blamed(&codes);
+        assert!(matches!(&failure, LogError::Refused(text) if text.contains("InvalidRecord")));
+        assert!(matches!(blamed(&codes[2..]), LogError::Abort(_)));
+        assert!(matches!(blamed(&[Code::Fenced, Code::InvalidRecord]), LogError::Fenced(_)));
     }
 }
