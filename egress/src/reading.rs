@@ -69,7 +69,9 @@ pub(crate) fn resume(
             places.push(start.clone());
             continue;
         };
-        if (&known.log_id, &known.topic_id) != (&start.log_id, &start.topic_id) {
+        // Empty: the broker didn't tell, now or then.
+        let told = !known.topic_id.is_empty() && !start.topic_id.is_empty();
+        if known.log_id != start.log_id || (told && known.topic_id != start.topic_id) {
             let what = format!(
                 "stored {}/{}, found {}/{}",
                 known.log_id, known.topic_id, start.log_id, start.topic_id
@@ -219,5 +221,8 @@ mod tests {
             "before the beginning"
         );
         assert!(matches!(at(&[place("b", 6)]), Err(EgressError::Foreign { .. })), "another log");
+        let id = |id: &str| StoredOffset { topic_id: id.to_owned(), ..place("a", 6) };
+        assert!(matches!(at(&[id("y")]), Err(EgressError::Foreign { .. })), "another topic");
+        assert_eq!(at(&[id("")]).unwrap(), [id("")], "the broker didn't tell");
     }
 }
