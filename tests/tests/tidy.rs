@@ -1,5 +1,5 @@
-//! The repository's own rules, as tests: dependency direction, third-party
-//! crates by place, file and function length, module docs.
+//! The repository's own rules, as tests: dependency direction, pure crates, file
+//! and function length, module docs. (Libraries by place: `supply.rs`.)
 //!
 //! The tables below are the law of `ARCHITECTURE.md`; change both together.
 
@@ -30,15 +30,6 @@ const DIRECTION: &[(&str, &[&str])] = &[
 ];
 
 const TOP: &[&str] = &["orders", "load-tests", "system-tests"];
-
-/// Third-party crates that only these of ours may name.
-const PLACES: &[(&str, &[&str])] = &[
-    ("rdkafka", &["operators-log"]),
-    ("rocksdb", &["state-stores"]),
-    ("apache-avro", &["schemas"]),
-    ("axum", &["ingress", "egress", "operators-runtime", "schema-registry"]),
-    ("sqlx", &["read-model", "egress", "ingress"]),
-];
 
 /// Crates that must stay free of these, whatever the reason.
 const BANNED: &[(&str, &[&str])] = &[
@@ -129,17 +120,9 @@ fn crates_depend_only_downwards() {
 }
 
 #[test]
-fn third_party_crates_stay_in_their_place() {
+fn pure_crates_stay_pure() {
     let mut faults = Vec::new();
     for (name, dependencies) in edges(&metadata()) {
-        if TOP.contains(&name.as_str()) {
-            continue;
-        }
-        for (library, places) in PLACES {
-            if dependencies.contains(*library) && !places.contains(&name.as_str()) {
-                faults.push(format!("{name} names {library}"));
-            }
-        }
         for (place, banned) in BANNED.iter().filter(|(place, _)| *place == name) {
             faults.extend(
                 banned
@@ -149,7 +132,7 @@ fn third_party_crates_stay_in_their_place() {
             );
         }
     }
-    assert_none("libraries out of place", &faults);
+    assert_none("libraries in crates that must be free of them", &faults);
 }
 
 #[test]
