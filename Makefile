@@ -22,7 +22,7 @@ test: ## Start the servers and run every test
 	@compose/dev/install
 	@compose/dev/test
 
-test-fast: setup ## Rings 1-3 only: no servers
+test-fast: setup ## Rings 1-3 and the rules of the repository: no server, no RocksDB
 	@compose/dev/test --fast
 
 check: setup ## Format, lints, documentation links

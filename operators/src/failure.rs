@@ -13,7 +13,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What happens to a record that a node can't process.
 ///
 /// Whatever the node chose, all effects of the record are undone first: state,
-/// outputs and timers (`design.md` §3, invariant 4).
+/// outputs and timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorPolicy {
     /// The transaction is aborted and the task stops with the record's coordinates.

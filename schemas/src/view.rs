@@ -16,9 +16,10 @@ use crate::{Currency, Micros, OrderId, UserId, json_money};
 
 /// JSON view of an order. Borrows the order; serialize it at once.
 ///
-/// ```no_run
-/// # let order: schemas::messages::Order = unreachable!();
+/// ```
+/// let order = schemas::samples::order(2);
 /// let json = serde_json::to_string(&schemas::view::OrderView::from(&order))?;
+/// assert!(json.contains("\"line_id\":\"2\""), "{json}");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Serialize)]

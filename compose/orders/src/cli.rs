@@ -159,7 +159,7 @@ pub(crate) enum OrderCommand {
         currency: String,
         #[arg(long, default_value = "CREDIT_CARD")]
         payment_method: String,
-        /// E.g. pm_card_declined; see contract §1.4.
+        /// pm_card_ok, pm_card_declined, pm_slow, …: the README lists what each does.
         #[arg(long)]
         payment_token: Option<String>,
         /// Makes a repeat harmless.

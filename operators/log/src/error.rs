@@ -1,5 +1,4 @@
-//! What can go wrong, in the classes of `design.md` §4 and what the caller does
-//! about each. Invariant: every client error is sorted into one of them in one
+//! What can go wrong, in classes by what the caller does about each. Invariant: every client error is sorted into one of them in one
 //! place per implementation, never by the caller.
 
 /// A failure of the log, sorted by what the caller must do.

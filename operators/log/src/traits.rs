@@ -23,7 +23,7 @@ pub enum Isolation {
     ReadUncommitted,
 }
 
-/// What a reader must wait for on the embedded log (`design.md` §4). On Kafka
+/// What a reader must wait for on the embedded log. On Kafka
 /// both mean "committed with `acks=all`".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {

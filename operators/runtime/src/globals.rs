@@ -1,8 +1,8 @@
 //! Global tables: every instance reads all partitions of their topics.
 //!
 //! Invariant: a held record goes on only after the table has reached the end
-//! offsets that were read after its lookup missed (`design.md` §5, reference
-//! data lags).
+//! offsets that were read after its lookup missed (`ARCHITECTURE.md`:
+//! reference data lags, verdicts don't).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

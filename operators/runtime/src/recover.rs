@@ -1,7 +1,7 @@
 //! What a worker does about failures: abort and replay, restore again, or stop.
 //!
 //! Invariant: only a successful abort lets tasks keep their committed state
-//! without looking at the changelogs (`design.md` §3 invariant 1). Everything
+//! without looking at the changelogs (`ARCHITECTURE.md`, *Invariants*). Everything
 //! else goes through a tail restore, normally of zero records.
 
 use log::error::LogError;

@@ -1,5 +1,5 @@
 //! Bringing the state of new tasks level with the log, in the order that
-//! `design.md` §4 requires.
+//! loses nothing (`ARCHITECTURE.md`, *Invariants*).
 //!
 //! Invariant: a task is handed out only when its committed state stands for
 //! everything below T, the changelogs' ends *without isolation*, read after the

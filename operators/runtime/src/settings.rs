@@ -37,7 +37,7 @@ pub struct WorkerSettings {
 }
 
 impl WorkerSettings {
-    /// The defaults of `design.md` §4 for a named instance.
+    /// The defaults for a named instance.
     #[must_use]
     pub fn new(instance: impl Into<String>) -> Self {
         Self {

@@ -2,7 +2,7 @@
 //!
 //! A global table lags behind the streams. A record whose lookup misses can be
 //! held until the table has reached the end that its topic had *after* the
-//! miss; what is missing then was not written before the record (`design.md` §5).
+//! miss; what is missing then was not written before the record.
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 //! Invariants:
 //! * buffered records and due timers are taken in timestamp order;
 //! * a timer due at T fires only after everything below the end offsets read at
-//!   or after T was processed (`design.md` §3, *Timers*);
+//!   or after T was processed;
 //! * what a failed record did is undone before its policy is followed.
 
 mod buffer;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: `unknown_product` and `price_mismatch` are exact. The catalogue
 //! may lag behind the orders, so the flow holds a refused order back until the
-//! catalogue has caught up and asks again (`design.md` §5).
+//! catalogue has caught up and asks again.
 
 use schemas::messages::{Check, FailureReason, FieldError, Line, OrderEvent, OrderValidation};
 use schemas::{Money, Sku};
