@@ -129,6 +129,40 @@ fn the_layer_is_taken_aside_before_the_log_is_synced() {
 }
 
 #[test]
+fn nothing_reaches_the_base_before_the_log_is_synced() {
+    let engine = Arc::new(MemoryEngine::with_crashes());
+    let dir = open(&engine);
+    let mut state = dir.task_state(0, &[spec("a")]).unwrap();
+    put(&mut state, b"k", b"old", 1);
+    let base = contents(&engine);
+    let sync = || {
+        assert_eq!(contents(&engine), base, "before the log is synced");
+        Ok::<_, StoreError>(())
+    };
+    dir.write_back_after(0, sync).unwrap();
+    let base = contents(&engine);
+    put(&mut state, b"k", b"new", 2);
+    let fails = || Err(StoreError::NoWal { place: "test".to_owned() });
+    dir.write_back_after(1, fails).expect_err("the log could not be synced");
+    assert_eq!(contents(&engine), base, "after the sync failed");
+    drop((state, dir));
+    engine.crash(Crash::Process);
+    let state = open(&engine).task_state(0, &[spec("a")]).unwrap();
+    assert_eq!(state.changelog_position(STORE), Some(1));
+    assert_eq!(state.get(STORE, b"k").unwrap().as_deref(), Some(&b"old"[..]));
+}
+
+fn contents(engine: &MemoryEngine) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut rows = Vec::new();
+    let mut visit = |key: &[u8], value: &[u8]| {
+        rows.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    };
+    engine.scan(&[], None, Direction::Forward, &mut visit).unwrap();
+    rows
+}
+
+#[test]
 fn state_of_another_log_is_removed_and_reported() {
     let engine = Arc::new(MemoryEngine::new());
     let dir = open(&engine);
