@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 
 use crate::coder::{Coder, Span, timestamped};
-use crate::{Direction, Serde, StoreError, StoreIndex, TaskState};
+use crate::{CodecError, Direction, Serde, StoreError, StoreIndex, TaskState};
 
 /// A typed view of a [`StoreKind::KeyValue`](crate::StoreKind::KeyValue) store. It holds codecs and scratch, no rows:
 /// each call borrows the task's state, so one processor can use several stores.
@@ -68,14 +68,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KeyValueStore<K, V> {
         direction: Direction,
         mut visit: impl FnMut(&K, &V) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let (from, to) = plain_bounds(&mut self.coder, state, (from, to))?;
-        self.coder.scan(
-            state,
-            &Span { from: &from, to: to.as_deref(), direction },
-            |coder, key, row| {
-                Ok(visit(coder.key_decoder.decode(key)?, coder.value_decoder.decode(row)?))
-            },
-        )
+        let visit = |key: &K, (): (), value: &V| visit(key, value);
+        scan(&mut self.coder, state, (from, to), direction, |row| Ok(((), row)), visit)
     }
 }
 
@@ -140,27 +134,27 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> TimestampedKeyValueStore<K, V> {
         direction: Direction,
         mut visit: impl FnMut(&K, &V, i64) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let (from, to) = plain_bounds(&mut self.coder, state, (from, to))?;
-        self.coder.scan(
-            state,
-            &Span { from: &from, to: to.as_deref(), direction },
-            |coder, key, row| {
-                let (timestamp, value) = timestamped(row)?;
-                Ok(visit(
-                    coder.key_decoder.decode(key)?,
-                    coder.value_decoder.decode(value)?,
-                    timestamp,
-                ))
-            },
-        )
+        scan(&mut self.coder, state, (from, to), direction, timestamped, |key, timestamp, value| {
+            visit(key, value, timestamp)
+        })
     }
 }
 
-fn plain_bounds<K: ?Sized + 'static, V: ?Sized + 'static>(
+/// Visits rows by key; `head` splits a row into what precedes the value, and the value.
+fn scan<K: ?Sized + 'static, V: ?Sized + 'static, H>(
     coder: &mut Coder<K, V>,
     state: &TaskState,
     (from, to): (Option<&K>, Option<&K>),
-) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
+    direction: Direction,
+    head: impl Fn(&[u8]) -> Result<(H, &[u8]), CodecError>,
+    mut visit: impl FnMut(&K, H, &V) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
     let mut bound = |key: &K| coder.key(state, key).map(<[u8]>::to_vec);
-    Ok((from.map(&mut bound).transpose()?.unwrap_or_default(), to.map(bound).transpose()?))
+    let from = from.map(&mut bound).transpose()?.unwrap_or_default();
+    let to = to.map(bound).transpose()?;
+    let span = Span { from: &from, to: to.as_deref(), direction };
+    coder.scan(state, &span, |coder, key, row| {
+        let (head, value) = head(row)?;
+        Ok(visit(coder.key_decoder.decode(key)?, head, coder.value_decoder.decode(value)?))
+    })
 }

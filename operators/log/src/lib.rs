@@ -91,6 +91,7 @@ pub mod error;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod record;
+mod signal;
 mod tail;
 pub mod topic;
 pub mod traits;

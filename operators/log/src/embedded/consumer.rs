@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cursor::Cursors;
 use super::faults::Operation;
 use super::group::Pulse;
 use super::shared::Shared;
-use super::waiter::deadline;
+use crate::signal::deadline_after;
 use crate::{
     ConsumedRecord, GroupConsumer, GroupMetadata, GroupOptions, LogError, Polled, TopicPartition,
     Visibility, Waker,
@@ -74,18 +74,20 @@ impl Consumer {
         max: usize,
         visit: &mut dyn FnMut(ConsumedRecord<'_>),
     ) -> Result<Polled, LogError> {
-        let until = deadline(timeout);
+        let until = deadline_after(timeout);
+        let signal = Arc::clone(self.cursors.signal());
         loop {
-            self.cursors.waiter().clear();
+            let seen = signal.seen();
             self.shared.alive()?;
             if let Some(event) = self.event() {
                 return Ok(event);
             }
             let visited = self.cursors.visit(self.shared.engine.as_ref(), max, visit)?;
-            if visited > 0 || !self.shared.options.background || !self.cursors.waiter().wait(until)
-            {
+            let idle = visited == 0 && self.shared.options.background;
+            if !idle || signal.take_wake() || Instant::now() >= until {
                 return Ok(Polled::Records(visited));
             }
+            signal.wait(seen, until);
         }
     }
 }
@@ -113,7 +115,7 @@ impl GroupConsumer for Consumer {
             Some(member) => groups.resubscribe(&self.options.group, member, topics, &count),
             None => {
                 let member =
-                    groups.join(&self.options, topics, &self.pulse, self.cursors.waiter(), &count);
+                    groups.join(&self.options, topics, &self.pulse, self.cursors.signal(), &count);
                 self.member = Some(member);
             }
         }
@@ -199,8 +201,7 @@ impl GroupConsumer for Consumer {
     }
 
     fn waker(&self) -> Waker {
-        let waiter = Arc::clone(self.cursors.waiter());
-        Arc::new(move || waiter.wake())
+        self.cursors.signal().waker()
     }
 }
 

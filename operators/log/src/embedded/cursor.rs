@@ -10,7 +10,7 @@ use state_stores::Engine;
 
 use super::batch::{Batch, HEAD};
 use super::partition::Partition;
-use super::waiter::Waiter;
+use crate::signal::Signal;
 use crate::{ConsumedRecord, LogError, TopicPartition, Visibility};
 
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Cursor {
 #[derive(Debug)]
 pub(super) struct Cursors {
     visibility: Visibility,
-    waiter: Arc<Waiter>,
+    signal: Arc<Signal>,
     cursors: Vec<Cursor>,
     /// Which cursor is first next time, so that a long partition starves none.
     turn: usize,
@@ -117,18 +117,18 @@ pub(super) struct Cursors {
 
 impl Cursors {
     pub(super) fn new(visibility: Visibility) -> Self {
-        Self { visibility, waiter: Arc::default(), cursors: Vec::new(), turn: 0 }
+        Self { visibility, signal: Arc::default(), cursors: Vec::new(), turn: 0 }
     }
 
-    pub(super) fn waiter(&self) -> &Arc<Waiter> {
-        &self.waiter
+    pub(super) fn signal(&self) -> &Arc<Signal> {
+        &self.signal
     }
 
     /// Reads these from now on, and nothing else.
     pub(super) fn assign(&mut self, positions: Vec<(Arc<Partition>, i64)>) {
         self.clear();
         for (partition, position) in positions {
-            partition.listen(self.visibility, &self.waiter);
+            partition.listen(self.visibility, &self.signal);
             self.cursors.push(Cursor {
                 partition,
                 position,
@@ -143,7 +143,7 @@ impl Cursors {
     /// Reads nothing.
     pub(super) fn clear(&mut self) {
         for cursor in self.cursors.drain(..) {
-            cursor.partition.unlisten(&self.waiter);
+            cursor.partition.unlisten(&self.signal);
         }
     }
 

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use super::assignor::range;
 use super::options::millis;
-use super::waiter::Waiter;
+use crate::signal::Signal;
 use crate::{GroupMetadata, GroupOptions, LogError, Polled, TopicPartition};
 
 /// What a member's consumer and the coordinator share without a lock.
@@ -59,7 +59,7 @@ struct Member {
     /// The consumer was dropped without leaving, then.
     dropped_at: Option<i64>,
     pulse: Arc<Pulse>,
-    waiter: Arc<Waiter>,
+    signal: Arc<Signal>,
 }
 
 impl Member {
@@ -79,7 +79,7 @@ impl Member {
     fn event(&mut self, stage: Stage) {
         self.stage = stage;
         self.pulse.attention.store(true, Ordering::Release);
-        self.waiter.notify();
+        self.signal.raise();
     }
 }
 
@@ -107,7 +107,7 @@ impl Groups {
         options: &GroupOptions,
         topics: Vec<Arc<str>>,
         pulse: &Arc<Pulse>,
-        waiter: &Arc<Waiter>,
+        signal: &Arc<Signal>,
         count: Count<'_>,
     ) -> String {
         self.joined += 1;
@@ -123,7 +123,7 @@ impl Groups {
             lost: false,
             dropped_at: None,
             pulse: Arc::clone(pulse),
-            waiter: Arc::clone(waiter),
+            signal: Arc::clone(signal),
         };
         let group = self.groups.entry(options.group.clone()).or_default();
         group.members.insert(id.clone(), member);

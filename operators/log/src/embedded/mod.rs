@@ -10,7 +10,7 @@
 //! | `appender`, `producer`, `reader`, `consumer`, `admin` | the clients of [`crate::traits`] |
 //! | `group`, `assignor` | the coordinator, pure |
 //! | `maintenance`, `compaction` | retention and compaction in bounded steps |
-//! | `committer`, `alarm`, `waiter` | time and waiting |
+//! | `committer`, `alarm` | time and waiting |
 //! | `faults` | injected failures |
 //!
 //! # What holds
@@ -49,7 +49,6 @@ mod producer;
 mod reader;
 mod shared;
 mod topics;
-mod waiter;
 
 use std::fmt;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use state_stores::{Direction, Engine};
 
 use super::batch::Batch;
 use super::keys::{self, Bounds};
-use super::waiter::Waiter;
+use crate::signal::Signal;
 use crate::{LogError, TopicPartition, Visibility};
 
 /// Bytes one load hands to a reader, at least one batch.
@@ -28,7 +28,7 @@ pub(super) struct Partition {
     pub(super) at: TopicPartition,
     pub(super) topic: u32,
     state: Mutex<State>,
-    listeners: Mutex<Vec<(Visibility, Arc<Waiter>)>>,
+    listeners: Mutex<Vec<(Visibility, Arc<Signal>)>>,
     durable_listeners: AtomicUsize,
 }
 
@@ -222,16 +222,16 @@ impl Partition {
         Ok(loaded)
     }
 
-    pub(super) fn listen(&self, visibility: Visibility, waiter: &Arc<Waiter>) {
-        self.listeners.lock().push((visibility, Arc::clone(waiter)));
+    pub(super) fn listen(&self, visibility: Visibility, signal: &Arc<Signal>) {
+        self.listeners.lock().push((visibility, Arc::clone(signal)));
         if visibility == Visibility::Durable {
             self.durable_listeners.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn unlisten(&self, waiter: &Arc<Waiter>) {
+    pub(super) fn unlisten(&self, signal: &Arc<Signal>) {
         self.listeners.lock().retain(|(visibility, listener)| {
-            let gone = Arc::ptr_eq(listener, waiter);
+            let gone = Arc::ptr_eq(listener, signal);
             if gone && *visibility == Visibility::Durable {
                 self.durable_listeners.fetch_sub(1, Ordering::Relaxed);
             }
@@ -241,15 +241,15 @@ impl Partition {
 
     /// Lets every reader look again, e.g. because the log has ended.
     pub(super) fn notify_all(&self) {
-        for (_, waiter) in &*self.listeners.lock() {
-            waiter.notify();
+        for (_, signal) in &*self.listeners.lock() {
+            signal.raise();
         }
     }
 
     fn notify(&self, seen_by: Visibility) {
-        for (visibility, waiter) in &*self.listeners.lock() {
+        for (visibility, signal) in &*self.listeners.lock() {
             if *visibility == seen_by {
-                waiter.notify();
+                signal.raise();
             }
         }
     }

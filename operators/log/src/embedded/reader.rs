@@ -3,12 +3,12 @@
 //! Both isolations see the same: a transaction isn't written before it commits.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cursor::Cursors;
 use super::faults::Operation;
 use super::shared::Shared;
-use super::waiter::deadline;
+use crate::signal::deadline_after;
 use crate::{ConsumedRecord, LogError, Reader, TopicPartition, Visibility, Waker};
 
 pub(super) struct AssignedReader {
@@ -44,16 +44,18 @@ impl Reader for AssignedReader {
         visit: &mut dyn FnMut(ConsumedRecord<'_>),
     ) -> Result<usize, LogError> {
         let fault = self.shared.begin(Operation::Poll)?;
-        let until = deadline(timeout);
+        let until = deadline_after(timeout);
+        let signal = Arc::clone(self.cursors.signal());
         loop {
-            self.cursors.waiter().clear();
+            let seen = signal.seen();
             self.shared.alive()?;
             let visited = self.cursors.visit(self.shared.engine.as_ref(), max, visit)?;
-            if visited > 0 || !self.shared.options.background || !self.cursors.waiter().wait(until)
-            {
+            let idle = visited == 0 && self.shared.options.background;
+            if !idle || signal.take_wake() || Instant::now() >= until {
                 self.shared.finish(fault)?;
                 return Ok(visited);
             }
+            signal.wait(seen, until);
         }
     }
 
@@ -66,7 +68,6 @@ impl Reader for AssignedReader {
     }
 
     fn waker(&self) -> Waker {
-        let waiter = Arc::clone(self.cursors.waiter());
-        Arc::new(move || waiter.wake())
+        self.cursors.signal().waker()
     }
 }

@@ -12,15 +12,15 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::error::LogError;
 use crate::record::{ConsumedRecord, TopicPartition};
+use crate::signal::{Signal, deadline_after};
 use crate::traits::{GroupConsumer, GroupMetadata, GroupOptions, Polled, Waker};
 
 use super::context::{Context, Rebalance, give_up};
 use super::lanes::Lanes;
 use super::membership;
 use super::metadata::{list_of, partitions_of, wait_until_ready, with_offsets};
-use super::reader::{connect, deadline_after, seek, wait_a_slice};
+use super::reader::{connect, seek, wait_a_slice};
 use super::settings::KafkaOptions;
-use super::signal::Signal;
 use super::triage::{is_transient, sort};
 
 /// See [`GroupConsumer`].

@@ -21,11 +21,11 @@ use smallvec::SmallVec;
 
 use crate::error::LogError;
 use crate::record::{ConsumedRecord, Header, TopicPartition};
+use crate::signal::Signal;
 
 use super::context::Context;
 use super::metadata::native;
 use super::native::header;
-use super::signal::Signal;
 use super::triage::{is_transient, sort};
 
 /// The caller's closure that sees each record.

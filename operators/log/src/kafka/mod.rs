@@ -21,7 +21,6 @@ mod metadata;
 mod native;
 mod outgoing;
 mod reader;
-mod signal;
 mod topics;
 mod triage;
 mod txn;

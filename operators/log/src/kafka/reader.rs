@@ -11,13 +11,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::error::LogError;
 use crate::record::{ConsumedRecord, TopicPartition};
+use crate::signal::{Signal, deadline_after};
 use crate::traits::{Isolation, Reader, Waker};
 
 use super::context::Context;
 use super::lanes::Lanes;
 use super::metadata::with_offsets;
 use super::settings::KafkaOptions;
-use super::signal::Signal;
 use super::triage::{is_transient, sort};
 
 /// librdkafka signals a queue that stops being empty. Should it ever miss one,
@@ -39,12 +39,6 @@ pub(super) fn connect(
     let signal = Arc::clone(signal);
     consumer.set_nonempty_callback(move || signal.raise());
     Ok(Arc::new(consumer))
-}
-
-/// When a timeout is over; a very long one ends in a century.
-pub(super) fn deadline_after(timeout: Duration) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(3_155_760_000);
-    Instant::now() + timeout.min(CENTURY)
 }
 
 /// Waits for the signal, at most one slice.
