@@ -151,6 +151,25 @@ pub fn order_event(line_count: usize) -> OrderEvent {
         errors: vec![field_error()],
         changed: vec!["metadata".to_owned()],
         refund: Some(refund()),
+        holds: vec![HeldGoods {
+            hold_id: "r-1".to_owned(),
+            warehouse: "main".to_owned(),
+            lines: shipment().lines,
+        }],
+        checks: vec![CheckResult {
+            check: "fraud".to_owned(),
+            passed: true,
+            failures: vec![FailureReason::FraudLimit],
+        }],
+        lines: shipment().lines,
+        cancel: Some(cancel_order()),
+        before: Some(OrderBefore {
+            items: Some(lines(1)),
+            total_minor: Some(5998),
+            shipping_address: Some(address()),
+            metadata: Some(BTreeMap::from([("gift".to_owned(), "false".to_owned())])),
+            payment_status: Some(PaymentStatus::Authorized),
+        }),
         order,
     }
 }
@@ -162,6 +181,18 @@ pub fn field_error() -> FieldError {
         field: "items[2].product_id".to_owned(),
         code: "unknown_product".to_owned(),
         message: "no product \"x\"".to_owned(),
+    }
+}
+
+/// An administrator's, on unusual terms.
+#[must_use]
+pub fn cancel_order() -> CancelOrder {
+    CancelOrder {
+        reason: "customer".to_owned(),
+        note: text("changed my mind"),
+        restock: Some(false),
+        refund: Some(true),
+        notify_customer: Some(false),
     }
 }
 
@@ -194,7 +225,7 @@ pub fn order_command() -> OrderCommand {
             channel: text("import"),
             idempotency_key_hash: text("00ff"),
         }),
-        cancel: Some(CancelOrder { reason: "customer".to_owned(), note: text("changed my mind") }),
+        cancel: Some(cancel_order()),
         amend: Some(AmendOrder {
             shipping_address: None,
             items: Some(vec![line]),

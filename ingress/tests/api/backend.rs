@@ -366,6 +366,11 @@ fn event(order: &Order) -> OrderEvent {
         errors: Vec::new(),
         changed: Vec::new(),
         refund: None,
+        holds: Vec::new(),
+        checks: Vec::new(),
+        lines: Vec::new(),
+        cancel: None,
+        before: None,
     }
 }
 

@@ -58,13 +58,23 @@ pub struct PlaceOrder {
     pub idempotency_key_hash: Option<String>,
 }
 
-/// Body of a `cancel` command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Body of a `cancel` command; in `order.cancelled` the terms that held, all
+/// set. Only administrators may say `false`; none counts as `true`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelOrder {
     /// 1–200 characters; default `customer`.
     pub reason: String,
     /// For people.
     pub note: Option<String>,
+    /// False: goods that were held are written off instead of being available
+    /// again (broken, lost).
+    pub restock: Option<bool>,
+    /// False: money that was captured is kept. An authorisation is voided
+    /// either way.
+    pub refund: Option<bool>,
+    /// False: the customer's webhooks are not sent `order.cancelled`. The feed,
+    /// which has no holes, and the read model show it either way.
+    pub notify_customer: Option<bool>,
 }
 
 /// Body of an `amend` command: absent members stay as they are.

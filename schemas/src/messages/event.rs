@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::command::CancelOrder;
+use super::details::{CheckResult, HeldGoods, OrderBefore};
 use super::order::{
-    Actor, FailureReason, Line, Order, OrderStatus, Payment, Reason, Refund, Shipment,
+    Actor, FailureReason, Line, Order, OrderStatus, Payment, Reason, Refund, Shipment, ShipmentLine,
 };
 use crate::{Micros, Money, OrderId, UserId};
 
@@ -113,6 +115,16 @@ pub struct OrderEvent {
     pub changed: Vec<String>,
     /// `order.refunded`, `order.refund_failed`.
     pub refund: Option<Refund>,
+    /// `order.validated`: what is held, and where.
+    pub holds: Vec<HeldGoods>,
+    /// `order.validated`: what each check said.
+    pub checks: Vec<CheckResult>,
+    /// `order.fulfilled`: what was packed.
+    pub lines: Vec<ShipmentLine>,
+    /// `order.cancelled`: why, and what becomes of goods and money.
+    pub cancel: Option<CancelOrder>,
+    /// `order.updated`: the changed members as they were.
+    pub before: Option<OrderBefore>,
 }
 
 impl OrderEventType {

@@ -7,6 +7,7 @@
 mod avsc;
 pub mod catalogue;
 pub mod command;
+pub mod details;
 pub mod event;
 pub mod feed;
 pub mod fulfillment;
@@ -21,6 +22,7 @@ pub use command::{
     AmendOrder, CancelOrder, CommandKind, CommandOutcome, OrderCommand, OutcomeKind, PlaceLine,
     PlaceOrder, SetStatus,
 };
+pub use details::{CheckResult, HeldGoods, OrderBefore};
 pub use event::{FieldError, OrderEvent, OrderEventType};
 pub use feed::{RevenueByMinute, UserFeedEntry};
 pub use fulfillment::{

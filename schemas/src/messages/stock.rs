@@ -70,8 +70,10 @@ pub enum StockResultKind {
     NoHold,
     /// `set_on_hand` or `adjust` was done.
     Adjusted,
-    /// `adjust` would go below zero available.
+    /// `adjust` would go below zero available; `short` says what is.
     AdjustRefused,
+    /// This request id stands for another adjustment.
+    AdjustConflict,
 }
 
 /// Key: order (product for adjustments), topic `stock_results`.

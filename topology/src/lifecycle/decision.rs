@@ -228,6 +228,11 @@ pub(super) fn event_of(order: &Order, event_type: OrderEventType, cause: &Cause)
         errors: Vec::new(),
         changed: Vec::new(),
         refund: None,
+        holds: Vec::new(),
+        checks: Vec::new(),
+        lines: Vec::new(),
+        cancel: None,
+        before: None,
     }
 }
 
