@@ -177,7 +177,9 @@ fn follow(
             each(batch, &decoder, &waiting, |result: &StockResult| {
                 let adjustment = matches!(
                     result.kind,
-                    StockResultKind::Adjusted | StockResultKind::AdjustRefused
+                    StockResultKind::Adjusted
+                        | StockResultKind::AdjustRefused
+                        | StockResultKind::AdjustConflict
                 );
                 adjustment.then(|| result.request_id.clone())
             });

@@ -59,6 +59,9 @@ pub struct FlowSettings {
     /// How long a warehouse remembers a finished hold, so that a repeated
     /// command gets the same answer. Milliseconds.
     pub hold_memory_ms: i64,
+    /// How long a warehouse remembers a stock adjustment, so that a repeated
+    /// one is made once and its id can't stand for another. Milliseconds.
+    pub adjustment_memory_ms: i64,
     /// `stock.low` is written when available falls below this.
     pub stock_low_threshold: i64,
 }
@@ -84,6 +87,7 @@ impl Default for FlowSettings {
             simulation_step_ms: 0,
             carrier_delivery_ms: Some(10 * SECOND),
             hold_memory_ms: 7 * 24 * HOUR,
+            adjustment_memory_ms: 24 * HOUR,
             stock_low_threshold: 0,
         }
     }

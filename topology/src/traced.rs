@@ -5,7 +5,7 @@ use operators::Headers;
 use serde::{Deserialize, Serialize};
 
 /// The W3C trace context's header.
-const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: &str = "traceparent";
 
 /// A state and the trace it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,11 +19,13 @@ pub(crate) struct Traced<S> {
 
 /// The trace of the record at work; a timer's is the one its state kept.
 pub(crate) fn trace_of<S>(headers: &Headers, state: Option<&Traced<S>>) -> Option<String> {
-    let of_record = headers.get(TRACEPARENT).and_then(|bytes| std::str::from_utf8(bytes).ok());
-    match of_record {
-        Some(trace) => Some(trace.to_owned()),
-        None => state.and_then(|state| state.trace.clone()),
-    }
+    of_record(headers).or_else(|| state.and_then(|state| state.trace.clone()))
+}
+
+/// The trace a record belongs to.
+pub(crate) fn of_record(headers: &Headers) -> Option<String> {
+    let trace = std::str::from_utf8(headers.get(TRACEPARENT)?);
+    trace.ok().map(str::to_owned)
 }
 
 /// The headers of a record that says what happened: its trace and nothing of

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use read_model::seal::Sealer;
-use schemas::UserId;
-use schemas::messages::WebhookEndpoint;
+use schemas::messages::{OrderEvent, WebhookEndpoint};
 
 use super::signature::Secret;
 
@@ -47,13 +46,20 @@ impl Endpoint {
     }
 
     /// True where this endpoint gets this event.
-    pub(super) fn wants(&self, user: UserId, event_type: &str, occurred_at: i64) -> bool {
+    pub(super) fn wants(&self, event: &OrderEvent) -> bool {
         let registered = &self.registered;
+        let name = event.event_type.public_name();
         registered.enabled
-            && (registered.all_users || registered.user_id == user)
-            && registered.created_at.0 <= occurred_at
-            && registered.events.iter().any(|filter| matches(filter, event_type))
+            && (registered.all_users || (registered.user_id == event.user_id && !is_silent(event)))
+            && registered.created_at <= event.occurred_at
+            && registered.events.iter().any(|filter| matches(filter, name))
     }
+}
+
+/// True where an administrator called the order off without telling the
+/// customer.
+fn is_silent(event: &OrderEvent) -> bool {
+    event.cancel.as_ref().is_some_and(|terms| terms.notify_customer == Some(false))
 }
 
 /// Filters are names, the alias of `order.paid`, `order.*` and `*`.
@@ -119,23 +125,39 @@ impl Endpoints {
         self.known().get(webhook_id).map(Arc::clone)
     }
 
-    pub(super) fn wanting(
-        &self,
-        user: UserId,
-        event_type: &str,
-        occurred_at: i64,
-    ) -> Vec<Arc<Endpoint>> {
-        self.known()
-            .values()
-            .filter(|endpoint| endpoint.wants(user, event_type, occurred_at))
-            .map(Arc::clone)
-            .collect()
+    pub(super) fn wanting(&self, event: &OrderEvent) -> Vec<Arc<Endpoint>> {
+        self.known().values().filter(|endpoint| endpoint.wants(event)).map(Arc::clone).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use schemas::Micros;
+    use schemas::messages::CancelOrder;
+    use schemas::samples;
+
     use super::*;
+
+    #[test]
+    fn a_silent_cancellation_is_for_administrators_only() {
+        let of = |all_users| Endpoint {
+            registered: WebhookEndpoint {
+                all_users,
+                enabled: true,
+                created_at: Micros(0),
+                ..samples::webhook_endpoint()
+            },
+            secrets: Vec::new(),
+            headers: Vec::new(),
+        };
+        let (customer, administrator) = (of(false), of(true));
+        for (notify_customer, told) in [(Some(false), false), (Some(true), true), (None, true)] {
+            let cancel = Some(CancelOrder { notify_customer, ..CancelOrder::default() });
+            let event = OrderEvent { cancel, ..samples::order_event(1) };
+            assert_eq!(customer.wants(&event), told, "{notify_customer:?}");
+            assert!(administrator.wants(&event));
+        }
+    }
 
     #[test]
     fn filters() {

@@ -22,7 +22,7 @@ pub(super) fn events(
     for (entry, trace) in feed {
         let event = &entry.event;
         let name = event.event_type.public_name();
-        let wanting = endpoints.wanting(entry.user_id, name, event.occurred_at.0);
+        let wanting = endpoints.wanting(event);
         if wanting.is_empty() {
             continue;
         }

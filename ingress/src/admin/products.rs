@@ -123,7 +123,7 @@ async fn proposal(
 
 /// `POST /api/v1/admin/products/{product_id}/stock-adjustments`: 201 with the
 /// product, 409 if it would go below zero available. With an `Idempotency-Key`
-/// the warehouse recognises a repeat of the product's latest adjustments.
+/// the warehouse recognises a repeat for a day; another body under the key is 422.
 pub async fn adjust(
     State(state): State<AppState>,
     Admin(admin): Admin,
@@ -170,6 +170,9 @@ pub async fn adjust(
             if result.kind == StockResultKind::AdjustRefused {
                 let available = result.short.first().map_or(0, |line| line.quantity);
                 return Err(ApiError::conflict("below_zero", "This would leave less than nothing available").with_member("available", available.into()));
+            }
+            if result.kind == StockResultKind::AdjustConflict {
+                return Err(ApiError::key_reused());
             }
             // A repeat was applied long ago and won't show again, so its wait is short.
             let shown_by = if key.is_some() { Instant::now() + SHOWN_WITHIN } else { deadline };

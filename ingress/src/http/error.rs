@@ -94,6 +94,15 @@ impl ApiError {
         Self::not_found("Order not found")
     }
 
+    /// 422: the key stands for another request.
+    pub fn key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_key_reused",
+            "This Idempotency-Key was used with another body",
+        )
+    }
+
     /// 409.
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)

@@ -18,6 +18,9 @@ use crate::http::preconditions::expected_version;
 use crate::http::{ApiError, FieldErrors, Members, OptionalJsonBody, RequestContext, contents};
 use crate::state::AppState;
 
+/// What happens besides; each is true unless an administrator says otherwise.
+const TERMS: [&str; 3] = ["restock", "refund", "notify_customer"];
+
 /// `POST /api/v1/orders/{order_id}/cancel`: 200 with the order; a repeat is 200
 /// and changes nothing.
 pub async fn cancel(
@@ -28,7 +31,7 @@ pub async fn cancel(
     headers: HeaderMap,
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response, ApiError> {
-    let cancel = read(&body)?;
+    let cancel = read(&body, caller.is_admin())?;
     let expected_version = expected_version(&headers, false)?;
     // An order that was accepted but isn't in the read model yet is the
     // lifecycle's to find; one that is there and foreign stops here.
@@ -44,19 +47,26 @@ pub async fn cancel(
     answer(&state, &command, &context, status).await
 }
 
-fn read(body: &Value) -> Result<CancelOrder, ApiError> {
+/// Goods, money and webhooks are an administrator's to decide about: a customer
+/// may only say that all go the usual way.
+fn read(body: &Value, admin: bool) -> Result<CancelOrder, ApiError> {
     let mut errors = FieldErrors::default();
     contents::refuse(body, &mut errors);
     let members = Members::of_body(body)?;
-    members.only(&["reason", "note", "restock", "refund", "notify_customer"], &mut errors);
+    let [restock, refund, notify] = TERMS;
+    members.only(&["reason", "note", restock, refund, notify], &mut errors);
     let reason =
         members.optional_text("reason", 1..=200, &mut errors).unwrap_or("customer").to_owned();
     let note = members.optional_text("note", 1..=2_000, &mut errors).map(ToOwned::to_owned);
-    for name in ["restock", "refund", "notify_customer"] {
-        members.optional_bool(name, &mut errors);
-    }
+    let [restock, refund, notify_customer] = TERMS.map(|name| {
+        let term = members.optional_bool(name, &mut errors);
+        if term == Some(false) && !admin {
+            errors.add(name, "forbidden", "only administrators can set this to false");
+        }
+        term
+    });
     errors.finish()?;
-    Ok(CancelOrder { reason, note })
+    Ok(CancelOrder { reason, note, restock, refund, notify_customer })
 }
 
 /// A command on an existing order, without its body.

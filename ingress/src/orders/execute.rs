@@ -66,11 +66,7 @@ pub async fn execute(
 fn refusal(outcome: &CommandOutcome) -> Result<(), ApiError> {
     match outcome.kind {
         OutcomeKind::Applied | OutcomeKind::Replayed => Ok(()),
-        OutcomeKind::Conflict => Err(ApiError::new(
-            axum::http::StatusCode::UNPROCESSABLE_ENTITY,
-            "idempotency_key_reused",
-            "This Idempotency-Key was used with another body",
-        )),
+        OutcomeKind::Conflict => Err(ApiError::key_reused()),
         OutcomeKind::NotAllowed => {
             Err(ApiError::transition(outcome.status, &outcome.allowed, outcome.detail.clone()))
         }

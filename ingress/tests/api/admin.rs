@@ -193,6 +193,15 @@ async fn an_adjustment_with_a_key_is_done_once() {
         let answer = harness.call("POST", path, Some(&harness.admin()), &key, Some(body)).await;
         assert_eq!(answer.expect(201).json()["on_hand"], 8);
     }
+    let path = "/api/v1/admin/products/prod-1/stock-adjustments";
+    for body in [
+        r#"{"delta": 4, "reason": "delivery"}"#,
+        r#"{"delta": 3, "reason": "found behind the shelf"}"#,
+    ] {
+        let key = [("idempotency-key", "d-1")];
+        let answer = harness.call("POST", path, Some(&harness.admin()), &key, Some(body)).await;
+        answer.problem(422, "idempotency_key_reused");
+    }
 }
 
 #[tokio::test]

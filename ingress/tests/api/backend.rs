@@ -35,7 +35,7 @@ struct Machine {
     orders: HashMap<OrderId, (Order, Option<String>)>,
     feeds: HashMap<UserId, i64>,
     stock: HashMap<String, StockLevel>,
-    adjusted: HashMap<String, StockResult>,
+    adjusted: HashMap<String, (StockCommand, StockResult)>,
 }
 
 impl Backend {
@@ -198,7 +198,10 @@ impl Machine {
     }
 
     async fn stock(&mut self, command: StockCommand) {
-        if let Some(result) = self.adjusted.get(&command.request_id).cloned() {
+        if let Some((done, mut result)) = self.adjusted.get(&command.request_id).cloned() {
+            if done != command {
+                result.kind = StockResultKind::AdjustConflict;
+            }
             let product = command.lines[0].product_id.as_str().to_owned();
             return self.append(&topics::STOCK_RESULTS, &product, &result).await;
         }
@@ -239,7 +242,7 @@ impl Machine {
             short: Vec::new(),
         };
         self.append(&topics::STOCK_RESULTS, line.product_id.as_str(), &result).await;
-        self.adjusted.insert(command.request_id.clone(), result);
+        self.adjusted.insert(command.request_id.clone(), (command.clone(), result));
         level.version += 1;
         level.request_id = command.request_id;
         self.stock.insert(key.clone(), level.clone());

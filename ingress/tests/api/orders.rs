@@ -132,6 +132,31 @@ async fn cancelling_answers_with_the_order_and_repeats_harmlessly() {
 }
 
 #[tokio::test]
+async fn the_terms_of_a_cancellation_are_an_administrators() {
+    const TERMS: [&str; 3] = ["restock", "refund", "notify_customer"];
+    let harness = Harness::start().await;
+    for term in TERMS {
+        let id = harness.placed().await;
+        let path = format!("/api/v1/orders/{id}/cancel");
+        let problem = harness
+            .post(&path, &harness.customer(), &json!({ term: false }))
+            .await
+            .problem(422, "invalid_request");
+        assert_eq!(
+            (problem["errors"][0]["field"].as_str(), problem["errors"][0]["code"].as_str()),
+            (Some(term), Some("forbidden"))
+        );
+        harness.post(&path, &harness.admin(), &json!({ term: false })).await.expect(200);
+        let sent = harness.backend.commands.lock().last().and_then(|c| c.cancel.clone()).unwrap();
+        let terms = [sent.restock, sent.refund, sent.notify_customer];
+        assert_eq!(terms, TERMS.map(|name| (name == term).then_some(false)));
+        let id = harness.placed().await;
+        let path = format!("/api/v1/orders/{id}/cancel");
+        harness.post(&path, &harness.customer(), &json!({ term: true })).await.expect(200);
+    }
+}
+
+#[tokio::test]
 async fn a_forbidden_transition_is_409_with_what_is_allowed() {
     let harness = Harness::start().await;
     let id = harness.placed().await;

@@ -45,6 +45,20 @@ impl<K: ?Sized, V: ?Sized, VO> Process<K, V> for MapValues<V, VO, K> {
     }
 }
 
+type MapRecordFn<K, V, VO> = Arc<dyn Fn(Record<'_, K, V>) -> Option<VO> + Send + Sync>;
+
+struct MapRecords<K: ?Sized, V: ?Sized, VO> {
+    map: MapRecordFn<K, V, VO>,
+    next: Edge<K, VO>,
+}
+
+impl<K: ?Sized, V: ?Sized, VO> Process<K, V> for MapRecords<K, V, VO> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let value = (self.map)(record);
+        self.next.process(record.with_value(value.as_ref()), ctx)
+    }
+}
+
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
     /// Makes a new key and value of each record. The next operator that needs the key will
     /// repartition. Records without key or value are dropped and counted.
@@ -82,6 +96,18 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         E: Into<BoxError>,
     {
         self.mapped(Arc::new(move |value: &V| map(value).map_err(Into::into)))
+    }
+
+    /// Makes a new value, or none, of each record, which it sees whole: key, time and headers too.
+    /// Key, time and headers stay.
+    pub fn map_records<VO: 'static>(
+        &self,
+        map: impl Fn(Record<'_, K, V>) -> Option<VO> + Send + Sync + 'static,
+    ) -> KStream<K, VO> {
+        let map: MapRecordFn<K, V, VO> = Arc::new(map);
+        let make = move |_, next| MapRecords { map: Arc::clone(&map), next };
+        let node = self.then("map-records", None, make);
+        KStream::new(&self.flow, node, self.serdes.with_value(None), self.rekeyed)
     }
 
     fn mapped<VO: 'static>(&self, map: TryMapFn<V, VO>) -> KStream<K, VO> {

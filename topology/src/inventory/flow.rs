@@ -18,11 +18,11 @@ pub fn topology(settings: &FlowSettings, wire: &Wire) -> Result<Topology, FlowEr
 
     let stores = Stores::new();
     let defs = stores.defs();
-    let (memory_ms, low) = (settings.hold_memory_ms, settings.stock_low_threshold);
+    let settings = settings.clone();
     let said =
         builder
             .stream(&wire.on(&topics::STOCK_COMMANDS)?)
-            .process("keeper", &defs, move |tasks| Box::new(stores.keeper(tasks, memory_ms, low)));
+            .process("keeper", &defs, move |tasks| Box::new(stores.keeper(tasks, &settings)));
     said.flat_map_values(|said, emit| {
         if let Said::Result(result) = said {
             emit(result);

@@ -2,20 +2,25 @@
 //! [`warehouse`](super::warehouse) decide, and writes back what changed.
 //!
 //! Stores: `stock` by `<warehouse>/<product>`, `holds` by
-//! `<warehouse>/<order>`; one durable timer per hold, first for its expiry,
-//! then for forgetting it.
+//! `<warehouse>/<order>`, `adjustments` by `<warehouse>/<request>`. One durable
+//! timer per hold, first for its expiry, then for forgetting it, and one per
+//! adjustment for forgetting it.
 
 use std::collections::BTreeMap;
 
 use operators::{
-    BoxError, KeyValueDef, KeyValueStore, Processor, ProcessorContext, ProcessorStores, Record,
-    StoreDef, Utf8,
+    BoxError, Headers, KeyValueDef, KeyValueStore, Processor, ProcessorContext, ProcessorStores,
+    Record, StoreDef, Utf8,
 };
-use schemas::messages::{StockCommand, StockLevel, StockLow, StockResult};
+use schemas::messages::{StockCommand, StockCommandKind, StockLevel, StockLow, StockResult};
 use schemas::{Micros, Sku};
 
-use super::warehouse::{self, HoldRow, Shelf, Stage, StockRow};
-use crate::wire;
+use super::warehouse::{self, Adjustment, HoldRow, Shelf, Stage, StockRow};
+use crate::traced::{self, headers};
+use crate::{FlowSettings, wire};
+
+/// Tells the timers of adjustments from those of holds.
+const ADJUSTMENT: &str = "adjustment:";
 
 /// What the keeper says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +33,11 @@ pub(super) enum Said {
     Low(StockLow),
 }
 
-/// Names and codecs of the two stores.
+/// Names and codecs of the stores.
 pub(super) struct Stores {
     stock: KeyValueDef<str, StockRow>,
     holds: KeyValueDef<str, HoldRow>,
+    adjustments: KeyValueDef<str, Adjustment>,
 }
 
 impl Stores {
@@ -39,19 +45,26 @@ impl Stores {
         Self {
             stock: KeyValueDef::new("stock", Utf8, wire::state::<StockRow>("stock-row", 1)),
             holds: KeyValueDef::new("holds", Utf8, wire::state::<HoldRow>("hold-row", 1)),
+            adjustments: KeyValueDef::new(
+                "adjustments",
+                Utf8,
+                wire::state::<Adjustment>("adjustment", 1),
+            ),
         }
     }
 
-    pub(super) fn defs(&self) -> [StoreDef; 3] {
-        [self.stock.def(), self.holds.def(), StoreDef::timers()]
+    pub(super) fn defs(&self) -> [StoreDef; 4] {
+        [self.stock.def(), self.holds.def(), self.adjustments.def(), StoreDef::timers()]
     }
 
-    pub(super) fn keeper(&self, stores: &ProcessorStores, memory_ms: i64, low: i64) -> Keeper {
+    pub(super) fn keeper(&self, stores: &ProcessorStores, settings: &FlowSettings) -> Keeper {
         Keeper {
             stock: stores.key_value(&self.stock),
             holds: stores.key_value(&self.holds),
-            memory_ms,
-            low,
+            adjustments: stores.key_value(&self.adjustments),
+            hold_memory_ms: settings.hold_memory_ms,
+            adjustment_memory_ms: settings.adjustment_memory_ms,
+            low: settings.stock_low_threshold,
         }
     }
 }
@@ -59,7 +72,9 @@ impl Stores {
 pub(super) struct Keeper {
     stock: KeyValueStore<str, StockRow>,
     holds: KeyValueStore<str, HoldRow>,
-    memory_ms: i64,
+    adjustments: KeyValueStore<str, Adjustment>,
+    hold_memory_ms: i64,
+    adjustment_memory_ms: i64,
     low: i64,
 }
 
@@ -73,27 +88,41 @@ impl Processor<str, StockCommand, str, Said> for Keeper {
     ) -> Result<(), BoxError> {
         let Some(command) = record.value else { return Ok(()) };
         let place = command.warehouse.as_str();
-        let hold_key = command.order_id.map(|order| format!("{place}/{order}"));
-        let hold = match &hold_key {
+        let keys = Keys::of(command);
+        let hold = match &keys.hold {
             Some(key) => self.holds.get(ctx.state(), key)?,
+            None => None,
+        };
+        let adjustment = match &keys.adjustment {
+            Some(key) => self.adjustments.get(ctx.state(), key)?,
             None => None,
         };
         let named = command.lines.iter().chain(hold.iter().flat_map(|hold| &hold.lines));
         let products: Vec<Sku> = named.map(|line| line.product_id.clone()).collect();
-        let before = Shelf { stock: self.rows(place, &products, ctx)?, hold };
+        let before = Shelf { stock: self.rows(place, &products, ctx)?, hold, adjustment };
         let mut shelf = before.clone();
         let result = warehouse::apply(&mut shelf, command);
+        if before.hold != shelf.hold
+            && let Some(hold) = &mut shelf.hold
+        {
+            hold.trace = traced::of_record(record.headers);
+        }
         let key = match command.order_id {
             Some(order) => order.to_string(),
             None => command.lines.first().map_or_else(String::new, |l| l.product_id.to_string()),
         };
-        self.write(place, hold_key.as_deref(), &before, shelf, record, ctx)?;
-        forward(&key, &Said::Result(result), record, ctx);
+        self.remember(&keys, &before, &shelf, ctx)?;
+        self.write(place, keys.hold.as_deref(), &before, shelf, record.headers, ctx)?;
+        forward(&key, &Said::Result(result), record.headers, ctx);
         Ok(())
     }
 
     fn on_timer(&mut self, key: &[u8], due: i64, ctx: &mut Context<'_>) -> Result<(), BoxError> {
         let key = std::str::from_utf8(key)?;
+        if let Some(key) = key.strip_prefix(ADJUSTMENT) {
+            self.adjustments.put(ctx.state(), key, None)?;
+            return Ok(());
+        }
         let Some(hold) = self.holds.get(ctx.state(), key)? else { return Ok(()) };
         if hold.due != Some(due) {
             return Ok(());
@@ -104,16 +133,34 @@ impl Processor<str, StockCommand, str, Said> for Keeper {
         }
         let (place, order) = key.rsplit_once('/').unwrap_or(("", key));
         let products: Vec<Sku> = hold.lines.iter().map(|line| line.product_id.clone()).collect();
-        let before = Shelf { stock: self.rows(place, &products, ctx)?, hold: Some(hold) };
+        let headers = headers(hold.trace.as_deref());
+        let stock = self.rows(place, &products, ctx)?;
+        let before = Shelf { stock, hold: Some(hold), adjustment: None };
         let mut shelf = before.clone();
         let expired = warehouse::expire(&mut shelf, place, ctx.now());
-        let headers = operators::Headers::new();
-        let at = Record { key: None, value: None, timestamp: ctx.now(), headers: &headers };
-        self.write(place, Some(key), &before, shelf, at, ctx)?;
+        self.write(place, Some(key), &before, shelf, &headers, ctx)?;
         if let Some(result) = expired {
-            forward(order, &Said::Result(result), at, ctx);
+            forward(order, &Said::Result(result), &headers, ctx);
         }
         Ok(())
+    }
+}
+
+/// Keys of the rows that a command touches beside the products'.
+struct Keys {
+    hold: Option<String>,
+    adjustment: Option<String>,
+}
+
+impl Keys {
+    fn of(command: &StockCommand) -> Self {
+        use StockCommandKind::{Adjust, SetOnHand};
+        let place = &command.warehouse;
+        let adjusts = matches!(command.kind, SetOnHand | Adjust);
+        Self {
+            hold: command.order_id.map(|order| format!("{place}/{order}")),
+            adjustment: adjusts.then(|| format!("{place}/{}", command.request_id)),
+        }
     }
 }
 
@@ -133,6 +180,24 @@ impl Keeper {
         Ok(rows)
     }
 
+    /// Keeps an adjustment that was made, until its timer.
+    fn remember(
+        &mut self,
+        keys: &Keys,
+        before: &Shelf,
+        shelf: &Shelf,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), BoxError> {
+        let (Some(key), Some(made)) = (&keys.adjustment, &shelf.adjustment) else { return Ok(()) };
+        if before.adjustment.is_some() {
+            return Ok(());
+        }
+        self.adjustments.put(ctx.state(), key, Some(made))?;
+        let due = ctx.now() + self.adjustment_memory_ms;
+        ctx.timer(format!("{ADJUSTMENT}{key}").as_bytes(), due);
+        Ok(())
+    }
+
     /// Writes rows that changed, announces stock that changed, and moves the
     /// hold's timer.
     fn write(
@@ -141,7 +206,7 @@ impl Keeper {
         hold_key: Option<&str>,
         before: &Shelf,
         shelf: Shelf,
-        at: Record<'_, str, StockCommand>,
+        headers: &Headers,
         ctx: &mut Context<'_>,
     ) -> Result<(), BoxError> {
         for (sku, row) in &shelf.stock {
@@ -151,7 +216,7 @@ impl Keeper {
             }
             let key = format!("{place}/{sku}");
             self.stock.put(ctx.state(), &key, Some(row))?;
-            forward(&key, &Said::Level(level(place, sku, row)), at, ctx);
+            forward(&key, &Said::Level(level(place, sku, row)), headers, ctx);
             let fell = old.is_some_and(|old| old.available() >= self.low);
             if fell && row.available() < self.low {
                 let low = StockLow {
@@ -161,7 +226,7 @@ impl Keeper {
                     threshold: self.low,
                     occurred_at: Micros::from_millis(ctx.now()),
                 };
-                forward(sku.as_str(), &Said::Low(low), at, ctx);
+                forward(sku.as_str(), &Said::Low(low), headers, ctx);
             }
         }
         let (Some(key), Some(mut hold)) = (hold_key, shelf.hold) else { return Ok(()) };
@@ -170,7 +235,7 @@ impl Keeper {
         }
         let due = match hold.stage {
             Stage::Active => hold.expires_at,
-            Stage::Gone | Stage::Committed => Some(ctx.now() + self.memory_ms),
+            Stage::Gone | Stage::Committed => Some(ctx.now() + self.hold_memory_ms),
         };
         if due != hold.due {
             if let Some(old) = hold.due {
@@ -197,8 +262,8 @@ fn level(place: &str, sku: &Sku, row: &StockRow) -> StockLevel {
     }
 }
 
-/// Says something now, with the headers of the record at work.
-fn forward(key: &str, said: &Said, at: Record<'_, str, StockCommand>, ctx: &mut Context<'_>) {
+/// Says something now, with these headers.
+fn forward(key: &str, said: &Said, headers: &Headers, ctx: &mut Context<'_>) {
     let timestamp = ctx.now();
-    ctx.forward(Record { key: Some(key), value: Some(said), timestamp, headers: at.headers });
+    ctx.forward(Record { key: Some(key), value: Some(said), timestamp, headers });
 }

@@ -12,7 +12,7 @@ use schemas::messages::{StockCommand, StockCommandKind, StockLine, StockResult, 
 use schemas::{OrderId, Sku};
 use serde::{Deserialize, Serialize};
 
-/// How many answers a row keeps for repeated commands.
+/// How many answers a hold keeps for repeated commands.
 const ANSWERS_KEPT: usize = 8;
 
 /// One product in one warehouse.
@@ -26,8 +26,17 @@ pub struct StockRow {
     pub version: i64,
     /// The request that made this version.
     pub request_id: String,
-    /// The latest adjustments, for repeats.
-    pub adjusted: Vec<String>,
+}
+
+/// An adjustment that was made, kept for a while under its request's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// What was done.
+    pub kind: StockCommandKind,
+    /// By how much, or to what.
+    pub lines: Vec<StockLine>,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// What became of an order's goods.
@@ -53,6 +62,9 @@ pub struct HoldRow {
     pub stage: Stage,
     /// One line per product.
     pub lines: Vec<StockLine>,
+    /// `traceparent` of the command that changed it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     /// When it runs out, ms; none = when committed or released.
     pub expires_at: Option<i64>,
     /// The latest answers, for repeats.
@@ -68,6 +80,15 @@ pub struct Shelf {
     pub stock: BTreeMap<Sku, StockRow>,
     /// The order's hold.
     pub hold: Option<HoldRow>,
+    /// What was adjusted under the command's id.
+    pub adjustment: Option<Adjustment>,
+}
+
+impl Adjustment {
+    fn of(command: &StockCommand) -> Self {
+        let StockCommand { kind, lines, reason, .. } = command.clone();
+        Self { kind, lines, reason }
+    }
 }
 
 impl StockRow {
@@ -196,6 +217,7 @@ fn hold(shelf: &mut Shelf, command: &StockCommand) -> StockResult {
     }
     shelf.hold = Some(HoldRow {
         order_id,
+        trace: None,
         request_id: command.request_id.clone(),
         stage: if refused { Stage::Gone } else { Stage::Active },
         lines,
@@ -224,35 +246,36 @@ fn give_back(shelf: &mut Shelf, request_id: &str, end: Stage) {
     }
 }
 
+/// Sets or changes what is on hand, of all lines or of none. A refusal isn't
+/// remembered: the same request may succeed later.
 fn adjust(shelf: &mut Shelf, command: &StockCommand) -> StockResult {
-    let sums = summed(&command.lines);
-    let repeated = sums.keys().any(|sku| {
-        shelf.stock.get(sku).is_some_and(|row| row.adjusted.contains(&command.request_id))
-    });
-    if repeated {
-        return answer(command, StockResultKind::Adjusted);
+    let adjustment = Adjustment::of(command);
+    if let Some(known) = &shelf.adjustment {
+        let same = *known == adjustment;
+        let kind = if same { StockResultKind::Adjusted } else { StockResultKind::AdjustConflict };
+        return answer(command, kind);
     }
+    let sums = summed(&command.lines);
     let relative = command.kind == StockCommandKind::Adjust;
     let target = |row: &StockRow, quantity: i64| {
         if relative { row.on_hand.saturating_add(quantity) } else { quantity }
     };
-    let refused = sums.iter().any(|(sku, quantity)| {
+    let too_few = |(sku, quantity): (&Sku, &i64)| {
         let row = shelf.stock.get(sku).cloned().unwrap_or_default();
         let on_hand = target(&row, *quantity);
-        on_hand < 0 || (relative && *quantity < 0 && on_hand < row.held)
-    });
-    if refused {
-        return answer(command, StockResultKind::AdjustRefused);
+        let short = StockLine { product_id: sku.clone(), quantity: row.available().max(0) };
+        (on_hand < 0 || (relative && *quantity < 0 && on_hand < row.held)).then_some(short)
+    };
+    let short: Vec<_> = sums.iter().filter_map(too_few).collect();
+    if !short.is_empty() {
+        return StockResult { short, ..answer(command, StockResultKind::AdjustRefused) };
     }
     for (sku, quantity) in sums {
         let row = shelf.stock.entry(sku).or_default();
         row.on_hand = target(row, quantity);
         row.touched(&command.request_id);
-        if row.adjusted.len() == ANSWERS_KEPT {
-            row.adjusted.remove(0);
-        }
-        row.adjusted.push(command.request_id.clone());
     }
+    shelf.adjustment = Some(adjustment);
     answer(command, StockResultKind::Adjusted)
 }
 

@@ -3,7 +3,9 @@
 //! Invariant: an amendment of goods or address makes all earlier verdicts
 //! void; they are asked again for the new version.
 
-use schemas::messages::{AmendOrder, Line, OrderEventType, OrderStatus, OutcomeKind};
+use schemas::messages::{
+    AmendOrder, Line, Order, OrderBefore, OrderEventType, OrderStatus, OutcomeKind,
+};
 
 use super::decision::Decision;
 use super::state::{Checks, Hold, RequestKind};
@@ -37,7 +39,10 @@ pub(super) fn on_command(decision: &mut Decision<'_>, body: AmendOrder) {
     }
     let asks_again = changed.iter().any(|name| name != "metadata");
     let other_goods = changed.iter().any(|name| name == "items");
-    decision.note(OrderEventType::Updated, None, |event| event.changed = changed);
+    decision.note(OrderEventType::Updated, None, |event| {
+        event.before = Some(as_it_was(before, &changed));
+        event.changed = changed;
+    });
     if asks_again {
         check_again(decision, other_goods);
     }
@@ -77,6 +82,18 @@ fn apply(
         changed.push("metadata".to_owned());
     }
     changed
+}
+
+/// The changed members before the change.
+fn as_it_was(order: Order, changed: &[String]) -> OrderBefore {
+    let is_changed = |name: &str| changed.iter().any(|changed| changed == name);
+    OrderBefore {
+        items: is_changed("items").then_some(order.items),
+        total_minor: is_changed("total_amount").then_some(order.total_minor),
+        shipping_address: is_changed("shipping_address").then_some(order.shipping_address),
+        metadata: is_changed("metadata").then_some(order.metadata),
+        payment_status: None,
+    }
 }
 
 /// The `order.updated` event asks the validator; the warehouse is asked for

@@ -14,8 +14,22 @@ pub(super) fn on_command(decision: &mut Decision<'_>, body: CancelOrder) {
     if !may_cancel(decision) {
         return decision.refuse("this order can no longer be cancelled");
     }
-    call_off(decision, Reason { code: body.reason, detail: body.note });
+    let terms = terms(decision, body);
+    call_off_on(decision, terms);
     decision.answer(OutcomeKind::Applied, None);
+}
+
+/// As asked by an administrator; for everybody else goods and money go back and
+/// the customer is told.
+fn terms(decision: &Decision<'_>, body: CancelOrder) -> CancelOrder {
+    let admin = decision.cause.actor.kind == ActorKind::Admin;
+    let allowed = |asked: Option<bool>| Some(!admin || asked.unwrap_or(true));
+    CancelOrder {
+        restock: allowed(body.restock),
+        refund: allowed(body.refund),
+        notify_customer: allowed(body.notify_customer),
+        ..body
+    }
 }
 
 /// By the table, and for customers of a paid order within the grace period.
@@ -34,10 +48,18 @@ fn may_cancel(decision: &Decision<'_>) -> bool {
         })
 }
 
-/// → cancelled: goods and money go back. What is being packed is stopped
-/// first; the hold is given back when nothing can leave any more.
+/// → cancelled for a reason of our own: goods and money go back.
 pub(super) fn call_off(decision: &mut Decision<'_>, reason: Reason) {
-    decision.state.order.cancel_reason = Some(reason.code.clone());
+    let body = CancelOrder { reason: reason.code, note: reason.detail, ..CancelOrder::default() };
+    let terms = terms(decision, body);
+    call_off_on(decision, terms);
+}
+
+/// → cancelled. What is being packed is stopped first; the hold is given back
+/// when nothing can leave any more.
+fn call_off_on(decision: &mut Decision<'_>, terms: CancelOrder) {
+    decision.state.order.cancel_reason = Some(terms.reason.clone());
+    decision.state.cancelled = Some(terms.clone());
     if matches!(decision.status(), OrderStatus::Paid | OrderStatus::Fulfilled) {
         for kind in [RequestKind::Fulfill, RequestKind::Ship] {
             decision.state.settle(kind);
@@ -47,5 +69,8 @@ pub(super) fn call_off(decision: &mut Decision<'_>, reason: Reason) {
         goods::give_back(decision);
     }
     money::give_back(decision);
-    decision.enter(OrderStatus::Cancelled, OrderEventType::Cancelled, Some(reason), |_| ());
+    let reason = Reason { code: terms.reason.clone(), detail: terms.note.clone() };
+    decision.enter(OrderStatus::Cancelled, OrderEventType::Cancelled, Some(reason), |event| {
+        event.cancel = Some(terms);
+    });
 }

@@ -5,15 +5,16 @@
 //! missing one.
 
 use schemas::messages::{
-    Check, FailureReason, FieldError, OrderEventType, OrderStatus, OrderValidation, Payment,
-    StockResult,
+    Check, CheckResult, FailureReason, FieldError, HeldGoods, OrderEventType, OrderStatus,
+    OrderValidation, Payment, StockResult,
 };
 
 use super::decision::{Decision, field_error};
 use super::goods;
 use super::money;
+use super::requests::all_lines;
 use super::size::MOST_ERRORS;
-use super::state::{Money, RequestKind, Verdict};
+use super::state::{Checks, Money, RequestKind, Verdict};
 
 /// Pricing or fraud answered.
 pub(super) fn on_validation(decision: &mut Decision<'_>, answer: OrderValidation) {
@@ -76,13 +77,35 @@ fn decide(decision: &mut Decision<'_>) {
 }
 
 fn validated(decision: &mut Decision<'_>) {
-    decision.enter(OrderStatus::Validated, OrderEventType::Validated, None, |_| ());
+    let (holds, checks) = (held_goods(decision), results(&decision.state.checks));
+    decision.enter(OrderStatus::Validated, OrderEventType::Validated, None, |event| {
+        event.holds = holds;
+        event.checks = checks;
+    });
     let delay = decision.settings.payment_delay_ms;
     if delay > 0 {
         decision.state.status_due = Some(decision.now_ms + delay);
     } else {
         start_payment(decision);
     }
+}
+
+fn held_goods(decision: &Decision<'_>) -> Vec<HeldGoods> {
+    let order = &decision.state.order;
+    let hold = decision.state.hold_id().map(|hold_id| HeldGoods {
+        hold_id,
+        warehouse: order.warehouse.clone(),
+        lines: all_lines(order),
+    });
+    hold.into_iter().collect()
+}
+
+fn results(checks: &Checks) -> Vec<CheckResult> {
+    let result = |(name, verdict): (&str, Option<&Verdict>)| {
+        let Verdict { passed, failures, .. } = verdict?.clone();
+        Some(CheckResult { check: name.to_owned(), passed, failures })
+    };
+    checks.by_name().into_iter().filter_map(result).collect()
 }
 
 /// Validated → processing: the payment is asked for.
@@ -112,12 +135,8 @@ pub(super) fn timed_out(decision: &mut Decision<'_>) {
         return refused(decision);
     }
     let checks = &decision.state.checks;
-    let silent: Vec<_> =
-        [("pricing", &checks.pricing), ("fraud", &checks.fraud), ("stock", &checks.stock)]
-            .into_iter()
-            .filter(|(_, verdict)| verdict.is_none())
-            .map(|(name, _)| name)
-            .collect();
+    let silent = checks.by_name().into_iter().filter(|(_, verdict)| verdict.is_none());
+    let silent: Vec<_> = silent.map(|(name, _)| name).collect();
     let detail = format!("no answer in time from: {}", silent.join(", "));
     fail(decision, FailureReason::ValidationTimeout, detail, Vec::new());
 }

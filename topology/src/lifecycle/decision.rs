@@ -12,7 +12,7 @@ use schemas::{Micros, OrderId, transitions};
 use uuid::Uuid;
 
 use super::requests;
-use super::state::{OrderState, Request, RequestKind};
+use super::state::{OrderState, Request, RequestKind, request_id};
 use crate::FlowSettings;
 
 /// Namespace of event ids; random, fixed for ever.
@@ -143,7 +143,7 @@ impl<'a> Decision<'a> {
     /// Puts a new request down for later; the timer sends it.
     pub(super) fn ask_at(&mut self, kind: RequestKind, expires_at: Option<Micros>, due: i64) {
         let attempt = self.state.next_attempt(kind);
-        let id = format!("{}:{}:{attempt}", self.state.order.order_id, kind.as_str());
+        let id = request_id(&self.state.order, kind, attempt);
         self.state.settle(kind);
         self.state.requests.push(Request { id, kind, attempt, sends: 0, due, expires_at });
     }

@@ -1,7 +1,8 @@
 //! The warehouse's answers, and giving goods back.
 //!
 //! Invariant: an order that is over ends with nothing held; an order that was
-//! paid ends with its goods committed or with its money refunded.
+//! paid ends with its goods committed or with its money refunded, unless an
+//! administrator called it off on other terms.
 
 use schemas::messages::{FailureReason, OrderStatus, Reason, StockResult, StockResultKind};
 
@@ -108,7 +109,8 @@ fn late_hold(decision: &mut Decision<'_>) {
 }
 
 fn expired(decision: &mut Decision<'_>, id: &str) {
-    if !matches!(decision.state.hold, Hold::Held | Hold::Kept) || !is_current(decision, id) {
+    let current = decision.state.hold_id().as_deref() == Some(id);
+    if !current || !matches!(decision.state.hold, Hold::Held | Hold::Kept) {
         return;
     }
     decision.state.hold = Hold::Gone;
@@ -128,12 +130,6 @@ fn expired(decision: &mut Decision<'_>, id: &str) {
     }
 }
 
-fn is_current(decision: &Decision<'_>, id: &str) -> bool {
-    let state = &decision.state;
-    let attempt = state.attempts.iter().find(|(kind, _)| *kind == RequestKind::Hold);
-    attempt.is_some_and(|(_, n)| id == format!("{}:hold:{n}", state.order.order_id))
-}
-
 /// The money is reserved: makes sure that the goods stay before it is taken.
 pub(super) fn secure(decision: &mut Decision<'_>) {
     match decision.state.hold {
@@ -151,12 +147,14 @@ fn hold_again(decision: &mut Decision<'_>) {
 }
 
 /// Releases what is held or may be held: the warehouse takes commands in
-/// order, so a release also undoes a hold that is still on its way.
+/// order, so a release also undoes a hold that is still on its way. Goods that
+/// are not to be sold again leave the books instead.
 pub(super) fn give_back(decision: &mut Decision<'_>) {
     decision.state.settle(RequestKind::Hold);
     decision.state.settle(RequestKind::Extend);
     if matches!(decision.state.hold, Hold::Asked | Hold::Held | Hold::Kept) {
-        decision.ask(RequestKind::Release);
+        let restocks = decision.state.restocks();
+        decision.ask(if restocks { RequestKind::Release } else { RequestKind::Commit });
     }
 }
 

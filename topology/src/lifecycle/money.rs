@@ -1,12 +1,12 @@
 //! The payment worker's answers, and giving money back.
 //!
-//! Invariant: money taken for an order that is over goes back; an
-//! authorisation of such an order is voided. A refund is tried until it
-//! settles.
+//! Invariant: money taken for an order that is over goes back, unless an
+//! administrator called it off without a refund; an authorisation of such an
+//! order is voided. A refund is tried until it settles.
 
 use schemas::messages::{
-    FailureReason, OrderEventType, OrderStatus, PaymentEvent, PaymentEventKind, PaymentStatus,
-    Refund,
+    FailureReason, OrderBefore, OrderEventType, OrderStatus, PaymentEvent, PaymentEventKind,
+    PaymentStatus, Refund,
 };
 
 use super::decision::Decision;
@@ -65,11 +65,10 @@ fn captured(decision: &mut Decision<'_>, event: &PaymentEvent) {
     if asked && decision.status() == OrderStatus::Processing {
         paid(decision);
     } else if over(decision) {
-        let unseen = decision.state.order.payment_status != PaymentStatus::RefundPending;
+        let before = decision.state.order.payment_status;
+        decision.state.order.payment_status = PaymentStatus::Paid;
         give_back(decision);
-        if unseen {
-            payment_status_changed(decision);
-        }
+        payment_status_changed(decision, before);
     }
 }
 
@@ -133,7 +132,8 @@ fn authorization_ended(decision: &mut Decision<'_>, word: &str, status: PaymentS
     decision.state.money = Money::Gone;
     mark_payment(decision, word);
     let order = &mut decision.state.order;
-    let shown = order.payment_status != PaymentStatus::None;
+    let before = order.payment_status;
+    let shown = before != PaymentStatus::None;
     if shown {
         order.payment_status = status;
         order.refunds.retain(|refund| refund.status != "pending");
@@ -142,7 +142,7 @@ fn authorization_ended(decision: &mut Decision<'_>, word: &str, status: PaymentS
         let detail = format!("the authorisation was {word} before the capture");
         checks::fail(decision, FailureReason::AuthorizationExpired, detail, Vec::new());
     } else if shown {
-        payment_status_changed(decision);
+        payment_status_changed(decision, before);
     }
 }
 
@@ -152,10 +152,11 @@ fn no_refund_after_all(decision: &mut Decision<'_>) {
     if !over(decision) || decision.state.money != Money::Authorized {
         return;
     }
+    let before = decision.state.order.payment_status;
     decision.state.order.payment_status = PaymentStatus::Authorized;
     decision.state.order.refunds.retain(|refund| refund.status != "pending");
     give_back(decision);
-    payment_status_changed(decision);
+    payment_status_changed(decision, before);
 }
 
 /// Voids or refunds, whichever applies; a capture on its way is waited for.
@@ -167,6 +168,7 @@ pub(super) fn give_back(decision: &mut Decision<'_>) {
             decision.state.money = Money::Voiding;
             decision.ask(RequestKind::Void);
         }
+        Money::Capturing | Money::Captured if !decision.state.refunds() => {}
         Money::Capturing => expect_refund(decision),
         Money::Captured => {
             expect_refund(decision);
@@ -234,8 +236,13 @@ fn mark_refund(decision: &mut Decision<'_>, status: &str) -> Option<Refund> {
     Some(refund.clone())
 }
 
-fn payment_status_changed(decision: &mut Decision<'_>) {
+/// Says so, if it differs from `before`.
+fn payment_status_changed(decision: &mut Decision<'_>, before: PaymentStatus) {
+    if decision.state.order.payment_status == before {
+        return;
+    }
     decision.note(OrderEventType::Updated, None, |event| {
         event.changed = vec!["payment_status".to_owned()];
+        event.before = Some(OrderBefore { payment_status: Some(before), ..OrderBefore::default() });
     });
 }

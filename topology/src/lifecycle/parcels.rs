@@ -4,7 +4,7 @@
 //! order was called off in that moment.
 
 use schemas::messages::{
-    FulfillmentEvent, FulfillmentEventKind, FulfillmentStatus, OrderEventType, OrderStatus,
+    FulfillmentEvent, FulfillmentEventKind, FulfillmentStatus, OrderEventType, OrderStatus, Reason,
     Shipment,
 };
 
@@ -17,13 +17,13 @@ pub(super) fn on_event(decision: &mut Decision<'_>, event: FulfillmentEvent) {
     use FulfillmentEventKind as Kind;
     match (event.kind, decision.status()) {
         (Kind::Packed, OrderStatus::Paid) => packed(decision, &event.request_id),
-        (Kind::Shipped, OrderStatus::Fulfilled) => shipped(decision, parcel(decision, event)),
+        (Kind::Shipped, OrderStatus::Fulfilled) => shipped(decision, parcel(decision, event), None),
         (Kind::Delivered, OrderStatus::Fulfilled) => {
             let parcel = parcel(decision, event);
-            shipped(decision, parcel);
-            delivered(decision);
+            shipped(decision, parcel, None);
+            delivered(decision, None);
         }
-        (Kind::Delivered, OrderStatus::Shipped) => delivered(decision),
+        (Kind::Delivered, OrderStatus::Shipped) => delivered(decision, None),
         (Kind::Stopped, OrderStatus::Cancelled)
             if decision.state.awaits(RequestKind::Stop, &event.request_id) =>
         {
@@ -48,7 +48,10 @@ fn packed(decision: &mut Decision<'_>, request_id: &str) {
     }
     decision.state.settle(RequestKind::Fulfill);
     decision.state.order.fulfillment_status = FulfillmentStatus::Fulfilled;
-    decision.enter(OrderStatus::Fulfilled, OrderEventType::Fulfilled, None, |_| ());
+    let lines = all_lines(&decision.state.order);
+    decision.enter(OrderStatus::Fulfilled, OrderEventType::Fulfilled, None, |event| {
+        event.lines = lines;
+    });
     decision.ask(RequestKind::Ship);
 }
 
@@ -62,9 +65,9 @@ fn parcel(decision: &Decision<'_>, event: FulfillmentEvent) -> Shipment {
 
 /// Fulfilled → shipped. The request to ship stands until delivery, so that a
 /// lost report is asked for again.
-pub(super) fn shipped(decision: &mut Decision<'_>, shipment: Shipment) {
+pub(super) fn shipped(decision: &mut Decision<'_>, shipment: Shipment, reason: Option<Reason>) {
     decision.state.order.shipments.push(shipment.clone());
-    decision.enter(OrderStatus::Shipped, OrderEventType::Shipped, None, |event| {
+    decision.enter(OrderStatus::Shipped, OrderEventType::Shipped, reason, |event| {
         event.shipment = Some(shipment);
     });
     let asked_again = decision.now_ms + decision.settings.resend_at_most_ms;
@@ -77,10 +80,10 @@ pub(super) fn shipped(decision: &mut Decision<'_>, shipment: Shipment) {
 }
 
 /// Shipped → delivered.
-pub(super) fn delivered(decision: &mut Decision<'_>) {
+pub(super) fn delivered(decision: &mut Decision<'_>, reason: Option<Reason>) {
     decision.state.order.fulfillment_status = FulfillmentStatus::Delivered;
     decision.state.settle(RequestKind::Ship);
-    decision.enter(OrderStatus::Delivered, OrderEventType::Delivered, None, |event| {
+    decision.enter(OrderStatus::Delivered, OrderEventType::Delivered, reason, |event| {
         event.delivered_at = Some(event.occurred_at);
     });
 }

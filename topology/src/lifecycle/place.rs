@@ -83,6 +83,7 @@ fn new_state(order: Order, command: &OrderCommand) -> OrderState {
         status_due: None,
         paid_at: None,
         refunds_refused: 0,
+        cancelled: None,
         answers: Vec::new(),
     }
 }

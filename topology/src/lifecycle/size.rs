@@ -1,8 +1,8 @@
 //! How much text an order carries.
 //!
 //! Invariant: every event of an order fits into one record of the log (1 MB).
-//! An event carries the order and its lines, so the order's texts may take a
-//! quarter of that. The ingress limits its bodies; this is the last door.
+//! An event carries the order, its lines again and, if it was amended, what was
+//! before, so the order's texts may take a quarter of that. The ingress limits its bodies; this is the last door.
 
 use std::collections::BTreeMap;
 

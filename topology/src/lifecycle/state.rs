@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use schemas::Micros;
 use schemas::messages::{
-    CommandOutcome, FailureReason, FieldError, FulfillmentEvent, Order, OrderCommand,
+    CancelOrder, CommandOutcome, FailureReason, FieldError, FulfillmentEvent, Order, OrderCommand,
     OrderValidation, PaymentEvent, StockResult,
 };
 
@@ -57,6 +57,9 @@ pub struct OrderState {
     pub paid_at: Option<Micros>,
     /// How often a refund was refused.
     pub refunds_refused: i32,
+    /// On which terms it was called off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<CancelOrder>,
     /// Answers to the latest commands.
     pub answers: Vec<CommandOutcome>,
 }
@@ -190,6 +193,11 @@ pub struct Request {
     pub expires_at: Option<Micros>,
 }
 
+/// A request's id: the same however often it is sent.
+pub(super) fn request_id(order: &Order, kind: RequestKind, attempt: i32) -> String {
+    format!("{}:{}:{attempt}", order.order_id, kind.as_str())
+}
+
 impl OrderState {
     /// The request of a kind, if one stands.
     #[must_use]
@@ -213,6 +221,25 @@ impl OrderState {
     #[must_use]
     pub fn deadline(&self) -> Option<i64> {
         self.requests.iter().map(|request| request.due).chain(self.status_due).min()
+    }
+
+    /// False if it was called off and its goods are to be written off.
+    #[must_use]
+    pub fn restocks(&self) -> bool {
+        self.cancelled.as_ref().and_then(|terms| terms.restock).unwrap_or(true)
+    }
+
+    /// False if it was called off and captured money is to be kept.
+    #[must_use]
+    pub fn refunds(&self) -> bool {
+        self.cancelled.as_ref().and_then(|terms| terms.refund).unwrap_or(true)
+    }
+
+    /// The request for the goods that was made last.
+    #[must_use]
+    pub fn hold_id(&self) -> Option<String> {
+        let (_, attempt) = self.attempts.iter().find(|(kind, _)| *kind == RequestKind::Hold)?;
+        Some(request_id(&self.order, RequestKind::Hold, *attempt))
     }
 
     /// The answer this command already got.
@@ -255,6 +282,13 @@ impl Checks {
 
     /// The verdicts there are.
     pub fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
-        [&self.pricing, &self.fraud, &self.stock].into_iter().flatten()
+        self.by_name().into_iter().filter_map(|(_, verdict)| verdict)
+    }
+
+    /// Each check's name and its verdict, if it is there.
+    #[must_use]
+    pub fn by_name(&self) -> [(&'static str, Option<&Verdict>); 3] {
+        let (pricing, fraud, stock) = (&self.pricing, &self.fraud, &self.stock);
+        [("pricing", pricing.as_ref()), ("fraud", fraud.as_ref()), ("stock", stock.as_ref())]
     }
 }

@@ -3,8 +3,10 @@
 mod after;
 mod checks;
 mod commands;
+mod details;
 mod money;
 mod schedules;
+mod terms;
 
 use schemas::messages::{
     Actor, ActorKind, AmendOrder, CancelOrder, Check, CommandOutcome, FailureReason, FieldError,
@@ -107,9 +109,14 @@ impl Desk {
     }
 
     fn cancel_as(&mut self, kind: ActorKind) -> CommandOutcome {
+        self.cancel_on(kind, CancelOrder::default())
+    }
+
+    /// Cancels for the usual reason, on these terms.
+    fn cancel_on(&mut self, kind: ActorKind, terms: CancelOrder) -> CommandOutcome {
         let mut command = self.next(CommandKind::Cancel);
         command.actor = Actor { kind, id: "somebody".to_owned() };
-        command.cancel = Some(CancelOrder { reason: "customer".to_owned(), note: None });
+        command.cancel = Some(CancelOrder { reason: "customer".to_owned(), ..terms });
         self.command(command)
     }
 

@@ -128,7 +128,8 @@ impl Chaos {
                 let mut command = command(order, CommandKind::Cancel);
                 command.actor = Actor { kind: actor, id: "x".to_owned() };
                 let reason = "customer".to_owned();
-                command.cancel = Some(schemas::messages::CancelOrder { reason, note: None });
+                command.cancel =
+                    Some(schemas::messages::CancelOrder { reason, ..Default::default() });
                 command
             }
             Act::Amend { order } => {

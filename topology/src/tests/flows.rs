@@ -128,6 +128,18 @@ fn a_finished_hold_is_forgotten_after_a_while() {
 }
 
 #[test]
+fn an_adjustment_is_forgotten_after_a_while() {
+    let mut world = World::new(&FlowSettings::default());
+    let rows = |world: &mut World| world.app("inventory-worker").driver.rows("adjustments").len();
+    assert_eq!(rows(&mut world), 2, "the two products of the world were counted");
+    world.stock(StockCommandKind::Adjust, "a", -1);
+    assert_eq!(rows(&mut world), 3);
+    world.wait(24 * 3_600_000);
+    assert_eq!(rows(&mut world), 0);
+    assert_eq!(world.stock_of("a").on_hand, 9);
+}
+
+#[test]
 fn the_lifecycles_state_can_be_read() {
     let mut world = World::new(&FlowSettings::default());
     let id = world.place(1, &[("a", 1, 1_000)], Some("pm_provider_down"));

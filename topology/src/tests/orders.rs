@@ -2,7 +2,7 @@
 
 use schemas::messages::{
     ActorKind, FulfillmentEvent, FulfillmentEventKind, OrderEventType, OrderStatus, OutcomeKind,
-    PaymentStatus,
+    PaymentStatus, StockResultKind,
 };
 use schemas::{Micros, topics};
 
@@ -64,13 +64,36 @@ fn records_carry_time_trace_and_names() {
         assert!(record.headers.get("traceparent").is_some(), "{:?}", event.event_type);
         assert_eq!(record.key.as_deref(), Some(id.to_string().as_bytes()));
     }
-    for topic in ["payment_events", "ledger", "fulfillment_events", "stock_results", "user_feed"] {
+    for topic in [
+        "order_validations",
+        "payment_events",
+        "ledger",
+        "fulfillment_events",
+        "stock_results",
+        "user_feed",
+    ] {
         for record in world.records(topic).iter().filter(|r| r.timestamp > 1_000_000) {
             assert!(record.headers.get("traceparent").is_some(), "{topic}");
         }
     }
     let user = samples::user_id(1).to_string();
     assert!(world.records("user_feed").iter().all(|r| r.key.as_deref() == Some(user.as_bytes())));
+}
+
+#[test]
+fn a_hold_that_runs_out_still_belongs_to_the_orders_trace() {
+    let mut world = World::new(&FlowSettings::default());
+    // Nobody is there to extend or to release the hold.
+    world.apps.retain(|app| app.id == "inventory-worker" || app.id == "order-lifecycle");
+    world.place(1, &[("a", 1, 1_000)], None);
+    world.apps.retain(|app| app.id == "inventory-worker");
+    world.wait(600_000);
+    let expired = StockResultKind::HoldExpired;
+    let results = world.read(&topics::STOCK_RESULTS);
+    let place = results.iter().position(|result| result.kind == expired).unwrap();
+    assert!(world.records("stock_results")[place].headers.get("traceparent").is_some());
+    let last = world.records("stock_levels").last().unwrap();
+    assert!(last.headers.get("traceparent").is_some(), "{last:?}");
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn names_of_stores_and_internal_topics_are_contract() {
     names.sort();
     let expected = "\
 fulfillment-worker-parcels-changelog fulfillment-worker-parcels-timers-changelog \
+inventory-worker-adjustments-changelog \
 inventory-worker-catalogue-changelog inventory-worker-catalogue-timers-changelog \
 inventory-worker-holds-changelog inventory-worker-keeper-timers-changelog \
 inventory-worker-stock-changelog order-analytics-revenue-changelog \

@@ -205,7 +205,8 @@ impl World {
         let name = format!("cancel-{}", self.next_command);
         let mut command = samples::command(&name, order, samples::user_id(1), CommandKind::Cancel);
         command.actor = Actor { kind: actor, id: "somebody".to_owned() };
-        command.cancel = Some(CancelOrder { reason: "customer".to_owned(), note: None });
+        command.cancel =
+            Some(CancelOrder { reason: "customer".to_owned(), ..CancelOrder::default() });
         self.command(&command)
     }
 

@@ -11,6 +11,7 @@ use schemas::topics;
 
 use super::fraud::Session;
 use super::pricing;
+use crate::traced::{self, TRACEPARENT};
 use crate::wire::{self, Wire};
 use crate::{FlowError, FlowSettings};
 
@@ -42,19 +43,30 @@ pub fn topology(settings: &FlowSettings, wire: &Wire) -> Result<Topology, FlowEr
     let totals = builder
         .stream(&wire.on(&topics::USER_EVENTS)?)
         .filter(|_, event| event.event_type == OrderEventType::Created || amends(event))
+        .map_records(|record| {
+            record.value.map(|event| (event.clone(), traced::of_record(record.headers)))
+        })
         .group_by_key()
         .windowed_by_sessions(sessions)
         .aggregate(
             &Materialized::as_("fraud", Utf8, wire::state::<Session>("fraud-session", 1)),
             Session::default,
-            |_, event, session: &Session| session.with(event),
+            |_, (event, trace), session: &Session| session.with(event, trace.as_deref()),
             |_, older, newer| older.clone().merged(newer.clone()),
         );
-    let fraud = totals.to_stream().flat_map::<str, OrderValidation>(move |_, session, emit| {
-        if let Some(verdict) = session.verdict(limit) {
-            emit(&verdict.order_id.to_string(), &verdict);
-        }
-    });
+    let fraud = totals
+        .to_stream()
+        // A session's result has no headers: it is of many records.
+        .with_headers(|record, headers| {
+            if let Some(trace) = record.value.and_then(Session::trace) {
+                headers.set(TRACEPARENT, trace.as_bytes());
+            }
+        })
+        .flat_map::<str, OrderValidation>(move |_, session, emit| {
+            if let Some(verdict) = session.verdict(limit) {
+                emit(&verdict.order_id.to_string(), &verdict);
+            }
+        });
     logged(&fraud).to(&verdicts);
 
     Ok(builder.build()?)

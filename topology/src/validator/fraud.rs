@@ -36,16 +36,20 @@ struct Latest {
     version: i64,
     currency: Currency,
     import: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
 }
 
 impl Session {
-    /// Counts an order, or an amended order anew.
-    pub fn count(&mut self, event: &OrderEvent) {
+    /// Counts an order, or an amended order anew; `trace` is its record's
+    /// `traceparent`.
+    pub fn count(&mut self, event: &OrderEvent, trace: Option<&str>) {
         self.latest = Some(Latest {
             order_id: event.order_id,
             version: event.version,
             currency: event.total_amount.currency,
             import: event.order.channel.as_deref() == Some("import"),
+            trace: trace.map(str::to_owned),
         });
         self.put(Entry {
             order_id: event.order_id,
@@ -57,9 +61,9 @@ impl Session {
 
     /// The session with another order, or an amended one.
     #[must_use]
-    pub fn with(&self, event: &OrderEvent) -> Self {
+    pub fn with(&self, event: &OrderEvent, trace: Option<&str>) -> Self {
         let mut session = self.clone();
-        session.count(event);
+        session.count(event, trace);
         session
     }
 
@@ -111,6 +115,12 @@ impl Session {
         })
     }
 
+    /// The trace of the order counted last.
+    #[must_use]
+    pub fn trace(&self) -> Option<&str> {
+        self.latest.as_ref()?.trace.as_deref()
+    }
+
     fn put(&mut self, entry: Entry) {
         if let Some(known) = self.recent.iter_mut().find(|e| e.order_id == entry.order_id) {
             if entry.version > known.version {
@@ -150,7 +160,7 @@ mod tests {
     fn session(events: &[OrderEvent]) -> Session {
         let mut session = Session::default();
         for event in events {
-            session.count(event);
+            session.count(event, None);
         }
         session
     }

@@ -13,20 +13,26 @@ use crate::samples::order_id;
 struct Warehouse {
     stock: BTreeMap<Sku, StockRow>,
     holds: HashMap<OrderId, HoldRow>,
+    adjustments: HashMap<String, Adjustment>,
 }
 
 impl Warehouse {
     fn with(products: &[(&str, i64)]) -> Self {
         let mut warehouse = Self::default();
         for (id, on_hand) in products {
-            warehouse.run(&command(StockCommandKind::SetOnHand, id, None, &[(id, *on_hand)]));
+            let request = format!("count {id}");
+            warehouse.run(&command(StockCommandKind::SetOnHand, &request, None, &[(id, *on_hand)]));
         }
         warehouse
     }
 
     fn run(&mut self, command: &StockCommand) -> StockResult {
         let mut shelf = self.shelf(command.order_id);
+        shelf.adjustment = self.adjustments.get(&command.request_id).cloned();
         let result = apply(&mut shelf, command);
+        if let Some(made) = shelf.adjustment.clone() {
+            self.adjustments.insert(command.request_id.clone(), made);
+        }
         self.keep(shelf);
         result
     }
@@ -40,7 +46,7 @@ impl Warehouse {
 
     fn shelf(&self, order: Option<OrderId>) -> Shelf {
         let hold = order.and_then(|order| self.holds.get(&order).cloned());
-        Shelf { stock: self.stock.clone(), hold }
+        Shelf { stock: self.stock.clone(), hold, adjustment: None }
     }
 
     fn keep(&mut self, shelf: Shelf) {
@@ -150,6 +156,41 @@ fn adjustments_stop_at_what_is_promised_and_a_count_is_the_truth() {
     assert_eq!(w.available("a"), -2);
     assert_eq!(w.run(&command(Do::Hold, "h2", Some(2), &[("a", 1)])).kind, Is::Refused);
     assert_eq!(w.run(&command(Do::SetOnHand, "n", None, &[("a", -1)])).kind, Is::AdjustRefused);
+}
+
+#[test]
+fn a_refused_adjustment_says_what_is_available_and_may_succeed_later() {
+    let mut w = Warehouse::with(&[("a", 5), ("b", 9)]);
+    w.run(&command(Do::Hold, "h", Some(1), &[("a", 3)]));
+    let minus = command(Do::Adjust, "m", None, &[("a", -4), ("b", -1)]);
+    let refused = w.run(&minus);
+    assert_eq!(refused.kind, Is::AdjustRefused);
+    assert_eq!(refused.short, [StockLine { product_id: Sku::new("a"), quantity: 2 }]);
+    assert_eq!(w.available("b"), 9, "all lines or none");
+    w.run(&command(Do::Release, "r", Some(1), &[]));
+    assert_eq!(w.run(&minus).kind, Is::Adjusted);
+    assert_eq!((w.available("a"), w.available("b")), (1, 8));
+}
+
+#[test]
+fn an_adjustments_id_stands_for_one_adjustment() {
+    let mut w = Warehouse::with(&[("a", 5), ("b", 5)]);
+    let first = command(Do::Adjust, "key", None, &[("a", 2)]);
+    assert_eq!(w.run(&first).kind, Is::Adjusted);
+    for n in 0..100 {
+        w.run(&command(Do::Adjust, &format!("other {n}"), None, &[("a", 1)]));
+    }
+    assert_eq!(w.run(&first).kind, Is::Adjusted, "however many came between");
+    let other_reason = StockCommand { reason: Some("found".to_owned()), ..first.clone() };
+    for other in [
+        command(Do::Adjust, "key", None, &[("a", 3)]),
+        command(Do::Adjust, "key", None, &[("b", 2)]),
+        command(Do::SetOnHand, "key", None, &[("a", 2)]),
+        other_reason,
+    ] {
+        assert_eq!(w.run(&other).kind, Is::AdjustConflict, "{other:?}");
+    }
+    assert_eq!((w.available("a"), w.available("b")), (107, 5));
 }
 
 fn any_command() -> impl Strategy<Value = StockCommand> {

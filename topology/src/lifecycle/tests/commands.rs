@@ -42,7 +42,7 @@ fn a_strangers_order_does_not_exist() {
     let mut desk = Desk::placed();
     let mut command = desk.next(CommandKind::Cancel);
     command.user_id = samples::user_id(2);
-    command.cancel = Some(CancelOrder { reason: "mine".to_owned(), note: None });
+    command.cancel = Some(CancelOrder { reason: "mine".to_owned(), ..CancelOrder::default() });
     let outcome = desk.command(command);
     assert_eq!((outcome.kind, outcome.status, outcome.version), (OutcomeKind::NotFound, None, 0));
     assert_eq!(outcome.allowed, []);
@@ -83,7 +83,7 @@ fn cancelling_twice_does_nothing_the_second_time() {
     let events = desk.events().len();
     let mut again = desk.next(CommandKind::Cancel);
     again.expected_version = Some(1);
-    again.cancel = Some(CancelOrder { reason: "again".to_owned(), note: None });
+    again.cancel = Some(CancelOrder { reason: "again".to_owned(), ..CancelOrder::default() });
     assert_eq!(desk.command(again).kind, OutcomeKind::Replayed);
     assert_eq!(desk.events().len(), events);
     assert_eq!(desk.state().order.cancel_reason.as_deref(), Some("customer"));
