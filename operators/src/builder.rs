@@ -53,7 +53,8 @@ impl StreamsBuilder {
         self.stream(topic).into_table(name)
     }
 
-    /// Reads all partitions of a topic into a table that every instance holds whole.
+    /// Reads all partitions of a topic into a table that every instance holds whole. One table per
+    /// topic.
     pub fn global_table<K, V>(&self, name: &str, topic: &Topic<K, V>) -> GlobalKTable<K, V>
     where
         K: ?Sized + 'static,
@@ -62,6 +63,11 @@ impl StreamsBuilder {
         let mut graph = self.flow.borrow_mut();
         if graph.globals.iter().any(|table| &*table.store == name) {
             graph.problems.push(TopologyError::DuplicateName { name: name.to_owned() });
+        }
+        if let Some(other) = graph.globals.iter().find(|table| table.topic == *topic.name()) {
+            let (topic, first) = (topic.name().to_string(), other.store.to_string());
+            let second = name.to_owned();
+            graph.problems.push(TopologyError::GlobalTwice { topic, first, second });
         }
         graph.globals.push(GlobalTable { topic: Arc::clone(topic.name()), store: Arc::from(name) });
         GlobalKTable::new(graph.globals.len() - 1, topic.clone())

@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use state_stores::StoreError;
+
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::record::Record;
@@ -21,6 +23,17 @@ pub(crate) type Edge<K, V> = Box<dyn Process<K, V>>;
 pub(crate) trait TimerHandler: Send {
     /// `key` is what the timer was set with.
     fn on_timer(&mut self, key: &[u8], due: i64, ctx: &mut TaskContext) -> Result<(), Failure>;
+
+    /// [`Self::on_timer`] failed and was undone; the timer goes all the same. Whoever keeps due
+    /// times of its own forgets this one.
+    fn on_lost_timer(
+        &mut self,
+        _key: &[u8],
+        _due: i64,
+        _ctx: &mut TaskContext,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// The end of a branch that nothing listens to.
@@ -74,5 +87,14 @@ impl<K: ?Sized, V: ?Sized> Process<K, V> for Edge<K, V> {
 impl<N: TimerHandler> TimerHandler for Shared<N> {
     fn on_timer(&mut self, key: &[u8], due: i64, ctx: &mut TaskContext) -> Result<(), Failure> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).on_timer(key, due, ctx)
+    }
+
+    fn on_lost_timer(
+        &mut self,
+        key: &[u8],
+        due: i64,
+        ctx: &mut TaskContext,
+    ) -> Result<(), StoreError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).on_lost_timer(key, due, ctx)
     }
 }

@@ -27,6 +27,17 @@ fn example() -> StreamsBuilder {
 }
 
 #[test]
+fn two_global_tables_of_one_topic_are_refused() {
+    let builder = StreamsBuilder::new("app");
+    builder.stream(&numbers("in"));
+    builder.global_table("first", &numbers("shared"));
+    builder.global_table("second", &numbers("shared"));
+    let error = builder.build().unwrap_err();
+    let (topic, first, second) = ("shared".into(), "first".into(), "second".into());
+    assert_eq!(error, TopologyError::GlobalTwice { topic, first, second });
+}
+
+#[test]
 fn it_reads_like_kafka_streams_describe() {
     let Err(error) = example().build() else { panic!("the value codec was lost by the joins") };
     assert_eq!(error, TopologyError::NoSerde { operator: "per-minute".into(), part: "value" });

@@ -6,12 +6,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use state_stores::{StoreKind, TimestampedKeyValueStore};
+use state_stores::{Serde, StoreKind, TimestampedKeyValueStore};
 
 use super::group::KGroupedStream;
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::graph::NodeKind;
+use crate::graph::{Build, NodeKind, StoreDecl};
 use crate::materialized::Materialized;
 use crate::process::{Edge, Process};
 use crate::record::Record;
@@ -73,11 +73,7 @@ impl<K: ?Sized + 'static, V: ?Sized, A: 'static> Process<K, V> for Aggregate<K, 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
     /// How many records each key had.
     pub fn count(&self, materialized: &Materialized<K, i64>) -> KTable<K, i64> {
-        self.build(
-            "count",
-            materialized,
-            with_value(|_, _, row: Option<&i64>| Some(row.unwrap_or(&0) + 1)),
-        )
+        self.build("count", materialized, counting())
     }
 
     /// Combines each key's values two by two; the first is taken as it is.
@@ -89,10 +85,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
     where
         V: Clone,
     {
-        let update = move |_: &K, value: &V, row: Option<&V>| {
-            Some(row.map_or_else(|| value.clone(), |row| reduce(row, value)))
-        };
-        self.build("reduce", materialized, with_value(update))
+        self.build("reduce", materialized, with_value(from_reduce(reduce)))
     }
 
     /// Adds each record to the aggregate of its key, which begins as `init()`. The result is an
@@ -112,7 +105,6 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
         materialized: &Materialized<K, A>,
         update: Update<K, V, A>,
     ) -> KTable<K, A> {
-        let input = keyed(&self.stream, materialized);
         let store = materialized.clone();
         let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
             let next = assembly.downstream::<K, A>(id);
@@ -123,36 +115,61 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
             );
             assembly.install::<K, V>(id, Aggregate { update: Arc::clone(&update), rows, next });
         };
-        let mut graph = input.flow.borrow_mut();
-        let node = graph.add(
-            Some(&materialized.name),
-            NodeKind::Operator(kind),
-            &[input.node],
-            Box::new(build),
-        );
-        graph.declare(node, materialized.declare(StoreKind::KeyValue));
-        let serdes =
-            Serdes { key: Some(materialized.key.clone()), value: Some(materialized.value.clone()) };
-        KTable {
-            flow: Rc::clone(&input.flow),
-            node,
-            store: Some(Arc::clone(&materialized.name)),
-            serdes,
-        }
+        let stores = [materialized.declare(StoreKind::KeyValue)];
+        let key = Arc::clone(&materialized.key);
+        aggregated(&self.stream, kind, materialized, stores, key, Box::new(build))
     }
 }
 
-/// The stream by key, repartitioned with the key codec of the result if need be.
-pub(crate) fn keyed<K, V, A>(
+/// Adds a node that keeps `stores` behind the stream, repartitioned by the result's key codec if
+/// need be; its rows are the table.
+pub(crate) fn aggregated<K, V, KO, A>(
     stream: &KStream<K, V>,
+    kind: &'static str,
     materialized: &Materialized<K, A>,
-) -> KStream<K, V>
+    stores: impl IntoIterator<Item = StoreDecl>,
+    key: Serde<KO>,
+    build: Build,
+) -> KTable<KO, A>
 where
     K: ?Sized + 'static,
     V: ?Sized + 'static,
+    KO: ?Sized,
     A: ?Sized + 'static,
 {
-    stream.clone().with_key_serde(&materialized.key).keyed(&materialized.name)
+    let name = &materialized.name;
+    let input = stream.clone().with_key_serde(&materialized.key).keyed(name);
+    let mut graph = input.flow.borrow_mut();
+    let node = graph.add(Some(name), NodeKind::Operator(kind), &[input.node], build);
+    for store in stores {
+        graph.declare(node, store);
+    }
+    let serdes = Serdes { key: Some(key), value: Some(Arc::clone(&materialized.value)) };
+    KTable { flow: Rc::clone(&input.flow), node, store: Some(Arc::clone(name)), serdes }
+}
+
+/// An update of records with a value; those without leave the row as it is.
+pub(crate) fn or_kept<K: ?Sized, V: ?Sized, A: Clone>(
+    update: impl Fn(&K, &V, Option<&A>) -> Option<A> + Send + Sync + 'static,
+) -> impl Fn(&K, Option<&V>, Option<&A>) -> Option<A> + Send + Sync + 'static {
+    move |key, value: Option<&V>, row: Option<&A>| match value {
+        Some(value) => update(key, value, row),
+        None => row.cloned(),
+    }
+}
+
+/// Counts records, those without value too.
+pub(crate) fn counting<K: ?Sized, V: ?Sized>() -> Update<K, V, i64> {
+    Arc::new(|_, _, row: Option<&i64>| Some(row.unwrap_or(&0) + 1))
+}
+
+/// Combines values two by two; the first is taken as it is.
+pub(crate) fn from_reduce<K: ?Sized, V: Clone>(
+    reduce: impl Fn(&V, &V) -> V + Send + Sync + 'static,
+) -> impl Fn(&K, &V, Option<&V>) -> Option<V> + Send + Sync + 'static {
+    move |_, value: &V, row: Option<&V>| {
+        Some(row.map_or_else(|| value.clone(), |row| reduce(row, value)))
+    }
 }
 
 #[cfg(test)]

@@ -123,6 +123,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
 #[cfg(test)]
 mod tests {
     use crate::ErrorPolicy;
+    use crate::record::Record;
     use crate::testing::{SAMPLE, pair, through};
 
     #[test]
@@ -139,6 +140,18 @@ mod tests {
         assert_eq!(
             out,
             [pair("a", 2), pair("b", 3), (None, Some(4)), (Some("c".into()), None), (None, None)]
+        );
+    }
+
+    #[test]
+    fn map_records_sees_the_record_and_keeps_its_key() {
+        let name_len = |record: Record<'_, str, i64>| {
+            Some(record.value? + record.key.map_or(100, str::len) as i64)
+        };
+        let (out, _) = through(|stream| stream.map_records(name_len), &SAMPLE);
+        assert_eq!(
+            out,
+            [pair("a", 2), pair("b", 3), (None, Some(103)), (Some("c".into()), None), (None, None)]
         );
     }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use state_stores::{KeyValueStore, Serde, StoreIndex, StoreKind};
+use state_stores::{KeyValueStore, StoreIndex, StoreKind};
 
 use crate::graph::StoreDecl;
+use crate::materialized::Materialized;
 use crate::topic::IntoSerde;
 
 /// A store that a processor declares.
@@ -26,11 +27,7 @@ impl StoreDef {
 }
 
 /// A key-value store that a processor declares, with its types.
-pub struct KeyValueDef<K: ?Sized, V: ?Sized> {
-    name: Arc<str>,
-    key: Serde<K>,
-    value: Serde<V>,
-}
+pub struct KeyValueDef<K: ?Sized, V: ?Sized>(Materialized<K, V>);
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KeyValueDef<K, V> {
     /// A store of this name.
@@ -39,33 +36,24 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KeyValueDef<K, V> {
         key: impl IntoSerde<K>,
         value: impl IntoSerde<V>,
     ) -> Self {
-        Self { name: name.into(), key: key.into_serde(), value: value.into_serde() }
+        Self(Materialized::as_(name, key, value))
     }
 
     /// The declaration, for [`KStream::process`](crate::KStream::process).
     pub fn def(&self) -> StoreDef {
-        let formats = (self.key.format().to_owned(), self.value.format().to_owned());
-        StoreDef(Def::Store(StoreDecl {
-            name: Arc::clone(&self.name),
-            kind: StoreKind::KeyValue,
-            formats,
-        }))
+        StoreDef(Def::Store(self.0.declare(StoreKind::KeyValue)))
     }
 }
 
 impl<K: ?Sized, V: ?Sized> Clone for KeyValueDef<K, V> {
     fn clone(&self) -> Self {
-        Self {
-            name: Arc::clone(&self.name),
-            key: Arc::clone(&self.key),
-            value: Arc::clone(&self.value),
-        }
+        Self(self.0.clone())
     }
 }
 
 impl<K: ?Sized, V: ?Sized> std::fmt::Debug for KeyValueDef<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("KeyValueDef").field(&self.name).finish()
+        f.debug_tuple("KeyValueDef").field(&self.0.name).finish()
     }
 }
 
@@ -86,7 +74,7 @@ impl ProcessorStores {
         V: ?Sized + 'static,
     {
         let store =
-            self.stores.get(&def.name).expect("a store is declared in the call of `process`");
-        KeyValueStore::new(*store, &def.key, &def.value)
+            self.stores.get(&def.0.name).expect("a store is declared in the call of `process`");
+        KeyValueStore::new(*store, &def.0.key, &def.0.value)
     }
 }

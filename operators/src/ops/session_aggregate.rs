@@ -5,21 +5,18 @@
 //! headers. Records without key are dropped before they move stream time.
 
 use std::ops::ControlFlow;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use state_stores::{Direction, Session, SessionStore, StoreKind};
 
-use super::aggregate::{Update, from_init, keyed};
+use super::aggregate::{Update, aggregated, counting, from_init, from_reduce, or_kept};
 use super::group::SessionWindowedKStream;
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::graph::NodeKind;
 use crate::headers::NO_HEADERS;
 use crate::materialized::Materialized;
 use crate::process::{Edge, Process};
 use crate::record::Record;
-use crate::stream::Serdes;
 use crate::stream_time::StreamTime;
 use crate::table::KTable;
 use crate::windowed::{Windowed, session_serde};
@@ -124,9 +121,8 @@ where
 {
     /// How many records each session has; those without value count.
     pub fn count(&self, materialized: &Materialized<K, i64>) -> KTable<Windowed<K>, i64> {
-        let update = |_: &K, _: Option<&V>, row: Option<&i64>| Some(row.unwrap_or(&0) + 1);
         let merge = |_: &K, a: Option<&i64>, b: &i64| a.unwrap_or(&0) + b;
-        self.build("session-count", materialized, Arc::new(update), Arc::new(merge))
+        self.build("session-count", materialized, counting(), Arc::new(merge))
     }
 
     /// Combines the values of each session two by two; the first is taken as it is. Records
@@ -141,10 +137,7 @@ where
     {
         let reduce = Arc::new(reduce);
         let merge = Arc::clone(&reduce);
-        let update = move |_: &K, value: Option<&V>, row: Option<&V>| match (row, value) {
-            (Some(row), Some(value)) => Some(reduce(row, value)),
-            (one, other) => one.or(other).cloned(),
-        };
+        let update = or_kept(from_reduce(move |a: &V, b: &V| reduce(a, b)));
         let merge = move |_: &K, a: Option<&V>, b: &V| a.map_or_else(|| b.clone(), |a| merge(a, b));
         self.build("session-reduce", materialized, Arc::new(update), Arc::new(merge))
     }
@@ -158,11 +151,7 @@ where
         aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
         merge: impl Fn(&K, &A, &A) -> A + Send + Sync + 'static,
     ) -> KTable<Windowed<K>, A> {
-        let update = from_init(init.clone(), aggregate);
-        let update = move |key: &K, value: Option<&V>, row: Option<&A>| match value {
-            Some(value) => update(key, value, row),
-            None => row.cloned(),
-        };
+        let update = or_kept(from_init(init.clone(), aggregate));
         self.aggregate_records(materialized, init, update, merge)
     }
 
@@ -189,7 +178,6 @@ where
         update: Update<K, V, A>,
         merge: Merge<K, A>,
     ) -> KTable<Windowed<K>, A> {
-        let input = keyed(&self.stream, materialized);
         let (store, windows) = (materialized.clone(), self.windows);
         let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
             let next = assembly.downstream::<Windowed<K>, A>(id);
@@ -202,25 +190,10 @@ where
             assembly.install::<K, V>(id, node);
         };
         let retention_ms = materialized.retention(self.windows.retention_ms());
-        let mut graph = input.flow.borrow_mut();
-        let node = graph.add(
-            Some(&materialized.name),
-            NodeKind::Operator(kind),
-            &[input.node],
-            Box::new(build),
-        );
-        graph.declare(node, materialized.declare(StoreKind::Session { retention_ms }));
-        graph.declare(node, StreamTime::declare(&materialized.name));
-        let serdes = Serdes {
-            key: Some(session_serde(&materialized.key)),
-            value: Some(materialized.value.clone()),
-        };
-        KTable {
-            flow: Rc::clone(&input.flow),
-            node,
-            store: Some(Arc::clone(&materialized.name)),
-            serdes,
-        }
+        let rows = materialized.declare(StoreKind::Session { retention_ms });
+        let stores = [rows, StreamTime::declare(&materialized.name)];
+        let key = session_serde(&materialized.key);
+        aggregated(&self.stream, kind, materialized, stores, key, Box::new(build))
     }
 }
 

@@ -113,6 +113,31 @@ impl<K: ?Sized, V: ?Sized, S, O> Core<K, V, S, O> {
         Ok(())
     }
 
+    /// Takes a deadline that won't fire out of the row, or a later step that asks for the same one
+    /// would get none.
+    fn forget_deadline(
+        &mut self,
+        key: &[u8],
+        due: i64,
+        ctx: &mut TaskContext,
+    ) -> Result<(), StoreError> {
+        let row = &mut self.row;
+        row.clear();
+        let read = |bytes: Option<&[u8]>| row.extend_from_slice(bytes.unwrap_or(&[0]));
+        ctx.state.get_with(self.store, key, read)?;
+        let (deadline, state) = split(row).ok_or_else(|| damaged(&self.name))?;
+        if deadline == Some(due) {
+            let row = &mut self.new_row;
+            row.clear();
+            if let Some(state) = state {
+                row.push(HAS_STATE);
+                row.extend_from_slice(state);
+            }
+            ctx.state.put(self.store, key, (!row.is_empty()).then_some(&row[..]));
+        }
+        Ok(())
+    }
+
     /// Writes the row if it changed.
     fn write(
         &mut self,
@@ -195,6 +220,15 @@ impl<K: ?Sized, V: ?Sized, S: Send, O: Send> TimerHandler for Machine<K, V, S, O
             .decode(key_bytes)
             .map_err(|error| Failure::node(self.core.id, error))?;
         self.core.run((key, key_bytes), Input::Timer(due), due, &NO_HEADERS, ctx)
+    }
+
+    fn on_lost_timer(
+        &mut self,
+        key: &[u8],
+        due: i64,
+        ctx: &mut TaskContext,
+    ) -> Result<(), StoreError> {
+        self.core.forget_deadline(key, due, ctx)
     }
 }
 
@@ -347,6 +381,45 @@ mod tests {
         assert_eq!(driver.output(&numbers("out")).read_key_values(), [pair("k", 1)]);
         assert_eq!(driver.next_timer(), Some(100));
         assert_eq!(driver.dropped(), Dropped { skipped: 1, ..Default::default() });
+    }
+
+    /// Keeps the deadline it was given with `n` = the due time, and fails whenever that fires.
+    fn stubborn(
+        _: &str,
+        _: Option<&i64>,
+        input: Input<'_, i64>,
+        ctx: &mut MachineContext<'_, i64, i64>,
+    ) {
+        match input {
+            Input::Message(due) => {
+                ctx.set(*due);
+                ctx.deadline(Some(*due));
+                ctx.emit(*due);
+            }
+            Input::Timer(_) => ctx.fail("not today"),
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_was_given_up_can_be_asked_for_again() {
+        for policy in [ErrorPolicy::Skip, ErrorPolicy::DeadLetter] {
+            let builder = StreamsBuilder::new("test");
+            let stream = builder.stream(&numbers("in"));
+            let machine = stream.state_machine("m", I64Be, stubborn).on_error(policy);
+            machine.to(&numbers("out"));
+            let driver = TopologyTestDriver::new(&builder.build().unwrap());
+            driver.input(&numbers("in")).pipe("k", &100);
+            driver.advance_wall_clock(100);
+            assert_eq!(driver.next_timer(), None, "{policy:?}");
+            let state = driver.machine_state::<str, i64>("m", Utf8, I64Be, "k");
+            assert_eq!(state, Some(100), "only the deadline is gone");
+            driver.input(&numbers("in")).pipe("k", &100);
+            assert_eq!(driver.next_timer(), None, "due at once, and given up again");
+            let given_up = driver.dropped();
+            assert_eq!(given_up.skipped + given_up.dead_letters, 2, "{policy:?}");
+            driver.restart();
+            assert!(driver.rows("m-timers").is_empty());
+        }
     }
 
     #[test]

@@ -4,20 +4,17 @@
 //! stream time reaches its end plus grace; later ones are dropped and counted.
 //! Records without key are dropped before they move stream time.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use state_stores::{StoreKind, WindowStore};
 
-use super::aggregate::{Update, from_init, keyed};
+use super::aggregate::{Update, aggregated, counting, from_init, from_reduce, or_kept};
 use super::group::TimeWindowedKStream;
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::graph::NodeKind;
 use crate::materialized::Materialized;
 use crate::process::{Edge, Process};
 use crate::record::Record;
-use crate::stream::Serdes;
 use crate::stream_time::StreamTime;
 use crate::table::KTable;
 use crate::windowed::{Windowed, time_serde};
@@ -78,11 +75,7 @@ where
 {
     /// How many records each key had in each window; those without value count.
     pub fn count(&self, materialized: &Materialized<K, i64>) -> KTable<Windowed<K>, i64> {
-        self.build(
-            "window-count",
-            materialized,
-            Arc::new(|_, _, row: Option<&i64>| Some(row.unwrap_or(&0) + 1)),
-        )
+        self.build("window-count", materialized, counting())
     }
 
     /// Combines the values of each key and window two by two; the first is taken as it is.
@@ -95,10 +88,7 @@ where
     where
         V: Clone,
     {
-        self.aggregate_records(materialized, move |_, value, row: Option<&V>| match (row, value) {
-            (Some(row), Some(value)) => Some(reduce(row, value)),
-            (one, other) => one.or(other).cloned(),
-        })
+        self.aggregate_records(materialized, or_kept(from_reduce(reduce)))
     }
 
     /// Adds each record to the aggregate of its key and window, which begins as `init()`. The
@@ -110,11 +100,7 @@ where
         init: impl Fn() -> A + Send + Sync + 'static,
         aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
     ) -> KTable<Windowed<K>, A> {
-        let update = from_init(init, aggregate);
-        self.aggregate_records(materialized, move |key, value, row| match value {
-            Some(value) => update(key, value, row),
-            None => row.cloned(),
-        })
+        self.aggregate_records(materialized, or_kept(from_init(init, aggregate)))
     }
 
     /// The row after each record of key, value (if it has one) and the row before (if there was
@@ -133,7 +119,6 @@ where
         materialized: &Materialized<K, A>,
         update: Update<K, V, A>,
     ) -> KTable<Windowed<K>, A> {
-        let input = keyed(&self.stream, materialized);
         let (store, windows) = (materialized.clone(), self.windows);
         let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
             let next = assembly.downstream::<Windowed<K>, A>(id);
@@ -146,26 +131,10 @@ where
             );
         };
         let retention_ms = materialized.retention(self.windows.retention_ms());
-        let mut graph = input.flow.borrow_mut();
-        let node = graph.add(
-            Some(&materialized.name),
-            NodeKind::Operator(kind),
-            &[input.node],
-            Box::new(build),
-        );
-        graph.declare(
-            node,
-            materialized.declare(StoreKind::Window { retention_ms, duplicates: false }),
-        );
-        graph.declare(node, StreamTime::declare(&materialized.name));
-        let key = Some(time_serde(&materialized.key, self.windows.size_ms()));
-        let serdes = Serdes { key, value: Some(materialized.value.clone()) };
-        KTable {
-            flow: Rc::clone(&input.flow),
-            node,
-            store: Some(Arc::clone(&materialized.name)),
-            serdes,
-        }
+        let rows = materialized.declare(StoreKind::Window { retention_ms, duplicates: false });
+        let stores = [rows, StreamTime::declare(&materialized.name)];
+        let key = time_serde(&materialized.key, self.windows.size_ms());
+        aggregated(&self.stream, kind, materialized, stores, key, Box::new(build))
     }
 }
 

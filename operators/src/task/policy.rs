@@ -54,7 +54,7 @@ impl Task {
         Ok(())
     }
 
-    /// As [`Self::give_up`]; the timer itself stays removed.
+    /// As [`Self::give_up`]; the timer itself goes, and its owner is told.
     pub(super) fn give_up_timer(
         &mut self,
         due: i64,
@@ -98,6 +98,7 @@ impl Task {
             }
         }
         self.ctx.timers.cancel(&mut self.ctx.state, queue, due, key);
+        self.handlers[queue].on_lost_timer(key, due, &mut self.ctx)?;
         Ok(())
     }
 }

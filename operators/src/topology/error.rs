@@ -19,6 +19,18 @@ pub enum TopologyError {
         /// The name.
         name: String,
     },
+    /// Two global tables of one topic.
+    #[error(
+        "topic `{topic}` is read by the global tables `{first}` and `{second}`; make one and use it twice"
+    )]
+    GlobalTwice {
+        /// The topic.
+        topic: String,
+        /// One table.
+        first: String,
+        /// The other table.
+        second: String,
+    },
     /// One topic read as two types.
     #[error(
         "topic `{topic}` is read with two different key or value types; read it once and map the stream"
