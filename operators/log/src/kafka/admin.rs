@@ -23,7 +23,7 @@ use crate::traits::{Admin, Isolation};
 
 use super::context::Quiet;
 use super::metadata::{
-    ASK_AGAIN, list_of, missing, partition_count, wait_until_ready, with_offsets,
+    ASK_AGAIN, list_of, missing, partition_count, wait_until_made, with_offsets,
 };
 use super::native::topic_ids;
 use super::settings::KafkaOptions;
@@ -163,7 +163,7 @@ impl Admin for KafkaAdmin {
         }
         // Those just made too: somebody else may have been faster, with others.
         for topic in topics {
-            let found = wait_until_ready(self.client.inner(), &topic.name, timeout)?;
+            let found = wait_until_made(self.client.inner(), &topic.name, timeout)?;
             check_partitions(topic, found)?;
         }
         self.asking_again(|| check_policies(&self.client, topics, timeout))

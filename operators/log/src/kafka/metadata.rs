@@ -16,9 +16,10 @@ use super::triage::{by_code, sort};
 /// How long between two questions while leaders or coordinators move.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(20);
 
-/// How long a topic may be missing: a broker learns of a new one within
-/// milliseconds.
-const MISSING: Duration = Duration::from_secs(2);
+/// How long a topic may be missing that somebody else should have made. A broker
+/// learns of a new one within milliseconds, but within seconds where it has just
+/// started and everybody makes topics at once.
+const MISSING: Duration = Duration::from_secs(10);
 
 /// Partition count of a topic; None if it doesn't exist.
 pub(super) fn partition_count<C: ClientContext>(
@@ -40,11 +41,29 @@ pub(super) fn wait_until_ready<C: ClientContext>(
     topic: &str,
     timeout: Duration,
 ) -> Result<u32, LogError> {
+    wait_for_leaders(client, topic, timeout, MISSING)
+}
+
+/// The same for a topic that was just made: it will be there.
+pub(super) fn wait_until_made<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<u32, LogError> {
+    wait_for_leaders(client, topic, timeout, timeout)
+}
+
+fn wait_for_leaders<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+    missing_for: Duration,
+) -> Result<u32, LogError> {
     let started = Instant::now();
     loop {
         match look(client, topic, timeout)? {
             Topic::Ready(count) => return Ok(count),
-            Topic::Missing if started.elapsed() >= MISSING => return Err(missing(topic)),
+            Topic::Missing if started.elapsed() >= missing_for => return Err(missing(topic)),
             Topic::Leaderless(_) if started.elapsed() >= timeout => {
                 return Err(LogError::Retriable(format!("topic {topic} has no leader yet")));
             }
