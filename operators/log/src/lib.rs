@@ -13,7 +13,7 @@
 //!
 //! | capability | trait | used by |
 //! |---|---|---|
-//! | topics and offsets | [`Admin`] | start, restore |
+//! | topics, offsets, deletion | [`Admin`] | start, restore, repartition topics |
 //! | append, acknowledged when durable | [`Appender`], [`AppendExt`] | ingress |
 //! | atomic transactions with input offsets | [`TxnProducer`] | workers |
 //! | membership in a group | [`GroupConsumer`] | workers |

@@ -182,7 +182,8 @@ pub trait GroupConsumer: Send {
     /// Joins with these topics; all must exist.
     fn subscribe(&mut self, topics: &[&str]) -> Result<(), LogError>;
     /// Visits up to `max` records, or reports an assignment event. Waits up to
-    /// `timeout` for the first.
+    /// `timeout` for the first; may end earlier without one when `reached` has
+    /// become true of an end.
     fn poll(
         &mut self,
         timeout: Duration,

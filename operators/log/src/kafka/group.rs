@@ -187,7 +187,7 @@ impl GroupConsumer for KafkaGroupConsumer {
                     return Ok(event);
                 }
                 let visited = self.lanes.drain(self.consumer.context(), max, visit)?;
-                if visited > 0 {
+                if visited > 0 || self.lanes.take_levelled() {
                     return Ok(Polled::Records(visited));
                 }
             }

@@ -47,6 +47,8 @@ pub(super) struct Lanes {
     first: usize,
     /// Found after records had been visited; the next drain reports it.
     failure: Option<LogError>,
+    /// A position moved although nothing was visited: an end was reached.
+    levelled: bool,
 }
 
 impl Lanes {
@@ -125,6 +127,12 @@ impl Lanes {
         Ok(())
     }
 
+    /// True once after a drain found out that a lane is level with its end: a
+    /// caller that waits for that has waited long enough.
+    pub(super) fn take_levelled(&mut self) -> bool {
+        std::mem::take(&mut self.levelled)
+    }
+
     /// Visits up to `max` records that have arrived. Doesn't wait.
     pub(super) fn drain(
         &mut self,
@@ -140,7 +148,10 @@ impl Lanes {
             let index = (self.first + turn) % self.lanes.len();
             let lane = &mut self.lanes[index];
             if !lane.paused {
+                let before = lane.level.max(lane.next);
+                let seen = visited;
                 self.failure = lane.drain(context, max, &mut visited, visit).err();
+                self.levelled |= visited == seen && lane.level > before;
             }
         }
         self.first = (self.first + 1) % self.lanes.len().max(1);

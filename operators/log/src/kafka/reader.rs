@@ -140,7 +140,8 @@ impl Reader for KafkaReader {
             let seen = self.signal.seen();
             self.serve()?;
             let visited = self.lanes.drain(self.consumer.context(), max, visit)?;
-            if visited > 0 || self.signal.take_wake() || Instant::now() >= deadline {
+            let news = visited > 0 || self.lanes.take_levelled();
+            if news || self.signal.take_wake() || Instant::now() >= deadline {
                 return Ok(visited);
             }
             wait_a_slice(&self.signal, seen, deadline);
