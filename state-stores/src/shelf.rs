@@ -177,9 +177,11 @@ impl Shelf {
         let before = inner.live.bytes();
         inner.live.absorb(newer);
         inner.account(before, stream_time, position, total);
+        inner.confirmed = true;
     }
 
-    /// Takes over rows read from the changelog, as [`commit`](Self::commit) does.
+    /// Takes over rows read from the changelog, as [`commit`](Self::commit) does. Rows of an older base stand
+    /// among them until the end is reached: only a call without rows confirms the whole.
     pub(crate) fn restore<'r>(
         &self,
         rows: impl IntoIterator<Item = (&'r [u8], Option<&'r [u8]>)>,
@@ -188,12 +190,14 @@ impl Shelf {
     ) {
         let inner = &mut *self.inner.write();
         let before = inner.live.bytes();
-        let mut stream_time = None;
+        let (mut stream_time, mut confirmed) = (None, true);
         for (key, value) in rows {
             stream_time = stream_time.max(self.spec.kind.row_time(key));
             inner.live.put(key, value.map(Into::into));
+            confirmed = false;
         }
         inner.account(before, stream_time, Some(next_offset), total);
+        inner.confirmed |= confirmed;
     }
 
     /// Forgets everything, in the base too. The caller holds the write-back lock.
@@ -274,7 +278,6 @@ impl Committed {
         total.fetch_add(self.live.bytes().wrapping_sub(before), Ordering::Relaxed);
         self.stream_time = self.stream_time.max(stream_time);
         self.position = position.or(self.position);
-        self.confirmed = true;
         self.changed = true;
     }
 }

@@ -169,9 +169,9 @@ impl TaskState {
 
     /// Takes rows read from the changelog into the committed layer; `next_offset` follows the last of them.
     ///
-    /// For a window or session store the rows' times advance its stream time. Call it with no rows when there was
-    /// nothing left to read: that confirms that the state is the changelog's as of now, see
-    /// [`needs_rebuild`](Self::needs_rebuild).
+    /// For a window or session store the rows' times advance its stream time. Call it with no rows when there is
+    /// nothing left to read: only that confirms that the state is the changelog's as of now, see
+    /// [`needs_rebuild`](Self::needs_rebuild). A write-back between two calls is safe.
     pub fn restore<'r>(
         &mut self,
         store: StoreIndex,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::error::LogError;
 use log::record::TopicPartition;
 use log::traits::{GroupOptions, Polled};
 use operators::{Globals, TaskId};
@@ -20,7 +21,7 @@ use crate::topics;
 use crate::worker::{Clients, Phase, Progress, Slot, TakeUp, Then, Worker};
 
 impl Worker {
-    pub(crate) fn start(&mut self, _now: i64) -> Result<Progress, WorkerError> {
+    pub(crate) fn start(&mut self) -> Result<Progress, WorkerError> {
         let application = self.topology.application_id().to_owned();
         let admin = self.log.admin().map_err(|e| self.log_failed(e))?;
         let plan = topics::plan(&self.topology, admin.as_ref(), self.replication)?;
@@ -175,7 +176,11 @@ impl Worker {
                 // Membership goes on while state is restored; records are not ours to take yet.
                 let polled = clients.consumer.poll(Duration::ZERO, 1, &mut |_| {});
                 return match polled {
-                    Ok(Polled::Records(_)) => Ok(Progress::IdleUntil(now + 1)),
+                    Ok(Polled::Records(_)) => {
+                        // A changelog may be larger than the memory it passes through.
+                        self.write_back(now)?;
+                        Ok(Progress::IdleUntil(now + 1))
+                    }
                     Ok(event) => self.assignment_event(event),
                     Err(error) => self.log_trouble(error, now),
                 };
@@ -204,30 +209,6 @@ impl Worker {
         }
         self.slots.sort_by_key(|slot| slot.id);
         self.route();
-        let Some(clients) = &mut self.clients else { return Ok(Progress::Busy) };
-        let positions: Vec<(TopicPartition, i64)> = self
-            .slots
-            .iter()
-            .flat_map(|slot| {
-                let next = slot
-                    .task
-                    .positions()
-                    .iter()
-                    .zip(&slot.committed)
-                    .map(|(at, committed)| at.unwrap_or(*committed));
-                slot.inputs.iter().cloned().zip(next)
-            })
-            .collect();
-        let taken = match how {
-            TakeUp::Assign => clients
-                .consumer
-                .ack_assign(&positions)
-                .map(|membership| self.membership = Some(membership)),
-            TakeUp::Seek => clients.consumer.seek(&positions),
-        };
-        if let Err(error) = taken {
-            return self.log_trouble(error, now);
-        }
         if count > 0 {
             tracing::info!(
                 application = self.topology.application_id(),
@@ -236,7 +217,47 @@ impl Worker {
                 "tasks are level with the log"
             );
         }
-        Ok(Progress::Busy)
+        self.phase = Phase::TakingUp(how);
+        self.take_positions(how, now)
+    }
+
+    /// Moves the consumer to where the tasks read on. Repeated until it has
+    /// moved: records from anywhere else would be skipped or doubled.
+    pub(crate) fn take_positions(
+        &mut self,
+        how: TakeUp,
+        now: i64,
+    ) -> Result<Progress, WorkerError> {
+        let positions: Vec<(TopicPartition, i64)> = self
+            .slots
+            .iter()
+            .flat_map(|slot| {
+                let next = slot.task.positions().iter().zip(&slot.committed);
+                let next = next.map(|(at, committed)| at.unwrap_or(*committed));
+                slot.inputs.iter().cloned().zip(next)
+            })
+            .collect();
+        let Some(clients) = &mut self.clients else { return Ok(Progress::Busy) };
+        let taken = match how {
+            TakeUp::Assign => clients
+                .consumer
+                .ack_assign(&positions)
+                .map(|membership| self.membership = Some(membership)),
+            TakeUp::Seek if positions.is_empty() || self.membership.is_none() => Ok(()),
+            TakeUp::Seek => clients.consumer.seek(&positions),
+        };
+        match taken {
+            Ok(()) => {
+                self.phase = Phase::Running;
+                Ok(Progress::Busy)
+            }
+            // The group has gone on without this member: its next event says how.
+            Err(error @ (LogError::Abort(_) | LogError::Fenced(_) | LogError::Unknown(_))) => {
+                self.phase = Phase::Running;
+                self.log_trouble(error, now)
+            }
+            Err(error) => self.log_trouble(error, now),
+        }
     }
 
     /// The tables every task may look into; none without clients.
@@ -292,7 +313,7 @@ impl Worker {
     ) -> Result<(), WorkerError> {
         self.revoking = Some((lost, partitions));
         if lost {
-            self.abandon()?;
+            self.abandon();
             return self.finish_revoke();
         }
         if self.uncommitted() && matches!(self.phase, Phase::Running) {
@@ -311,11 +332,16 @@ impl Worker {
         self.membership = None;
         self.phase = match std::mem::replace(&mut self.phase, Phase::Running) {
             _ if self.closing => Phase::Closed,
+            Phase::Replacing(mut left) => {
+                left.retain(|(_, inputs)| !inputs.iter().any(|at| gone.contains(at)));
+                Phase::Replacing(left)
+            }
             Phase::Restoring(restore, TakeUp::Seek) => {
                 let (mut left, _) = restore.finish();
                 left.retain(|task| !task.inputs.iter().any(|(at, _)| gone.contains(at)));
                 self.restoring_phase(left, TakeUp::Seek)
             }
+            Phase::TakingUp(TakeUp::Seek) => Phase::TakingUp(TakeUp::Seek),
             _ => Phase::Running,
         };
         match &mut self.clients {

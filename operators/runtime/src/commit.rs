@@ -136,6 +136,9 @@ impl Worker {
                     result = producer.send(&at.topic, at.partition, record);
                 }
             });
+            if self.one_by_one {
+                result = result.and_then(|()| producer.flush());
+            }
             result.map_err(|error| (number, error))?;
         }
         Ok(())
@@ -185,6 +188,7 @@ impl Worker {
         metrics::counter!("stream_commits_total", "application" => self.topology.application_id().to_owned()).increment(1);
         metrics::counter!("stream_records_total", "application" => self.topology.application_id().to_owned()).increment(records);
         self.dirty_since = None;
+        self.one_by_one = false;
         self.last_commit = now;
         self.write_back(now)?;
         let then = match &self.phase {

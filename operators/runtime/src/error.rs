@@ -40,6 +40,14 @@ pub enum WorkerError {
         /// Their names.
         missing: Vec<String>,
     },
+    /// A bug, in an operator's closure or in here.
+    #[error("{application}: its thread panicked: {message}")]
+    Panicked {
+        /// `application.id`.
+        application: String,
+        /// What the panic said.
+        message: String,
+    },
     /// Another live process uses the same transactional id.
     #[error(
         "{transactional_id} was fenced twice within {within_ms} ms: another live process uses the same \

@@ -9,6 +9,7 @@ mod assignment;
 mod commit;
 mod error;
 mod globals;
+mod leave;
 mod process;
 mod recover;
 mod restore;

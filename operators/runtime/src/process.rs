@@ -24,6 +24,18 @@ struct Round {
     failure: Option<(usize, String)>,
 }
 
+impl Round {
+    /// A refusal that is known to be this slot's is the slot's failure.
+    fn failed(self, slot: usize, error: LogError, known: bool) -> Result<Self, LogError> {
+        match error {
+            LogError::Refused(reason) if known => {
+                Ok(Self { failure: Some((slot, reason)), ..self })
+            }
+            error => Err(error),
+        }
+    }
+}
+
 impl Worker {
     pub(crate) fn run(&mut self, now: i64) -> Result<Progress, WorkerError> {
         if let Some(event) = self.pending.take() {
@@ -58,11 +70,8 @@ impl Worker {
         }
     }
 
-    /// Nothing to process: leave if asked to, else say when to come back.
+    /// Nothing to process: say when to come back.
     fn idle(&mut self, commit_at: Option<i64>, now: i64) -> Result<Progress, WorkerError> {
-        if self.closing && commit_at.is_none() {
-            return self.leave();
-        }
         self.write_back(now)?;
         let longest = now + i64::try_from(Self::IDLE.as_millis()).unwrap_or(100);
         let waiting = self.slots.iter().any(|slot| slot.waits_for.is_some());
@@ -75,19 +84,6 @@ impl Worker {
             .map(|due| if waiting { now + 2 } else { due.max(now + 1) });
         let at = [commit_at, timer].into_iter().flatten().min().unwrap_or(longest).min(longest);
         Ok(if at <= now { Progress::Busy } else { Progress::IdleUntil(at) })
-    }
-
-    fn leave(&mut self) -> Result<Progress, WorkerError> {
-        let Some(clients) = &mut self.clients else {
-            self.phase = Phase::Closed;
-            return Ok(Progress::Stopped);
-        };
-        clients.consumer.unsubscribe().map_err(|e| self.log_failed(e))?;
-        if self.membership.is_none() && self.slots.is_empty() {
-            self.phase = Phase::Closed;
-            return Ok(Progress::Stopped);
-        }
-        Ok(Progress::Busy)
     }
 
     /// Takes what the log has within `timeout`; an assignment event is kept
@@ -149,7 +145,9 @@ impl Worker {
                 match slot.task.run_once(now) {
                     Ok(Ran::Record | Ran::Timer) => {
                         round.processed += 1;
-                        self.forward(number, now)?;
+                        if let Err(error) = self.forward(number, now) {
+                            return round.failed(number, error, self.one_by_one);
+                        }
                     }
                     Ok(Ran::NeedsEnds) => {
                         if !wait_for_ends(slot, clients, now)? {
@@ -204,13 +202,13 @@ impl Worker {
             };
             result = match producer.send(record.topic, partition, new) {
                 Err(LogError::Refused(reason)) => {
-                    let letter = NewRecord { value: None, timestamp: now, ..new };
+                    let letter = NewRecord { timestamp: now, ..new };
                     bury(producer, plan, &application, record.topic, letter, &reason)
                 }
                 sent => sent,
             };
         });
-        result
+        if self.one_by_one { result.and_then(|()| producer.flush()) } else { result }
     }
 
     /// Pauses partitions whose buffer is full, resumes those half empty.
@@ -268,7 +266,8 @@ fn wait_for_ends(slot: &mut Slot, clients: &Clients, now: i64) -> Result<bool, L
     if slot.waits_for.is_some() {
         return Ok(false);
     }
-    let ends = clients.admin.end_offsets(&slot.inputs, Isolation::ReadCommitted)?;
+    // Without isolation: an answer that is committed may lie above somebody's open transaction.
+    let ends = clients.admin.end_offsets(&slot.inputs, Isolation::ReadUncommitted)?;
     slot.task.observe_ends(&ends, now);
     slot.waits_for = Some((ends, now));
     level(slot, clients);
@@ -284,7 +283,9 @@ fn release(slot: &mut Slot, clients: &Clients) {
     }
 }
 
-/// An output that no topic takes (too large) becomes a dead letter, its value left out by the caller, so that neither the partition nor the transaction stops.
+/// An output that no topic takes (too large) becomes a dead letter without its
+/// value, and if that is still too large without key and headers, so that
+/// neither the partition nor the transaction stops.
 fn bury(
     producer: &mut dyn TxnProducer,
     plan: &TopicPlan,
@@ -294,12 +295,21 @@ fn bury(
     reason: &str,
 ) -> Result<(), LogError> {
     tracing::error!(application, topic, reason, "output refused; it goes to {DEAD_LETTERS}");
-    let mut headers: Vec<Header<'_>> = record.headers.to_vec();
-    headers.push(("__streams.errors.exception", b"production"));
-    headers.push(("__streams.errors.message", reason.as_bytes()));
-    headers.push(("__streams.errors.topic", topic.as_bytes()));
-    headers.push(("orders.application", application.as_bytes()));
+    let cause: [Header<'_>; 4] = [
+        ("__streams.errors.exception", b"production"),
+        ("__streams.errors.message", reason.as_bytes()),
+        ("__streams.errors.topic", topic.as_bytes()),
+        ("orders.application", application.as_bytes()),
+    ];
     let count = plan.partitions.get(DEAD_LETTERS).copied().unwrap_or(1);
     let partition = record.key.map_or(0, |key| partition_for_key(key, count));
-    producer.send(DEAD_LETTERS, partition, NewRecord { headers: &headers, ..record })
+    let headers = [record.headers, &cause].concat();
+    let letter = NewRecord { headers: &headers, value: None, ..record };
+    match producer.send(DEAD_LETTERS, partition, letter) {
+        Err(LogError::Refused(_)) => {
+            let bare = NewRecord { key: None, headers: &cause, ..letter };
+            producer.send(DEAD_LETTERS, partition, bare)
+        }
+        sent => sent,
+    }
 }

@@ -5,7 +5,6 @@
 //! else goes through a tail restore, normally of zero records.
 
 use log::error::LogError;
-use log::record::TopicPartition;
 use state_stores::StoreError;
 
 use crate::error::WorkerError;
@@ -45,7 +44,17 @@ impl Worker {
         let application = self.topology.application_id().to_owned();
         match error {
             LogError::Fatal(_) => Err(self.log_failed(error)),
-            LogError::Abort(reason) | LogError::Retriable(reason) | LogError::Refused(reason) => {
+            LogError::Refused(reason) => {
+                tracing::warn!(
+                    application,
+                    reason,
+                    "a record was refused; its transaction is tried again record by record"
+                );
+                self.one_by_one = true;
+                self.abort_and_replay(now)?;
+                Ok(Progress::Busy)
+            }
+            LogError::Abort(reason) | LogError::Retriable(reason) => {
                 tracing::warn!(
                     application,
                     reason,
@@ -115,7 +124,7 @@ impl Worker {
             }
         }
         self.dirty_since = None;
-        self.phase = Phase::Running;
+        self.phase = Phase::TakingUp(TakeUp::Seek);
         let globals = self.globals();
         let slots = std::mem::take(&mut self.slots);
         for slot in slots {
@@ -125,25 +134,13 @@ impl Worker {
             for (source, offset) in slot.committed.iter().enumerate() {
                 task.set_position(source, *offset);
             }
-            self.slots.push(Slot { task, waits_for: None, held_for: None, ..slot });
+            let paused = vec![false; slot.inputs.len()];
+            self.slots.push(Slot { task, paused, waits_for: None, held_for: None, ..slot });
         }
         if self.revoking.is_some() {
             return self.finish_revoke();
         }
-        self.seek_committed()
-    }
-
-    fn seek_committed(&mut self) -> Result<(), WorkerError> {
-        let positions: Vec<(TopicPartition, i64)> = self
-            .slots
-            .iter()
-            .flat_map(|slot| slot.inputs.iter().cloned().zip(slot.committed.iter().copied()))
-            .collect();
-        let Some(clients) = &mut self.clients else { return Ok(()) };
-        if positions.is_empty() || self.membership.is_none() {
-            return Ok(());
-        }
-        clients.consumer.seek(&positions).map_err(|e| self.log_failed(e))
+        Ok(())
     }
 
     /// Drops what is uncommitted without trusting anything but the log: new
@@ -151,37 +148,72 @@ impl Worker {
     pub(crate) fn restart_from_log(&mut self, _now: i64) -> Result<(), WorkerError> {
         self.dirty_since = None;
         self.in_transaction = false;
-        self.replace_producer()?;
-        let mut restoring = Vec::new();
+        let mut tasks = Vec::new();
         for slot in std::mem::take(&mut self.slots) {
-            let mut state = slot.task.into_state();
-            state.discard();
-            drop(state);
-            restoring.push(self.restoring(slot.id, slot.inputs)?);
+            slot.task.into_state().discard();
+            tasks.push((slot.id, slot.inputs));
         }
         self.routes.clear();
-        self.phase = self.restoring_phase(restoring, TakeUp::Seek);
+        self.phase = Phase::Replacing(tasks);
         if self.revoking.is_some() {
             return self.finish_revoke();
         }
         Ok(())
     }
 
+    /// Makes the new producer, then restores the tasks.
+    pub(crate) fn replace(&mut self, now: i64) -> Result<Progress, WorkerError> {
+        if let Err(error) = self.replace_producer() {
+            return self.or_again(Err(error), now);
+        }
+        let Phase::Replacing(tasks) = std::mem::replace(&mut self.phase, Phase::Running) else {
+            return Ok(Progress::Busy);
+        };
+        let mut restoring = Vec::new();
+        for (id, inputs) in tasks {
+            restoring.push(self.restoring(id, inputs)?);
+        }
+        self.phase = self.restoring_phase(restoring, TakeUp::Seek);
+        Ok(Progress::Busy)
+    }
+
+    /// What can be mended by waiting is tried again in half a second.
+    pub(crate) fn or_again(
+        &mut self,
+        done: Result<Progress, WorkerError>,
+        now: i64,
+    ) -> Result<Progress, WorkerError> {
+        match done {
+            Err(WorkerError::Log { source: LogError::Retriable(reason), .. }) => {
+                tracing::warn!(
+                    application = self.topology.application_id(),
+                    reason,
+                    "the log doesn't answer; trying again"
+                );
+                self.retry_at = now + 500;
+                Ok(Progress::IdleUntil(self.retry_at))
+            }
+            done => done,
+        }
+    }
+
     /// The assignment was lost: somebody else may own it already. Nothing of
     /// the open transaction may become visible.
-    pub(crate) fn abandon(&mut self) -> Result<(), WorkerError> {
+    pub(crate) fn abandon(&mut self) {
         self.dirty_since = None;
         for slot in std::mem::take(&mut self.slots) {
             slot.task.into_state().discard();
         }
         if !std::mem::take(&mut self.in_transaction) {
-            return Ok(());
+            return;
         }
         let aborted = match &mut self.clients {
             Some(clients) => clients.producer.abort(),
             None => Ok(()),
         };
-        if aborted.is_err() { self.replace_producer() } else { Ok(()) }
+        if aborted.is_err() {
+            self.phase = Phase::Replacing(Vec::new());
+        }
     }
 
     /// A new producer ends or fences whatever the old one left open.

@@ -3,6 +3,8 @@
 //! Shutdown order: `close` → commit what is processed → leave the group →
 //! answer the last revoke → drop the clients.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -13,6 +15,9 @@ use log::traits::Waker;
 
 use crate::error::WorkerError;
 use crate::worker::{Progress, Worker, WorkerStatus};
+
+/// A status is at most this old while the worker is busy.
+const SHOWN_EVERY_MS: i64 = 100;
 
 /// Milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -31,7 +36,7 @@ pub struct WorkerHandle {
 pub struct StatusView(Arc<std::sync::Mutex<WorkerStatus>>);
 
 impl StatusView {
-    /// What the worker was doing when it last had nothing to do.
+    /// What the worker is doing, or was a tenth of a second ago.
     #[must_use]
     pub fn status(&self) -> Option<WorkerStatus> {
         self.0.lock().ok().map(|status| status.clone())
@@ -60,13 +65,43 @@ pub fn spawn(
     let status = Arc::new(std::sync::Mutex::new(worker.status()));
     let (send_waker, waker) = mpsc::channel();
     let (asked, shown) = (closing.clone(), status.clone());
-    let name: String = worker.status().application.chars().take(15).collect();
+    let application = worker.status().application;
+    let name: String = application.chars().take(15).collect();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
-        let result = drive(worker, &clock, &asked, &shown, &send_waker);
+        let driven = AssertUnwindSafe(|| drive(worker, &clock, &asked, &shown, &send_waker));
+        let result = std::panic::catch_unwind(driven).unwrap_or_else(|panic| {
+            Err(WorkerError::Panicked { application, message: text_of(panic.as_ref()) })
+        });
         ended(&result);
         result
     })?;
     Ok(WorkerHandle { closing, status, waker, thread: Some(thread) })
+}
+
+/// What a panic said.
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let literal = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    literal.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+/// Shows a worker's status: at every change of phase, and now and then between.
+struct Shown<'s> {
+    status: &'s std::sync::Mutex<WorkerStatus>,
+    phase: &'static str,
+    at: i64,
+}
+
+impl Shown<'_> {
+    fn update(&mut self, worker: &Worker, now: i64) {
+        let phase = worker.phase_name();
+        if phase == self.phase && now - self.at < SHOWN_EVERY_MS {
+            return;
+        }
+        (self.phase, self.at) = (phase, now);
+        if let Ok(mut shown) = self.status.lock() {
+            *shown = worker.status();
+        }
+    }
 }
 
 fn drive(
@@ -77,6 +112,7 @@ fn drive(
     send_waker: &mpsc::Sender<WakerSlot>,
 ) -> Result<(), WorkerError> {
     let mut waker_sent = false;
+    let mut shown = Shown { status, phase: "", at: i64::MIN / 2 };
     loop {
         if closing.load(Ordering::Acquire) {
             worker.close();
@@ -85,23 +121,18 @@ fn drive(
             // A dropped handle needs no waker.
             waker_sent = send_waker.send(WakerSlot(waker)).is_ok() || !waker_sent;
         }
-        match worker.step(clock())? {
+        let now = clock();
+        let progress = worker.step(now)?;
+        shown.update(&worker, now);
+        match progress {
             Progress::Busy => {}
             Progress::IdleUntil(at) => {
-                if let Ok(mut shown) = status.lock() {
-                    *shown = worker.status();
-                }
                 let ms = u64::try_from(at - clock()).unwrap_or(0);
                 if ms > 0 {
                     worker.wait(Duration::from_millis(ms))?;
                 }
             }
-            Progress::Stopped => {
-                if let Ok(mut shown) = status.lock() {
-                    *shown = worker.status();
-                }
-                return Ok(());
-            }
+            Progress::Stopped => return Ok(()),
         }
     }
 }
@@ -124,15 +155,28 @@ impl WorkerHandle {
     /// Waits for its end.
     ///
     /// # Errors
-    /// Why the worker stopped, if not because it was asked to.
+    /// Why the worker stopped, if not because it was asked to; a panic of its
+    /// thread too.
     ///
     /// # Panics
-    /// If the worker's thread panicked.
+    /// If what was called at its end panicked.
     pub fn join(mut self) -> Result<(), WorkerError> {
         match self.thread.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(Ok(result)) => result,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_in_its_own_words() {
+        let said = |call: fn()| text_of(std::panic::catch_unwind(call).unwrap_err().as_ref());
+        assert_eq!(said(|| panic!("plain")), "plain");
+        assert_eq!(said(|| panic!("{} words", 2)), "2 words");
     }
 }

@@ -90,10 +90,27 @@ pub(crate) enum Phase {
     /// Global tables are read before anything joins them.
     Bootstrap,
     Running,
+    /// A new producer is needed before these tasks may be restored.
+    Replacing(Vec<(TaskId, Vec<TopicPartition>)>),
     Restoring(Box<Restore>, TakeUp),
+    /// Tasks stand where they should read; the consumer doesn't yet.
+    TakingUp(TakeUp),
     Committing(CommitStage, Then),
     /// Left the group; waiting for the last revoke.
     Closed,
+}
+
+impl Phase {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Bootstrap => "reading global tables",
+            Self::Running | Self::Committing(..) => "running",
+            Self::Replacing(_) => "replacing its producer",
+            Self::Restoring(..) | Self::TakingUp(_) => "restoring",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// See the module page.
@@ -114,6 +131,9 @@ pub struct Worker {
     pub(crate) pending: Option<Polled>,
     pub(crate) revoking: Option<(bool, Vec<TopicPartition>)>,
     pub(crate) in_transaction: bool,
+    /// The broker refused a record of the last transaction: until the next
+    /// commit each task's records are flushed alone, to learn whose it is.
+    pub(crate) one_by_one: bool,
     pub(crate) dirty_since: Option<i64>,
     pub(crate) last_commit: i64,
     pub(crate) fenced_at: Option<i64>,
@@ -157,6 +177,7 @@ impl Worker {
             pending: None,
             revoking: None,
             in_transaction: false,
+            one_by_one: false,
             dirty_since: None,
             last_commit: i64::MIN / 2,
             fenced_at: None,
@@ -175,10 +196,24 @@ impl Worker {
             return Ok(Progress::IdleUntil(self.retry_at));
         }
         match &self.phase {
-            Phase::Starting => self.start(now),
+            Phase::Starting if self.closing => self.leave(),
+            Phase::Starting => {
+                let started = self.start();
+                self.or_again(started, now)
+            }
+            Phase::Bootstrap if self.closing => self.leave(),
             Phase::Bootstrap => self.bootstrap(now),
+            Phase::Running if self.closing => self.wind_up(),
             Phase::Running => self.run(now),
+            Phase::Replacing(_) | Phase::Restoring(..) | Phase::TakingUp(_) if self.closing => {
+                self.leave_at_once()
+            }
+            Phase::Replacing(_) => self.replace(now),
             Phase::Restoring(..) => self.restore(now),
+            Phase::TakingUp(how) => {
+                let how = *how;
+                self.take_positions(how, now)
+            }
             Phase::Committing(stage, then) => {
                 let (stage, then) = (*stage, *then);
                 self.commit_step(stage, then, now)
@@ -222,18 +257,16 @@ impl Worker {
     pub fn status(&self) -> WorkerStatus {
         WorkerStatus {
             application: self.topology.application_id().to_owned(),
-            phase: match &self.phase {
-                Phase::Starting => "starting",
-                Phase::Bootstrap => "reading global tables",
-                Phase::Running => "running",
-                Phase::Restoring(..) => "restoring",
-                Phase::Committing(..) => "committing",
-                Phase::Closed => "closed",
-            },
+            phase: self.phase.name(),
             ready: matches!(self.phase, Phase::Running | Phase::Committing(..))
                 && self.membership.is_some(),
             tasks: self.slots.iter().map(Slot::status).collect(),
         }
+    }
+
+    /// Its phase in words; `running` covers commits.
+    pub(crate) fn phase_name(&self) -> &'static str {
+        self.phase.name()
     }
 
     /// Which phase of a commit the next step does, if it is one.

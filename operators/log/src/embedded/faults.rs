@@ -42,6 +42,8 @@ pub enum Fault {
     Abort,
     /// `LogError::Fenced`, nothing done.
     Fenced,
+    /// `LogError::Refused`, as a broker's answer to one of the records.
+    Refused,
     /// `LogError::Unknown`, nothing done.
     UnknownNotDone,
     /// `LogError::Unknown`, though it was done.

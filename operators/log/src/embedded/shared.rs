@@ -125,6 +125,7 @@ impl Shared {
             Fault::Retriable => Err(LogError::Retriable(what())),
             Fault::Abort => Err(LogError::Abort(what())),
             Fault::Fenced => Err(LogError::Fenced(what())),
+            Fault::Refused => Err(LogError::Refused(what())),
             Fault::UnknownNotDone => Err(LogError::Unknown(what())),
             Fault::CrashBefore => Err(self.end("the log crashed (injected fault)")),
             Fault::UnknownDone | Fault::CrashAfter => Ok(Some(fault)),

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use log::embedded::{EmbeddedLog, EmbeddedOptions, Fault, FaultPlan, Operation};
+use log::embedded::{EmbeddedLog, EmbeddedOptions};
 use log::{Cleanup, Isolation, Log, NewRecord, TopicPartition, TopicSpec, Visibility};
-use operators_runtime::{Progress, Worker, WorkerError, WorkerSettings};
+use operators_runtime::{Progress, Worker, WorkerError, WorkerSettings, WorkerStatus};
 use state_stores::{Crash, MemoryEngine, StateDir, StateOptions};
 
-use crate::dice::Dice;
+use crate::faults::Faults;
 use crate::words;
 
 /// One member: its files outlive its process.
@@ -26,8 +26,7 @@ pub(crate) struct Cluster {
     clock: Arc<AtomicI64>,
     disk: Arc<MemoryEngine>,
     log: Arc<EmbeddedLog>,
-    /// Faults of the client are injected while this is set.
-    faulty: Arc<AtomicBool>,
+    faults: Arc<Faults>,
     members: Vec<Member>,
     appended: Vec<String>,
 }
@@ -36,10 +35,14 @@ const STEPS_MAX: usize = 200_000;
 
 impl Cluster {
     pub(crate) fn new(seed: u64, members: usize) -> Self {
+        Self::with_faults(seed, members, Faults::random(seed))
+    }
+
+    pub(crate) fn with_faults(seed: u64, members: usize, faults: Faults) -> Self {
+        let faults = Arc::new(faults);
         let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
         let disk = Arc::new(MemoryEngine::with_crashes());
-        let faulty = Arc::new(AtomicBool::new(false));
-        let log = open(&disk, &clock, &faulty, seed);
+        let log = open(&disk, &clock, &faults, seed);
         let topic = |name: &str, cleanup| TopicSpec {
             name: name.to_owned(),
             partitions: words::PARTITIONS,
@@ -60,12 +63,15 @@ impl Cluster {
                 zombie: None,
             })
             .collect();
-        Self { seed, clock, disk, log, faulty, members, appended: Vec::new() }
+        Self { seed, clock, disk, log, faults, members, appended: Vec::new() }
     }
 
-    /// From now on the clients' calls fail now and then.
-    pub(crate) fn begin_faults(&self) {
-        self.faulty.store(true, Ordering::SeqCst);
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    pub(crate) fn status(&self, member: usize) -> Option<WorkerStatus> {
+        self.members[member].worker.as_ref().map(Worker::status)
     }
 
     pub(crate) fn members(&self) -> usize {
@@ -132,6 +138,10 @@ impl Cluster {
         settings.max_poll_interval = Duration::from_secs(8);
         settings.poll_records_max = 3;
         settings.process_records_max = 2;
+        if self.seed % 2 == 1 {
+            // Partitions are paused and resumed all the time.
+            settings.buffered_records_max = 2;
+        }
         self.members[member].worker = Some(Worker::new(words::topology(), log, state, settings, 1));
     }
 
@@ -193,7 +203,7 @@ impl Cluster {
             self.members[member].files.crash(Crash::Machine);
         }
         self.disk.crash(Crash::Machine);
-        self.log = open(&self.disk, &self.clock, &self.faulty, self.seed);
+        self.log = open(&self.disk, &self.clock, &self.faults, self.seed);
     }
 
     pub(crate) fn close(&mut self, member: usize) {
@@ -225,7 +235,7 @@ impl Cluster {
 
     /// Runs everybody without faults until all that was appended is counted.
     pub(crate) fn settle(&mut self) {
-        self.faulty.store(false, Ordering::SeqCst);
+        self.faults.end();
         let expected = words::expected(&self.appended);
         for round in 0..STEPS_MAX {
             for member in 0..self.members.len() {
@@ -277,36 +287,12 @@ impl Cluster {
 fn open(
     disk: &Arc<MemoryEngine>,
     clock: &Arc<AtomicI64>,
-    faulty: &Arc<AtomicBool>,
+    faults: &Arc<Faults>,
     seed: u64,
 ) -> Arc<EmbeddedLog> {
-    let (clock, faulty) = (clock.clone(), faulty.clone());
-    let mut dice = Dice::new(seed ^ 0xFA17);
-    let plan = FaultPlan::deciding(move |operation, _| {
-        let may_fail = matches!(
-            operation,
-            Operation::Begin
-                | Operation::SendOffsets
-                | Operation::Flush
-                | Operation::Commit
-                | Operation::Abort
-        );
-        if !may_fail || !faulty.load(Ordering::SeqCst) || dice.below(25) != 0 {
-            return None;
-        }
-        let faults = [
-            Fault::Retriable,
-            Fault::Abort,
-            Fault::Fenced,
-            Fault::UnknownNotDone,
-            Fault::UnknownDone,
-        ];
-        // Only the end of a transaction can leave its outcome open.
-        let kinds = if operation == Operation::Commit { faults.len() } else { 3 };
-        faults.get(dice.below(kinds as u64) as usize).copied()
-    });
+    let clock = clock.clone();
     let mut options =
         EmbeddedOptions::simulation(Arc::new(move || clock.load(Ordering::SeqCst)), seed);
-    options.faults = Some(Arc::new(plan));
+    options.faults = Some(Arc::new(faults.plan()));
     Arc::new(EmbeddedLog::open(disk.clone(), options).unwrap())
 }

@@ -12,6 +12,8 @@
 
 mod cluster;
 mod dice;
+mod failures;
+mod faults;
 mod schedule;
 mod words;
 

@@ -1,5 +1,9 @@
 //! Random schedules, the same for the same seed.
 
+use std::collections::BTreeMap;
+
+use log::embedded::Operation;
+
 use crate::cluster::Cluster;
 use crate::dice::Dice;
 use crate::words;
@@ -12,6 +16,8 @@ pub(crate) struct Events {
     pub(crate) machine_crashes: u32,
     pub(crate) closings: u32,
     pub(crate) long_pauses: u32,
+    /// Injected faults by call and kind.
+    pub(crate) faults: BTreeMap<(Operation, &'static str), u32>,
 }
 
 impl std::ops::AddAssign for Events {
@@ -21,6 +27,9 @@ impl std::ops::AddAssign for Events {
         self.machine_crashes += other.machine_crashes;
         self.closings += other.closings;
         self.long_pauses += other.long_pauses;
+        for (fault, count) in other.faults {
+            *self.faults.entry(fault).or_default() += count;
+        }
     }
 }
 
@@ -29,6 +38,8 @@ impl Events {
         [self.crashes, self.zombies, self.machine_crashes, self.closings, self.long_pauses]
             .iter()
             .all(|count| *count > 0)
+            // Three kinds of failure at five calls, and two more at commit.
+            && self.faults.len() == 17
     }
 }
 
@@ -65,7 +76,7 @@ impl Schedule {
     }
 
     pub(crate) fn run(mut self) -> Events {
-        self.cluster.begin_faults();
+        self.cluster.faults().begin();
         for _ in 0..STEPS {
             self.one();
         }
@@ -76,6 +87,7 @@ impl Schedule {
             "seed {}",
             self.seed
         );
+        self.events.faults = self.cluster.faults().happened();
         self.events
     }
 
@@ -83,8 +95,11 @@ impl Schedule {
         let member = self.below(self.cluster.members() as u64) as usize;
         match self.below(1_000) {
             0..=69 => {
-                let word = WORDS[self.below(WORDS.len() as u64) as usize];
-                self.cluster.append_words(&[word]);
+                let count = if self.below(10) == 0 { 12 } else { 1 };
+                for _ in 0..count {
+                    let word = WORDS[self.below(WORDS.len() as u64) as usize];
+                    self.cluster.append_words(&[word]);
+                }
             }
             70..=299 => {
                 let ms = self.below_i64(4);

@@ -1,0 +1,74 @@
+//! One failure at a chosen moment: refused records, and failures while
+//! partitions are paused.
+
+use log::embedded::{Fault, Operation};
+
+use crate::cluster::Cluster;
+use crate::faults::Faults;
+use crate::words;
+
+#[test]
+fn a_record_refused_once_is_tried_again() {
+    let mut left = 1;
+    let faults = Faults::deciding(move |operation| {
+        let refused = operation == Operation::Flush && left > 0;
+        left -= i32::from(refused);
+        refused.then_some(Fault::Refused)
+    });
+    let mut cluster = Cluster::with_faults(4, 1, faults);
+    cluster.faults().begin();
+    cluster.append_words(&["a", "b", "a"]);
+    cluster.run_until(0, |worker| worker.status().tasks.iter().any(|task| task.id == "1_0"));
+    cluster.settle();
+    assert_eq!(cluster.counted(), words::expected(cluster.appended()));
+}
+
+#[test]
+fn a_record_refused_again_and_again_stops_its_task_and_nothing_else() {
+    let refusing = |operation| (operation == Operation::Flush).then_some(Fault::Refused);
+    let mut cluster = Cluster::with_faults(4, 1, Faults::deciding(refusing));
+    cluster.append_words(&["a"]);
+    cluster.settle();
+    cluster.faults().begin();
+    cluster.append_words(&["b"]);
+    cluster.run_until(0, |worker| worker.status().tasks.iter().any(|task| task.stopped.is_some()));
+
+    let status = cluster.status(0).unwrap();
+    let stopped: Vec<_> = status.tasks.iter().filter_map(|task| task.stopped.as_deref()).collect();
+    assert_eq!(stopped.len(), 1, "{status:#?}");
+    assert!(stopped[0].contains("injected fault at Flush"), "{stopped:?}");
+
+    cluster.faults().end();
+    cluster.append_words(&["c", "d", "e", "f"]);
+    cluster.run_until(0, |worker| {
+        let tasks = worker.status().tasks;
+        let read = |id: &str| tasks.iter().find(|task| task.id == id).unwrap().inputs[0].1;
+        // Every line but the refused one is counted or waits behind it.
+        (0..words::PARTITIONS).map(|partition| read(&format!("0_{partition}"))).sum::<i64>() >= 5
+    });
+}
+
+#[test]
+fn partitions_that_were_paused_are_read_again_after_a_failure() {
+    for fault in [Fault::Fenced, Fault::Abort, Fault::UnknownNotDone, Fault::UnknownDone] {
+        for nth in 1..=4 {
+            let mut left = nth;
+            let faults = Faults::deciding(move |operation| {
+                left -= i32::from(operation == Operation::Commit);
+                (operation == Operation::Commit && left == 0).then_some(fault)
+            });
+            // Odd: a buffer of two records.
+            let mut cluster = Cluster::with_faults(1, 1, faults);
+            cluster.append_words(&["a", "b", "c", "d", "e", "f"].repeat(100));
+            cluster.faults().begin();
+            let happened = cluster.faults().counter();
+            cluster.run_until(0, |_| happened() > 0);
+            cluster.settle();
+            assert_eq!(
+                cluster.counted(),
+                words::expected(cluster.appended()),
+                "{fault:?} at commit {nth}"
+            );
+        }
+    }
+}
