@@ -191,6 +191,7 @@ impl Worker {
         self.one_by_one = false;
         self.last_commit = now;
         self.write_back(now)?;
+        self.purge(now);
         let then = match &self.phase {
             Phase::Committing(_, then) => *then,
             _ => Then::Run,

@@ -11,6 +11,7 @@ mod error;
 mod globals;
 mod leave;
 mod process;
+mod purge;
 mod recover;
 mod restore;
 mod settings;

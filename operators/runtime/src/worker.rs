@@ -17,6 +17,7 @@ use state_stores::StateDir;
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
+use crate::purge::Purge;
 use crate::restore::Restore;
 use crate::settings::WorkerSettings;
 use crate::topics::TopicPlan;
@@ -139,6 +140,7 @@ pub struct Worker {
     pub(crate) fenced_at: Option<i64>,
     pub(crate) closing: bool,
     pub(crate) retry_at: i64,
+    pub(crate) purge: Purge,
 }
 
 impl std::fmt::Debug for Worker {
@@ -161,6 +163,7 @@ impl Worker {
         settings: WorkerSettings,
         replication: i32,
     ) -> Self {
+        let purge = Purge::new(&topology);
         let group = format!("{}-group", topology.application_id());
         Self {
             topology,
@@ -183,6 +186,7 @@ impl Worker {
             fenced_at: None,
             closing: false,
             retry_at: i64::MIN,
+            purge,
         }
     }
 

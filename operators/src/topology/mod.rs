@@ -63,7 +63,7 @@ pub struct InternalTopic {
 /// What an internal topic is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InternalTopicKind {
-    /// Records on the way to the task of their new key. Deleted by time, unlimited until read.
+    /// Records on the way to the task of their new key; deleted once they are read and committed.
     Repartition,
     /// A store's history.
     Changelog {

@@ -138,6 +138,7 @@ impl Cluster {
         settings.max_poll_interval = Duration::from_secs(8);
         settings.poll_records_max = 3;
         settings.process_records_max = 2;
+        settings.repartition_purge_interval_ms = 200;
         if self.seed % 2 == 1 {
             // Partitions are paused and resumed all the time.
             settings.buffered_records_max = 2;
@@ -258,6 +259,14 @@ impl Cluster {
             self.seed,
             self.counted()
         );
+    }
+
+    /// How many offsets of a topic lie between start and end.
+    pub(crate) fn kept(&self, topic: &str) -> i64 {
+        let all: Vec<_> = (0..words::PARTITIONS).map(|n| TopicPartition::new(topic, n)).collect();
+        let admin = self.log.admin().unwrap();
+        let ends = admin.end_offsets(&all, Isolation::ReadUncommitted).unwrap();
+        ends.iter().sum::<i64>() - admin.start_offsets(&all).unwrap().iter().sum::<i64>()
     }
 
     /// Per word, the committed output in order.

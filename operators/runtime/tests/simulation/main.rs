@@ -86,3 +86,16 @@ fn a_closed_worker_leaves_nothing_behind_and_nothing_to_do() {
     cluster.settle();
     assert_eq!(cluster.counted(), words::expected(cluster.appended()));
 }
+
+#[test]
+fn repartition_topics_keep_only_what_is_not_committed() {
+    let mut cluster = Cluster::new(2, 1);
+    cluster.append_words(&["a", "b", "c", "d", "e", "f"].repeat(30));
+    cluster.settle();
+    cluster.pass(1_000);
+    cluster.append_words(&["a"]);
+    cluster.settle();
+    let kept = cluster.kept("word-count-words-repartition");
+    assert!(kept < 10, "{kept} of 181 records are still there");
+    assert_eq!(cluster.counted(), words::expected(cluster.appended()));
+}
