@@ -16,6 +16,8 @@ use crate::words;
 /// One member: its files outlive its process.
 struct Member {
     files: Arc<MemoryEngine>,
+    /// Of the present process, or the last.
+    state: Option<Arc<StateDir>>,
     worker: Option<Worker>,
     /// A process that stood still and was given up by the group.
     zombie: Option<Worker>,
@@ -30,6 +32,9 @@ pub(crate) struct Cluster {
     members: Vec<Member>,
     appended: Vec<String>,
 }
+
+/// Memory for committed rows that are not in the base.
+pub(crate) const LAYER_BYTES: usize = 4_096;
 
 const STEPS_MAX: usize = 200_000;
 
@@ -59,6 +64,7 @@ impl Cluster {
         let members = (0..members)
             .map(|_| Member {
                 files: Arc::new(MemoryEngine::with_crashes()),
+                state: None,
                 worker: None,
                 zombie: None,
             })
@@ -131,9 +137,10 @@ impl Cluster {
         let log: Arc<dyn Log> = self.log.clone();
         let files = self.members[member].files.clone();
         let mut options = StateOptions::new(log.admin().unwrap().log_id().unwrap());
-        options.layer_bytes = 4_096;
+        options.layer_bytes = LAYER_BYTES;
         options.max_layer_age_ms = 500;
         let state = StateDir::open(files, options).unwrap();
+        self.members[member].state = Some(state.clone());
         let mut settings = WorkerSettings::new(format!("member-{member}"));
         settings.max_poll_interval = Duration::from_secs(8);
         settings.poll_records_max = 3;
@@ -183,6 +190,17 @@ impl Cluster {
         self.members[member].worker = None;
         self.members[member].zombie = None;
         self.members[member].files.crash(Crash::Process);
+    }
+
+    /// Its machine burns down.
+    pub(crate) fn lose(&mut self, member: usize) {
+        self.crash(member);
+        self.members[member].files = Arc::new(MemoryEngine::with_crashes());
+    }
+
+    /// Bytes of a member's committed layers.
+    pub(crate) fn layer_bytes(&self, member: usize) -> usize {
+        self.members[member].state.as_ref().map_or(0, |state| state.layer_bytes())
     }
 
     /// The member stands still; another process of its name starts on a copy of nothing.

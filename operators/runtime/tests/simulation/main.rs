@@ -99,3 +99,27 @@ fn repartition_topics_keep_only_what_is_not_committed() {
     assert!(kept < 10, "{kept} of 181 records are still there");
     assert_eq!(cluster.counted(), words::expected(cluster.appended()));
 }
+
+#[test]
+fn a_restore_holds_no_more_in_memory_than_a_running_task() {
+    let mut cluster = Cluster::new(2, 1);
+    let words: Vec<String> = (0..1_000).map(|n| format!("word-number-{n}")).collect();
+    cluster.append_words(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    cluster.settle();
+    cluster.lose(0);
+
+    let mut most = 0;
+    cluster.run_until(0, |worker| worker.status().phase == "restoring");
+    while cluster.status(0).is_some_and(|status| !status.ready) {
+        cluster.step(0);
+        cluster.pass(1);
+        cluster.tick();
+        most = most.max(cluster.layer_bytes(0));
+    }
+    assert!(most > 0, "nothing was restored");
+    // Two layers, each over its half by at most one batch of thirty rows; all rows are 40 times a layer.
+    assert!(most <= 4 * cluster::LAYER_BYTES, "{most} bytes");
+    cluster.append_words(&["word-number-0"]);
+    cluster.settle();
+    assert_eq!(cluster.counted(), words::expected(cluster.appended()));
+}
