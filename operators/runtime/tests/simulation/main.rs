@@ -88,6 +88,21 @@ fn a_closed_worker_leaves_nothing_behind_and_nothing_to_do() {
 }
 
 #[test]
+fn a_worker_that_closes_leaves_its_backlog_to_the_next() {
+    let mut cluster = Cluster::new(2, 1);
+    cluster.run_until(0, |worker| worker.status().ready);
+    cluster.append_words(&["a", "b", "c", "d", "e", "f"].repeat(100));
+    for _ in 0..20 {
+        cluster.step(0);
+    }
+    cluster.close(0);
+    let counted: usize = cluster.counted().values().map(Vec::len).sum();
+    assert!(counted < 300, "{counted} of 600 were counted before it closed");
+    cluster.settle();
+    assert_eq!(cluster.counted(), words::expected(cluster.appended()));
+}
+
+#[test]
 fn repartition_topics_keep_only_what_is_not_committed() {
     let mut cluster = Cluster::new(2, 1);
     cluster.append_words(&["a", "b", "c", "d", "e", "f"].repeat(30));
