@@ -1,0 +1,218 @@
+//! Ring 4 of the runtime: two processes of one application on real Kafka, with
+//! RocksDB under their state. One is killed with SIGKILL, one stands still until
+//! the group has given it up and then goes on as a zombie, one joins late and
+//! one leaves politely. The topology counts words over a repartition topic;
+//! exactly once shows in its output: 1, 2, …, n for each word.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+mod kafka;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use log::contract::{LogFixture, Scene, scene::unique};
+use log::{Isolation, NewRecord};
+use operators::{DEAD_LETTERS, I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
+use runtime::{Worker, WorkerSettings};
+use state_stores::{RocksEngine, RocksOptions, StateDir, StateOptions};
+
+use kafka::Kafka;
+
+/// Set in a child: its slot, the scene's name and the slot's folder.
+const MEMBER: &str = "KAFKA_WORKERS_MEMBER";
+const PARTITIONS: u32 = 4;
+const WORDS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+const CHUNK: usize = 2_000;
+
+#[test]
+fn words_are_counted_exactly_once_by_members_that_come_and_go() {
+    let Some(kafka) = Kafka::from_environment() else { return };
+    let story = Story::new(&kafka);
+    let mut first = story.member(0);
+    story.fill(0);
+    story.until_counted(CHUNK / 2);
+    let second = story.member(1);
+    story.fill(1);
+    story.until_counted(CHUNK + CHUNK / 4);
+
+    first.kill();
+    story.fill(2);
+    let first = story.member(0);
+    story.until_counted(2 * CHUNK + CHUNK / 4);
+
+    second.signal("STOP");
+    story.fill(3);
+    // Everything: the other one has taken over what the silent one held.
+    story.until_counted(4 * CHUNK);
+    second.signal("CONT");
+    story.fill(4);
+    story.until_counted(4 * CHUNK + CHUNK / 4);
+
+    first.leave();
+    story.fill(5);
+    story.until_counted(6 * CHUNK);
+    second.leave();
+    story.check();
+}
+
+struct Story<'k> {
+    kafka: &'k Kafka,
+    name: String,
+    scene: Scene,
+    folders: [tempfile::TempDir; 2],
+}
+
+impl<'k> Story<'k> {
+    fn new(kafka: &'k Kafka) -> Self {
+        let name = unique("workers");
+        let scene = Scene::on(kafka.log(), kafka, &name);
+        scene.topic("lines", PARTITIONS);
+        scene.topic("counts", PARTITIONS);
+        if scene.admin.describe(&[DEAD_LETTERS]).unwrap() == [None] {
+            let cleanup = log::Cleanup::Keep;
+            let spec = log::TopicSpec {
+                name: DEAD_LETTERS.to_owned(),
+                partitions: 3,
+                replication: 1,
+                cleanup,
+            };
+            scene.admin.ensure_topics(&[spec]).unwrap();
+        }
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        Self { kafka, name, scene, folders }
+    }
+
+    fn member(&self, slot: usize) -> Member {
+        let folder = self.folders[slot].path();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "the_member", "--nocapture"]).stdin(Stdio::piped());
+        let told = format!("{slot} {} {}", self.name, folder.display());
+        Member(command.env(MEMBER, told).spawn().unwrap())
+    }
+
+    /// Words under keys that say nothing about them.
+    fn fill(&self, chunk: usize) {
+        let lines = self.scene.name("lines");
+        let mut producer = self.scene.producer("filler");
+        producer.begin().unwrap();
+        for number in chunk * CHUNK..(chunk + 1) * CHUNK {
+            let record = NewRecord {
+                key: None,
+                value: Some(word(number).as_bytes()),
+                timestamp: 1_700_000_000_000,
+                headers: &[],
+            };
+            producer.send(&lines, number as u32 % PARTITIONS, record).unwrap();
+        }
+        producer.commit().unwrap();
+    }
+
+    fn counted(&self) -> BTreeMap<String, Vec<i64>> {
+        let mut counts: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        for found in self.scene.read(&self.scene.name("counts"), PARTITIONS) {
+            let word = String::from_utf8(found.key.unwrap()).unwrap();
+            let count = i64::from_be_bytes(found.value.unwrap().try_into().unwrap());
+            counts.entry(word).or_default().push(count);
+        }
+        counts
+    }
+
+    /// Waits for so many committed counts; more is an error at the end.
+    fn until_counted(&self, least: usize) {
+        let counts = self.scene.name("counts");
+        let at = self.scene.partitions(&counts, PARTITIONS);
+        self.scene.until(&format!("{least} words are counted"), || {
+            // Ends count markers too, so they come first, being cheap.
+            let ends = self.scene.admin.end_offsets(&at, Isolation::ReadCommitted).unwrap();
+            ends.iter().sum::<i64>() >= least as i64
+                && self.counted().values().map(Vec::len).sum::<usize>() >= least
+        });
+    }
+
+    fn check(&self) {
+        let mut expected: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        for number in 0..6 * CHUNK {
+            let counts = expected.entry(word(number).to_owned()).or_default();
+            counts.push(counts.len() as i64 + 1);
+        }
+        assert_eq!(self.counted(), expected, "{} on {:?}", self.name, self.kafka.options);
+    }
+}
+
+fn word(number: usize) -> &'static str {
+    // Neither by partition nor in turn.
+    WORDS[number * number % 31 % WORDS.len()]
+}
+
+/// A worker in a process of its own.
+struct Member(Child);
+
+impl Member {
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+        assert!(sent.success(), "kill -{name} {pid}");
+    }
+
+    /// Asks it to close and waits for its goodbye.
+    fn leave(mut self) {
+        drop(self.0.stdin.take());
+        let ended = self.0.wait().unwrap();
+        assert!(ended.success(), "{ended}");
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // Gone already, if it has left.
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn topology(scene: &Scene) -> Topology {
+    let builder = StreamsBuilder::new(scene.name("application"));
+    builder
+        .stream::<str, str>(&Topic::new(scene.name("lines"), Utf8, Utf8))
+        .select_key::<str>(|_, word| word.to_owned())
+        .group_by_key()
+        .count(&Materialized::as_("words", Utf8, I64Be))
+        .to_stream()
+        .to(&Topic::new(scene.name("counts"), Utf8, I64Be));
+    builder.build().unwrap()
+}
+
+/// The body of the child process; nothing when run as an ordinary test.
+#[test]
+fn the_member() {
+    let (Ok(told), Some(kafka)) = (std::env::var(MEMBER), Kafka::from_environment()) else {
+        return;
+    };
+    let told: Vec<&str> = told.splitn(3, ' ').collect();
+    let scene = Scene::on(kafka.log(), &kafka, told[1]);
+    let engine = RocksEngine::open(Path::new(told[2]), RocksOptions::default()).unwrap();
+    let mut options = StateOptions::new(scene.admin.log_id().unwrap());
+    // Often, so that a kill finds every part of a write-back.
+    options.max_layer_age_ms = 50;
+    let state = StateDir::open(Arc::new(engine), options).unwrap();
+    let mut settings = WorkerSettings::new(format!("member-{}", told[0]));
+    settings.session_timeout = kafka.session_timeout();
+    settings.repartition_purge_interval_ms = 300;
+    let worker = Worker::new(topology(&scene), scene.log.clone(), state, settings, 1);
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let handle = runtime::spawn(worker, Arc::new(now), |_| {}).unwrap();
+    // The parent closes it to say goodbye.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    handle.close();
+    handle.join().unwrap();
+}
