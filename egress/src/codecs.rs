@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use schemas::avro::{AvroError, Decoder, Encoder, Message, SchemaSource};
 use schemas::messages::{
-    Order, Product, RevenueByMinute, StockLevel, UserFeedEntry, WebhookCommand, WebhookEndpoint,
+    Order, OrderEvent, Product, RevenueByMinute, StockLevel, UserFeedEntry, WebhookCommand,
+    WebhookEndpoint,
 };
 use schemas::topics::{self, Topic};
 
@@ -16,6 +17,7 @@ use crate::error::EgressError;
 pub struct Codecs {
     pub(crate) user_feed: Arc<Decoder<UserFeedEntry>>,
     pub(crate) orders: Arc<Decoder<Order>>,
+    pub(crate) events: Arc<Decoder<OrderEvent>>,
     pub(crate) products: Arc<Decoder<Product>>,
     pub(crate) stock_levels: Arc<Decoder<StockLevel>>,
     pub(crate) revenue: Arc<Decoder<RevenueByMinute>>,
@@ -41,6 +43,7 @@ impl Codecs {
         Ok(Self {
             user_feed: decoder(&topics::USER_FEED, source)?,
             orders: decoder(&topics::ORDERS, source)?,
+            events: decoder(&topics::ORDER_EVENTS, source)?,
             products: decoder(&topics::PRODUCTS, source)?,
             stock_levels: decoder(&topics::STOCK_LEVELS, source)?,
             revenue: decoder(&topics::REVENUE_BY_MINUTE, source)?,

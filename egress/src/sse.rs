@@ -20,14 +20,18 @@ use axum::routing::get;
 use futures::stream;
 use read_model::Database;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
 use crate::feed::{self, FeedEvent, Followed, Follower, Hub, Position, Topic, TopicRefused, Wish};
-use crate::websocket::{Caller, TokenRefused, TokenVerifier};
+use crate::websocket::limits::{MAX_SOCKETS, Place};
+use crate::websocket::{Caller, Leases, TokenRefused, TokenVerifier};
 
 /// Events queued for one stream before it is too slow.
 const QUEUE: usize = 256;
+/// A stream that comes while the feed is read for the first time waits this long.
+const READY_WITHIN: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A stream ends after this even if its token lives on; the client resumes.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -41,6 +45,8 @@ pub struct StreamParts {
     pub database: Database,
     /// The ingress's rules.
     pub verifier: Arc<dyn TokenVerifier>,
+    /// A stream counts as a socket.
+    pub leases: Arc<dyn Leases>,
     /// Ends all streams; clients come back elsewhere.
     pub shutdown: CancellationToken,
 }
@@ -61,6 +67,12 @@ async fn open(State(parts): State<StreamParts>, headers: HeaderMap) -> Response 
         Ok(caller) => caller,
         Err(refused) => return refused,
     };
+    let Some(place) = Place::take(&parts.leases, caller.user_id).await else {
+        return crowded();
+    };
+    if timeout(READY_WITHIN, parts.hub.ready()).await.is_err() {
+        return unavailable("the feed is still being read");
+    }
     let topic = Topic::User(caller.user_id);
     let position = headers.get("last-event-id").and_then(|value| position(value.to_str().ok()?));
     let (follower, queue) = parts.hub.follower(QUEUE);
@@ -75,9 +87,9 @@ async fn open(State(parts): State<StreamParts>, headers: HeaderMap) -> Response 
         Ok(resumed) => resumed,
         Err(TopicRefused::Database(error)) => {
             tracing::warn!(%error, "stream not opened");
-            return problem(StatusCode::SERVICE_UNAVAILABLE, "the read model does not answer");
+            return unavailable("the read model does not answer");
         }
-        Err(_) => return problem(StatusCode::FORBIDDEN, "not yours"),
+        Err(_) => return problem(StatusCode::FORBIDDEN, "forbidden", "not yours"),
     };
     let epoch = parts.hub.epoch().to_owned();
     let mut ready = VecDeque::new();
@@ -92,7 +104,8 @@ async fn open(State(parts): State<StreamParts>, headers: HeaderMap) -> Response 
     let left = caller.expires_at.saturating_sub(SystemClock.now().0.div_euclid(1_000_000));
     let left = Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(LONGEST);
     let ends = tokio::time::Instant::now() + left;
-    let following = Following { parts, follower, queue, topic, epoch, last, ready, ends };
+    let following =
+        Following { parts, follower, queue, topic, epoch, last, ready, ends, _place: place };
     let mut response = Sse::new(stream::unfold(following, Following::next))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response();
@@ -109,7 +122,8 @@ async fn caller(parts: &StreamParts, headers: &HeaderMap) -> Result<Caller, Resp
         .unwrap_or_default();
     let token = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let refused = || {
-        let mut response = problem(StatusCode::UNAUTHORIZED, "the token is not valid");
+        let mut response =
+            problem(StatusCode::UNAUTHORIZED, "unauthorized", "the token is not valid");
         response
             .headers_mut()
             .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
@@ -118,15 +132,27 @@ async fn caller(parts: &StreamParts, headers: &HeaderMap) -> Result<Caller, Resp
     let Some((_, token)) = token else { return Err(refused()) };
     parts.verifier.verify(token.trim()).await.map_err(|error| match error {
         TokenRefused::Invalid => refused(),
-        TokenRefused::Unavailable(_) => {
-            problem(StatusCode::SERVICE_UNAVAILABLE, "the token could not be verified")
-        }
+        TokenRefused::Unavailable(_) => unavailable("the token could not be verified"),
     })
 }
 
-fn problem(status: StatusCode, detail: &str) -> Response {
+fn crowded() -> Response {
+    let detail = format!("at most {MAX_SOCKETS} sockets and streams per user");
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, "too_many_sockets", &detail);
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+    response
+}
+
+fn unavailable(detail: &str) -> Response {
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    response
+}
+
+fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
     let body = serde_json::json!({
-        "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail
+        "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(),
+        "code": code, "detail": detail
     });
     (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
@@ -151,6 +177,8 @@ struct Following {
     last: i64,
     ready: VecDeque<Event>,
     ends: tokio::time::Instant,
+    /// Given back when the client or the server ends the stream.
+    _place: Place,
 }
 
 impl Following {

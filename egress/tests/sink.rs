@@ -143,3 +143,30 @@ async fn another_log_is_refused_until_rebuilt() {
     other.feed(&[entry(user(2), 1, order(2), 1)]).await;
     watch.reached(1, tokio::time::Instant::now() + PATIENCE).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_has_the_orders_and_timelines_that_left_the_feed() {
+    let world = World::new().await;
+    let old = entries(user(1), order(1), 1, 7);
+    for entry in &old {
+        let (key, event) = (order(1).to_string(), &entry.event);
+        world.append(&topics::ORDER_EVENTS, &key, event).await;
+        world.append(&topics::ORDERS, &key, &event.order).await;
+    }
+    world.feed(&old).await;
+    let admin = world.log.admin().unwrap();
+    let places: Vec<_> = (0..3).map(|n| log::TopicPartition::new("user_feed", n)).collect();
+    let ends = admin.end_offsets(&places, log::Isolation::ReadCommitted).unwrap();
+    admin.delete_records(&places.into_iter().zip(ends).collect::<Vec<_>>()).unwrap();
+
+    let _sink = world.sink();
+    world.feed_and_apply(&[entry(user(1), 8, order(2), 1)]).await;
+    let row = world.database.order(order(1)).await.unwrap().unwrap();
+    assert_eq!((row.version, row.status.as_str()), (7, "delivered"));
+    let timeline = world.database.timeline(order(1)).await.unwrap();
+    assert_eq!(
+        timeline.iter().map(|event| event.version).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5, 6, 7]
+    );
+    assert_eq!(timeline[3].event_type, "order.paid");
+}

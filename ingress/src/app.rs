@@ -1,7 +1,7 @@
 //! All routes and all layers, in the order a request meets them.
 //!
-//! Invariant: every route of the public port stands in [`ROUTES`]; the router is
-//! built from it, and `openapi.json` is checked against it.
+//! Invariant: every route of the public port stands in [`ROUTES`], from which the
+//! router is built, or in [`MOUNTED`]; `openapi.json` is checked against both.
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
@@ -59,6 +59,9 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("PATCH", "/api/v1/admin/users/{user_id}"),
     ("POST", "/api/v1/admin/orders/{order_id}/status"),
 ];
+
+/// Routes of the public port that other crates answer; see [`AppState::mount`].
+pub const MOUNTED: &[(&str, &str)] = &[("GET", "/api/v1/orders/stream")];
 
 /// What answers a route; none for what isn't in [`ROUTES`].
 fn handler(method: &str, path: &str) -> Option<MethodRouter<AppState>> {
@@ -128,6 +131,9 @@ pub fn app(state: AppState) -> Router {
         if path == "/api/v1/orders" {
             routes = routes.route("/api/v1/orders/", handler);
         }
+    }
+    if let Some(mounted) = state.0.mounted.get() {
+        routes = routes.merge(mounted.clone().with_state(()));
     }
     let cors = cors::layer(&state.settings().cors_origins);
     // `layer` wraps what is above it: read from the bottom up, a request meets

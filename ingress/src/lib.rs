@@ -46,7 +46,7 @@ mod start;
 mod state;
 pub mod webhooks;
 
-pub use app::{ROUTES, app};
+pub use app::{MOUNTED, ROUTES, app};
 pub use serve::{Drain, serve};
 pub use settings::{DataKey, Settings};
 pub use start::{Parts, StartFailure, Topics};

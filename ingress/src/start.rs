@@ -142,6 +142,7 @@ impl AppState {
             endpoints,
             sealer,
             followers,
+            mounted: std::sync::OnceLock::new(),
         })))
     }
 }

@@ -1,8 +1,8 @@
 //! What handlers share: the parts behind the routes, one accessor each.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRef;
 use log::Log;
@@ -53,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) places: Arc<Semaphore>,
     pub(crate) draining: AtomicBool,
     pub(crate) followers: Vec<Follower>,
+    pub(crate) mounted: OnceLock<axum::Router>,
 }
 
 impl std::fmt::Debug for AppState {
@@ -68,6 +69,12 @@ impl FromRef<AppState> for Patience {
 }
 
 impl AppState {
+    /// Serves [`crate::MOUNTED`] too, behind the same layers. Before
+    /// [`crate::app`]; the first call counts.
+    pub fn mount(&self, routes: axum::Router) {
+        let _first_counts = self.0.mounted.set(routes);
+    }
+
     /// Settings.
     #[must_use]
     pub fn settings(&self) -> &Settings {

@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long, env = "ORDERS_TOKEN", hide_env_values = true)]
     token: String,
     /// Orders per second.
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     rate: f64,
     /// For how long.
     #[arg(long, default_value_t = 30)]
@@ -39,6 +39,15 @@ pub(crate) struct Options {
 
 /// How long to wait for events after the last order.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if rate.is_finite() && rate >= 0.01 {
+        Ok(rate)
+    } else {
+        Err("expected orders per second, at least 0.01".to_owned())
+    }
+}
 
 type Seen = HashMap<String, Instant>;
 

@@ -1,6 +1,9 @@
-//! `/metrics`, `/tasks`, `/topology` on `ADMIN_ADDR`, for operators only.
+//! `/health`, `/metrics`, `/tasks`, `/topology` on `ADMIN_ADDR`, for operators
+//! only. Every role serves it.
 
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -8,7 +11,13 @@ use runtime::{StatusView, WorkerStatus};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
+use crate::roles::bind;
+
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Histograms keep every sample until somebody drains them.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Installs the recorder that `/metrics` shows. Once per process.
 pub(crate) fn install_metrics() -> Result<()> {
@@ -20,7 +29,7 @@ pub(crate) fn install_metrics() -> Result<()> {
 }
 
 /// Looks at workers that somebody else owns.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Watched(pub Arc<Vec<StatusView>>);
 
 impl Watched {
@@ -34,17 +43,45 @@ impl Watched {
     }
 }
 
-/// Serves until told to stop.
+/// Serves until told to stop, and keeps the memory of metrics bounded.
 pub(crate) async fn serve(
     listener: TcpListener,
     topology: String,
     watched: Watched,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let ready = watched.clone();
     let parts = runtime::AdminParts {
         metrics: Arc::new(|| METRICS.get().map(PrometheusHandle::render).unwrap_or_default()),
         workers: Arc::new(move || watched.statuses()),
+        ready: Arc::new(move || ready.ready()),
         topology,
     };
-    Ok(runtime::serve_admin(listener, parts, shutdown.cancelled_owned()).await?)
+    let upkeep = async {
+        let mut every = tokio::time::interval(UPKEEP);
+        loop {
+            every.tick().await;
+            if let Some(metrics) = METRICS.get() {
+                metrics.run_upkeep();
+            }
+        }
+    };
+    tokio::select! {
+        served = runtime::serve_admin(listener, parts, shutdown.cancelled_owned()) => Ok(served?),
+        () = upkeep => Ok(()),
+    }
+}
+
+/// Runs a role without workers with the endpoint beside it.
+pub(crate) async fn beside(config: &Config, role: impl Future<Output = Result<()>>) -> Result<()> {
+    let listener = bind("ADMIN_ADDR", config.admin_addr).await?;
+    let stop = CancellationToken::new();
+    let serving = serve(listener, String::new(), Watched::default(), stop.clone());
+    let running = async {
+        let ended = role.await;
+        stop.cancel();
+        ended
+    };
+    let (ended, served) = tokio::join!(running, serving);
+    ended.and(served)
 }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+
+use crate::replay::HAPPY_PATH;
 
 /// Real-time order system: REST in, stream operators, Postgres, a realtime feed
 /// and webhooks out.
@@ -34,7 +37,7 @@ pub(crate) enum Command {
     },
     /// Start the WebSocket server.
     Websocket,
-    /// Start the webhook dispatcher, or receive webhooks.
+    /// Start the webhook dispatcher, reset it, or receive webhooks.
     Webhooks {
         #[command(subcommand)]
         command: Option<WebhooksCommand>,
@@ -70,6 +73,9 @@ pub(crate) enum Command {
         /// What to ask.
         #[arg(long, default_value = "http://127.0.0.1:8000/health")]
         url: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Print an access token (development, or with JWT_SECRET_KEY).
     Token {
@@ -82,6 +88,9 @@ pub(crate) enum Command {
         /// A user by id.
         #[arg(long, value_name = "UUID")]
         user: Option<uuid::Uuid>,
+        /// Print JSON: the token and when it ends.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -99,6 +108,15 @@ pub(crate) enum WebhooksCommand {
         /// One JSON object per line.
         #[arg(long)]
         json: bool,
+    },
+    /// Go on from the end of the log, after it was replaced or ran out.
+    ///
+    /// Deliveries that are pending stay pending; events that happened since the
+    /// dispatcher last ran are not sent. Stop the dispatcher first.
+    Reset {
+        /// Don't ask.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -126,8 +144,11 @@ pub(crate) enum TopologyCommand {
         /// All when absent.
         application: Option<String>,
         /// As a Mermaid diagram.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "json")]
         mermaid: bool,
+        /// Print JSON: each application with its sub-topologies and topics.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -206,13 +227,13 @@ pub(crate) struct ReplayArgs {
     #[arg(long, default_value_t = 32)]
     pub concurrency: usize,
     /// Orders per second at most.
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     pub rate: Option<f64>,
     /// Apply the catalogue's prices and the fraud limit.
     #[arg(long)]
     pub enforce: bool,
     /// Wait until orders have this status (or failed).
-    #[arg(long, default_value = "delivered")]
+    #[arg(long, default_value = "delivered", value_parser = PossibleValuesParser::new(HAPPY_PATH))]
     pub until: String,
     /// Seconds to wait for it.
     #[arg(long, default_value_t = 300)]
@@ -220,4 +241,41 @@ pub(crate) struct ReplayArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// A number of orders per second.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    // Below that, the pause between two orders is longer than anybody waits.
+    if rate.is_finite() && rate >= 0.000_1 {
+        Ok(rate)
+    } else {
+        Err("expected orders per second, at least 0.0001".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["orders", "replay", "day.csv"], arguments].concat())
+    }
+
+    #[test]
+    fn a_replay_refuses_what_it_could_not_do() {
+        for good in [["--until", "shipped"], ["--rate", "0.5"]] {
+            assert!(parse(&good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            ["--until", "shiped"],
+            ["--until", "failed"],
+            ["--rate", "0"],
+            ["--rate", "NaN"],
+            ["--rate", "inf"],
+            ["--rate", "1e-300"],
+        ] {
+            assert!(parse(&bad).is_err(), "{bad:?}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod api;
 mod cli;
 mod commands;
 mod config;
+mod data_dir;
 mod parts;
 mod progress;
 mod replay;
@@ -75,6 +76,17 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
         Command::Webhooks { command: Some(WebhooksCommand::Listen { addr, secret, json }) } => {
             until_signal(|stop| commands::listen::run(addr, secret.as_deref(), json, stop)).await
         }
+        Command::Webhooks { command: Some(WebhooksCommand::Reset { yes }) } => {
+            commands::confirm(
+                "webhook events since the dispatcher last ran will not be sent",
+                yes,
+            )?;
+            roles::egress::reset_webhooks(config).await?;
+            println!(
+                "the dispatcher goes on from the end of the log; what was pending stays pending"
+            );
+            Ok(())
+        }
         Command::Sink { command: None } => {
             until_signal(|stop| roles::egress::run_sink_alone(config, stop)).await
         }
@@ -89,8 +101,8 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
             TopicsCommand::Create => commands::log::create_topics(config),
             TopicsCommand::List { json } => commands::log::list_topics(config, json),
         }),
-        Command::Topology { command: TopologyCommand::Show { application, mermaid } } => {
-            commands::log::show_topology(config, application.as_deref(), mermaid)
+        Command::Topology { command: TopologyCommand::Show { application, mermaid, json } } => {
+            commands::log::show_topology(config, application.as_deref(), mermaid, json)
         }
         Command::Order { command, target } => {
             let token = match &target.token {
@@ -100,15 +112,14 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
             commands::order::run(command, &target, token).await
         }
         Command::Replay(args) => replay(args, config).await,
-        Command::Healthcheck { url } => healthcheck(&url).await,
-        Command::Token { guide: _, admin, user } => {
+        Command::Healthcheck { url, json } => healthcheck(&url, json).await,
+        Command::Token { guide: _, admin, user, json } => {
             let whom = match user {
                 Some(id) => For::User(id),
                 None if admin => For::Admin,
                 None => For::Guide,
             };
-            println!("{}", commands::token::token(config, whom)?);
-            Ok(())
+            commands::token::print(config, whom, json)
         }
     }
 }
@@ -134,14 +145,22 @@ async fn replay(args: ReplayArgs, config: &Config) -> Result<()> {
         timeout: Duration::from_secs(args.timeout),
     };
     let (report, settled) = replay::run(&api, &plan, &source, &options).await?;
-    replay::print(&plan, &report, args.json)?;
+    replay::print(&plan, &report, settled.is_ok(), args.json)?;
     settled
 }
 
-async fn healthcheck(url: &str) -> Result<()> {
+async fn healthcheck(url: &str, json: bool) -> Result<()> {
     let answer = reqwest::Client::new().get(url).timeout(Duration::from_secs(3)).send().await?;
-    if !answer.status().is_success() {
-        bail!("{url} answered {}", answer.status());
+    let status = answer.status();
+    if json {
+        let body: serde_json::Value = answer.json().await.unwrap_or_default();
+        let said = serde_json::json!({
+            "url": url, "healthy": status.is_success(), "status": status.as_u16(), "body": body,
+        });
+        println!("{said}");
+    }
+    if !status.is_success() {
+        bail!("{url} answered {status}");
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! The parts a role is made of: the real service where its variable is set, the
 //! embedded one otherwise.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +19,7 @@ use state_stores::{RocksEngine, RocksOptions, StateDir, StateOptions};
 use topology::FlowSettings;
 
 use crate::config::Config;
+use crate::data_dir;
 
 const MIB: usize = 1 << 20;
 
@@ -44,6 +44,7 @@ pub(crate) fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
             "KAFKA_BOOTSTRAP_SERVERS is not set: the embedded log lives inside `orders run`; processes of their own need Kafka"
         );
     }
+    data_dir::claim(&config.data_dir, "log")?;
     let options = RocksOptions { cache_bytes: 32 * MIB, write_buffer_bytes: 64 * MIB, wal: true };
     let engine = RocksEngine::open(folder(config, "log")?, options)?;
     let options = EmbeddedOptions { max_record_bytes: 2 * MIB, ..EmbeddedOptions::default() };
@@ -62,9 +63,7 @@ pub(crate) fn state(config: &Config, application: &str, log_id: &str) -> Result<
 }
 
 fn folder(config: &Config, name: &str) -> Result<PathBuf> {
-    let path = config.data_dir.join(name);
-    fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-    Ok(path)
+    data_dir::folder(&config.data_dir, name)
 }
 
 /// What schemas come from, and the embedded registry if it is that.
@@ -112,11 +111,15 @@ pub(crate) async fn database(config: &Config, may_embed: bool) -> Result<Databas
     Ok(database)
 }
 
-/// Redis, if there is one.
-pub(crate) async fn redis(config: &Config) -> Result<Option<ConnectionManager>> {
-    let Some(url) = &config.redis_url else { return Ok(None) };
-    let client = redis::Client::open(url.as_str()).context("REDIS_URL")?;
-    Ok(Some(ConnectionManager::new(client).await.context("REDIS_URL")?))
+/// Redis, if there is one. Connects on first use: without it the system is
+/// degraded, not down.
+pub(crate) fn redis(config: &Config) -> Result<Option<ConnectionManager>> {
+    config
+        .redis_url
+        .as_deref()
+        .map(ingress::limits::redis::connect)
+        .transpose()
+        .context("REDIS_URL")
 }
 
 /// Every topic of the catalogue (R274–R278).
@@ -149,18 +152,9 @@ pub(crate) fn flow_settings(config: &Config) -> FlowSettings {
     }
 }
 
-/// `INSTANCE_ID`, or a name made once for this data folder.
-pub(crate) fn instance(config: &Config) -> Result<String> {
-    if let Some(id) = &config.instance_id {
-        return Ok(id.clone());
-    }
-    let path = folder(config, ".")?.join("instance-id");
-    if let Ok(known) = fs::read_to_string(&path)
-        && !known.trim().is_empty()
-    {
-        return Ok(known.trim().to_owned());
-    }
-    let id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
-    fs::write(&path, &id).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(id)
+/// The name of this process in a role that it alone plays in this folder, until
+/// it ends.
+pub(crate) fn instance(config: &Config, role: &str) -> Result<String> {
+    data_dir::claim(&config.data_dir, role)?;
+    data_dir::instance(&config.data_dir, config.instance_id.as_deref())
 }

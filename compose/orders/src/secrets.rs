@@ -2,15 +2,12 @@
 //! missing ones are made once and kept under `DATA_DIR/secrets`, readable by
 //! the owner only, so that every command of one machine agrees on them.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use ingress::auth::{TokenSettings, check_secrets};
+use read_model::seal::key_from_text;
 
 use crate::config::Config;
+use crate::data_dir::secret;
 
 /// Keys and passwords. Never printed as a whole.
 pub(crate) struct Secrets {
@@ -36,27 +33,24 @@ impl Secrets {
         let development = config.development();
         let jwt = match &config.jwt_secret {
             Some(secret) => secret.clone(),
-            None if development => kept(&config.data_dir, "jwt", 32)?,
+            None if development => secret(&config.data_dir, "jwt", 32)?,
             None => bail!(
                 "JWT_SECRET_KEY is not set: choose 32 random bytes or more, e.g. `openssl rand -hex 32`"
             ),
         };
         let text = match &config.data_encryption_key {
             Some(text) => text.clone(),
-            None if development => kept(&config.data_dir, "data-encryption-key", 32)?,
+            None if development => secret(&config.data_dir, "data-encryption-key", 32)?,
             None => bail!(
                 "DATA_ENCRYPTION_KEY is not set: choose 32 random bytes, e.g. `openssl rand -hex 32`"
             ),
         };
-        let data_key = hex::decode(text.trim())
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .context("DATA_ENCRYPTION_KEY can't be read: expected 64 hexadecimal digits")?;
+        let data_key = key_from_text(text.trim())?;
         let (admin, admin_generated) = match (&config.admin_email, &config.admin_password) {
             (Some(email), Some(password)) => (Some((email.clone(), password.clone())), false),
             (None, None) if development => {
                 let known = config.data_dir.join("secrets/admin-password").exists();
-                let password = kept(&config.data_dir, "admin-password", 12)?;
+                let password = secret(&config.data_dir, "admin-password", 12)?;
                 (Some(("admin@orders.localhost".to_owned(), password)), !known)
             }
             (None, None) => (None, false),
@@ -73,37 +67,4 @@ impl Secrets {
         settings.access_minutes = config.jwt_minutes;
         settings
     }
-}
-
-/// A random secret in a file, made on first use.
-fn kept(data: &Path, name: &str, bytes: usize) -> Result<String> {
-    let folder = data.join("secrets");
-    let path = folder.join(name);
-    if let Ok(text) = fs::read_to_string(&path)
-        && !text.trim().is_empty()
-    {
-        return Ok(text.trim().to_owned());
-    }
-    fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
-    if !folder.exists() {
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    let mut random = vec![0; bytes];
-    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
-    let text = hex::encode(random);
-    let write = || {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(text)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::messages::{Order, Product, RevenueByMinute, StockLevel, UserFeedEntry};
+use schemas::messages::{Order, OrderEvent, Product, RevenueByMinute, StockLevel, UserFeedEntry};
 use schemas::{OrderId, UserId};
 use serde_json::Value;
 
@@ -65,8 +65,15 @@ impl Batch {
     /// interfaces show it: object members `items`, `total_amount`,
     /// `shipping_address`, `metadata`, `payment_status`, `fulfillment_status`.
     pub fn feed_entry(&mut self, entry: &UserFeedEntry, document: &Value) {
-        let event = &entry.event;
-        self.order(&event.order, document, entry.number);
+        self.order(&entry.event.order, document, entry.number);
+        self.event(&entry.event);
+        let number = self.feed.entry(entry.user_id).or_default();
+        *number = (*number).max(entry.number);
+    }
+
+    /// An event without its order (topic `order_events`), as a rebuild reads
+    /// what the feed no longer holds: the timeline alone.
+    pub fn event(&mut self, event: &OrderEvent) {
         self.timeline.insert(
             (event.order_id, event.version),
             TimelineChange {
@@ -81,8 +88,6 @@ impl Batch {
                 reason_detail: event.reason.as_ref().and_then(|reason| reason.detail.clone()),
             },
         );
-        let number = self.feed.entry(entry.user_id).or_default();
-        *number = (*number).max(entry.number);
     }
 
     /// A whole order without its event (topic `orders`), as a rebuild reads

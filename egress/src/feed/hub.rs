@@ -91,6 +91,13 @@ struct State {
     history: History,
 }
 
+impl Default for Hub {
+    /// Keeps 32 MiB of events.
+    fn default() -> Self {
+        Self::new(32 * 1024 * 1024)
+    }
+}
+
 impl Hub {
     /// Keeps events up to `history_bytes` for those who resume.
     #[must_use]

@@ -183,7 +183,7 @@ impl Sink {
     }
 
     /// On the first start and after a rebuild: what the feed no longer holds
-    /// comes from the compacted `orders`. Repeating it changes nothing.
+    /// comes from topics that keep it. Repeating it changes nothing.
     fn load_snapshot(
         &self,
         admin: &dyn log::Admin,

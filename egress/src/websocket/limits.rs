@@ -113,8 +113,8 @@ impl Leases for LocalLeases {
     }
 }
 
-/// Renews until shutdown.
-pub(crate) async fn keep(leases: Arc<dyn Leases>, shutdown: CancellationToken) {
+/// Renews what this process holds until shutdown.
+pub async fn keep_leases(leases: Arc<dyn Leases>, shutdown: CancellationToken) {
     while tokio::time::timeout(RENEW_EVERY, shutdown.cancelled()).await.is_err() {
         leases.renew().await;
     }

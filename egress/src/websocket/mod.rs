@@ -5,7 +5,7 @@
 //! does makes this process buffer more than its queue.
 
 mod auth;
-mod limits;
+pub(crate) mod limits;
 mod opening;
 mod protocol;
 mod redis_leases;
@@ -16,20 +16,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
-use log::Log;
 use read_model::Database;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use auth::{Caller, TokenRefused, TokenVerifier};
-pub use limits::{Leases, LocalLeases};
+pub use limits::{Leases, LocalLeases, keep_leases};
 pub use redis_leases::RedisLeases;
 
 use crate::clock::{Clock, SystemClock};
-use crate::codecs::Codecs;
 use crate::error::EgressError;
-use crate::feed::{self, FeedSettings, Hub};
+use crate::feed::Hub;
 
 /// How sockets are served.
 #[derive(Clone, Debug)]
@@ -53,12 +51,8 @@ pub struct WebSocketSettings {
     pub ping_every: Duration,
     /// Tokens are verified again this often (revocation).
     pub verify_every: Duration,
-    /// Memory for resuming, in bytes.
-    pub history_bytes: usize,
     /// Time that sockets have to go when the process stops.
     pub drain: Duration,
-    /// How `user_feed` is read.
-    pub feed: FeedSettings,
 }
 
 impl Default for WebSocketSettings {
@@ -73,9 +67,7 @@ impl Default for WebSocketSettings {
             message_window: Duration::from_secs(10),
             ping_every: Duration::from_secs(25),
             verify_every: Duration::from_secs(30),
-            history_bytes: 32 * 1024 * 1024,
             drain: Duration::from_secs(5),
-            feed: FeedSettings::default(),
         }
     }
 }
@@ -95,15 +87,14 @@ pub(crate) struct Shared {
 
 /// What the websocket role is given.
 pub struct WebSocketParts {
-    /// Where `user_feed` is.
-    pub log: Arc<dyn Log>,
+    /// Fed by [`crate::feed::run_feed`] in this process.
+    pub hub: Arc<Hub>,
     /// Snapshots and owners.
     pub database: Database,
-    /// How to read the log.
-    pub codecs: Codecs,
     /// Who may come in: the ingress's rules, passed by the composition root.
     pub verifier: Arc<dyn TokenVerifier>,
-    /// Who counts sockets per user: [`LocalLeases`] or [`RedisLeases`].
+    /// Who counts sockets per user: [`LocalLeases`] or [`RedisLeases`], kept
+    /// by [`keep_leases`].
     pub leases: Arc<dyn Leases>,
 }
 
@@ -121,48 +112,17 @@ pub async fn run_websocket(
     settings: WebSocketSettings,
     shutdown: CancellationToken,
 ) -> Result<(), EgressError> {
-    let hub = Arc::new(Hub::new(settings.history_bytes));
-    let tail = feed::run_feed(
-        Arc::clone(&parts.log),
-        parts.codecs.clone(),
-        Arc::clone(&hub),
-        settings.feed.clone(),
-        shutdown.clone(),
-    );
-    let server = serve(listener, parts, hub, settings, shutdown.clone());
-    let (served, tailed) = tokio::join!(
-        async {
-            let served = server.await;
-            shutdown.cancel();
-            served
-        },
-        async {
-            let tailed = tail.await;
-            shutdown.cancel();
-            tailed
-        }
-    );
-    served.and(tailed)
-}
-
-async fn serve(
-    listener: TcpListener,
-    parts: WebSocketParts,
-    hub: Arc<Hub>,
-    settings: WebSocketSettings,
-    shutdown: CancellationToken,
-) -> Result<(), EgressError> {
     let address = listener
         .local_addr()
         .map_or_else(|_| "websocket".to_owned(), |address| address.to_string());
     tokio::select! {
-        () = hub.ready() => {}
+        () = parts.hub.ready() => {}
         () = shutdown.cancelled() => return Ok(()),
     }
     tracing::info!(%address, "websocket server listens");
     let drain = settings.drain;
     let shared = Shared {
-        hub,
+        hub: parts.hub,
         database: parts.database,
         verifier: parts.verifier,
         leases: parts.leases,
@@ -172,17 +132,14 @@ async fn serve(
         sockets: TaskTracker::new(),
     };
     let sockets = shared.sockets.clone();
-    let keeper = limits::keep(Arc::clone(&shared.leases), shutdown.clone());
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
     });
     let app = upgrade::router(shared);
-    let server = async {
-        axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await
-    };
-    let (served, ()) = tokio::join!(server, keeper);
+    let served =
+        axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await;
     sockets.close();
     if tokio::time::timeout(drain, sockets.wait()).await.is_err() {
         tracing::warn!(left = sockets.len(), "sockets did not close in time");

@@ -1,10 +1,12 @@
 //! A websocket server on a port of its own and clients of another make.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use egress::clock::{Clock as _, SystemClock};
+use egress::feed::{FeedSettings, Hub, run_feed};
 use egress::websocket::{
     Caller, LocalLeases, TokenRefused, TokenVerifier, WebSocketParts, WebSocketSettings,
     run_websocket,
@@ -51,6 +53,14 @@ pub(crate) struct Server {
     pub(crate) stop: CancellationToken,
 }
 
+/// A hub with the feed of this world.
+pub(crate) fn hub(world: &World, stop: &CancellationToken) -> Arc<Hub> {
+    let hub = Arc::new(Hub::default());
+    let (log, codecs) = (Arc::clone(&world.log), world.codecs.clone());
+    tokio::spawn(run_feed(log, codecs, Arc::clone(&hub), FeedSettings::default(), stop.clone()));
+    hub
+}
+
 pub(crate) async fn instance(
     world: &World,
     tokens: &Arc<Tokens>,
@@ -60,9 +70,8 @@ pub(crate) async fn instance(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let parts = WebSocketParts {
-        log: Arc::clone(&world.log),
+        hub: hub(world, stop),
         database: world.database.clone(),
-        codecs: world.codecs.clone(),
         verifier: Arc::clone(tokens) as Arc<dyn TokenVerifier>,
         leases: Arc::new(LocalLeases::default()),
     };
@@ -129,13 +138,15 @@ impl Socket {
     }
 
     pub(crate) async fn next(&mut self) -> Message {
-        loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("a message").expect("open").unwrap()
-            {
-                Message::Ping(_) | Message::Pong(_) => {}
-                message => return message,
+        let message = async {
+            loop {
+                match self.0.next().await.expect("open").unwrap() {
+                    Message::Ping(_) | Message::Pong(_) => {}
+                    message => return message,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, message).await.expect("a message")
     }
 
     pub(crate) async fn json(&mut self) -> Value {
@@ -145,16 +156,19 @@ impl Socket {
 
     /// Reads on until the socket is closed; the code.
     pub(crate) async fn closed(&mut self) -> u16 {
-        loop {
-            match timeout(PATIENCE, self.0.next()).await.expect("an end") {
-                Some(Ok(Message::Close(frame))) => {
-                    return frame.map_or(1005, |frame| frame.code.into());
+        let end = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Close(frame))) => {
+                        return frame.map_or(1005, |frame| frame.code.into());
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => panic!("{error}"),
+                    None => panic!("no close frame"),
                 }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => panic!("{error}"),
-                None => panic!("no close frame"),
             }
-        }
+        };
+        timeout(PATIENCE, end).await.expect("an end")
     }
 
     pub(crate) async fn subscribe(&mut self, message: Value) -> Value {

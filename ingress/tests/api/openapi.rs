@@ -31,6 +31,7 @@ async fn the_document_and_the_router_have_the_same_operations() {
         operations(&served).map(|(method, path, _)| (method, path)).collect();
     let routed: BTreeSet<_> = ingress::ROUTES
         .iter()
+        .chain(ingress::MOUNTED)
         .map(|(method, path)| ((*method).to_owned(), (*path).to_owned()))
         .collect();
     assert_eq!(documented, routed);

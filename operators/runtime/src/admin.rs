@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -19,6 +20,8 @@ pub struct AdminParts {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// `/tasks`.
     pub workers: Arc<dyn Fn() -> Vec<WorkerStatus> + Send + Sync>,
+    /// `/health/ready`: every worker has its tasks.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// `/topology`.
     pub topology: String,
 }
@@ -39,11 +42,25 @@ pub async fn serve_admin(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let router = Router::new()
+        .route("/health", get(live))
+        .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/tasks", get(tasks))
         .route("/topology", get(topology))
         .with_state(parts);
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+}
+
+async fn live() -> Json<serde_json::Value> {
+    Json(serde_json::json!({"status": "ok"}))
+}
+
+async fn ready(State(parts): State<AdminParts>) -> impl IntoResponse {
+    if (parts.ready)() {
+        (StatusCode::OK, Json(serde_json::json!({"status": "ok"})))
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"status": "starting"})))
+    }
 }
 
 async fn metrics(State(parts): State<AdminParts>) -> impl IntoResponse {

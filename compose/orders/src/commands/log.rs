@@ -3,7 +3,7 @@
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use log::{Isolation, TopicPartition};
-use topology::{diagram, hops};
+use topology::{Application, diagram, hops};
 
 use crate::config::Config;
 use crate::parts;
@@ -62,12 +62,18 @@ pub(crate) fn show_topology(
     config: &Config,
     application: Option<&str>,
     mermaid: bool,
+    json: bool,
 ) -> Result<()> {
     let source = schemas::avro::Local::source();
     let shown = match application {
         Some(name) => vec![choose(config, source, name)?],
         None => topology::applications(&parts::flow_settings(config), source)?,
     };
+    if json {
+        let all: Vec<_> = shown.iter().map(described).collect();
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
     if mermaid && application.is_none() {
         println!("{}", diagram::mermaid(&shown));
         return Ok(());
@@ -86,4 +92,22 @@ pub(crate) fn show_topology(
         }
     }
     Ok(())
+}
+
+/// An application as JSON.
+fn described(application: &Application) -> serde_json::Value {
+    let subtopologies: Vec<_> = application
+        .topology
+        .subtopologies()
+        .iter()
+        .map(|sub| {
+            let sources: Vec<&str> = sub.sources.iter().map(|topic| &**topic).collect();
+            let sinks: Vec<&str> = sub.sinks.iter().map(|topic| &**topic).collect();
+            let stores: Vec<&str> = sub.stores.iter().map(|store| &*store.name).collect();
+            serde_json::json!({"sources": sources, "sinks": sinks, "stores": stores})
+        })
+        .collect();
+    serde_json::json!({
+        "application": application.id, "about": application.about, "subtopologies": subtopologies,
+    })
 }

@@ -167,13 +167,10 @@ async fn watch(target: &Target, token: &str, order_id: Option<uuid::Uuid>) -> Re
         let kind = value.get("type").and_then(Value::as_str).unwrap_or_default();
         let statuses: Vec<String> = match kind {
             "event" => vec![line(&value, target.json)],
-            "subscribed" => value
-                .get("snapshot")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .map(|order| order.get("status").map(plain).unwrap_or_default())
-                .collect(),
+            "subscribed" => {
+                let rows = value.get("snapshot").and_then(Value::as_array);
+                rows.into_iter().flatten().map(|order| row(order, target.json)).collect()
+            }
             "error" => bail!("{}", value.get("message").map(plain).unwrap_or_default()),
             _ => Vec::new(),
         };
@@ -189,15 +186,19 @@ async fn watch(target: &Target, token: &str, order_id: Option<uuid::Uuid>) -> Re
 
 /// Prints an event; its status.
 fn line(event: &Value, quiet: bool) -> String {
-    let text = |name: &str| event.get(name).map(plain).unwrap_or_default();
+    print_line(event, "occurred_at", "event_type", quiet)
+}
+
+/// Prints how an order stands now; its status.
+fn row(order: &Value, quiet: bool) -> String {
+    print_line(order, "updated_at", "", quiet)
+}
+
+fn print_line(value: &Value, at: &str, event: &str, quiet: bool) -> String {
+    let text = |name: &str| value.get(name).map(plain).unwrap_or_default();
     if !quiet {
-        println!(
-            "{}  {}  {:<18} {}",
-            text("occurred_at"),
-            text("order_id"),
-            text("event_type"),
-            text("status")
-        );
+        let event = if event.is_empty() { "(now)".to_owned() } else { text(event) };
+        println!("{}  {}  {event:<18} {}", text(at), text("order_id"), text("status"));
     }
     text("status")
 }

@@ -29,6 +29,20 @@ pub(crate) fn token(config: &Config, whom: For) -> Result<String> {
     }
 }
 
+/// Prints it; as JSON the way a login answers.
+pub(crate) fn print(config: &Config, whom: For, json: bool) -> Result<()> {
+    let token = token(config, whom)?;
+    if json {
+        let said = serde_json::json!({
+            "access_token": token, "token_type": "bearer", "expires_in": config.jwt_minutes * 60,
+        });
+        println!("{said}");
+    } else {
+        println!("{token}");
+    }
+    Ok(())
+}
+
 /// An administrator without limits, for our own commands.
 pub(crate) fn admin(tokens: &Tokens) -> Result<String> {
     issue(tokens, UserId::new(Uuid::nil()), Role::Admin, Tier::Enterprise)

@@ -2,6 +2,7 @@
 //! its value and says what is expected; values of secrets are never shown.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -82,6 +83,24 @@ impl Env {
         default: T,
     ) -> Result<T> {
         Ok(self.parsed(name, expected)?.unwrap_or(default))
+    }
+
+    /// A number within bounds, or a default; `expected` names the bounds.
+    pub(crate) fn within<T: FromStr + PartialOrd>(
+        &self,
+        name: &str,
+        expected: &str,
+        bounds: RangeInclusive<T>,
+        default: T,
+    ) -> Result<T> {
+        match self.parsed(name, expected)? {
+            None => Ok(default),
+            Some(value) if bounds.contains(&value) => Ok(value),
+            Some(_) => {
+                let text = self.text(name).unwrap_or_default();
+                bail!("{name}={text:?} can't be used: expected {expected}")
+            }
+        }
     }
 
     /// `true`/`false`, `1`/`0`, `yes`/`no`, `on`/`off`.

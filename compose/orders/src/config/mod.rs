@@ -53,6 +53,9 @@ pub(crate) const KNOWN: &[&str] = &[
     "TOPIC_REPLICATION_FACTOR",
 ];
 
+/// Money in minor units must fit 64 bits, whatever the currency's exponent.
+const MOST_UNITS: i64 = 1_000_000_000_000;
+
 /// Where the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Environment {
@@ -145,21 +148,17 @@ impl Config {
             registry_addr: address(env, "REGISTRY_ADDR", "127.0.0.1:8081")?,
             admin_addr: address(env, "ADMIN_ADDR", "127.0.0.1:9100")?,
             jwt_secret: env.text("JWT_SECRET_KEY").map(str::to_owned),
-            jwt_minutes: env.parsed_or("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "whole minutes", 15)?,
+            jwt_minutes: jwt_minutes(env)?,
             limits: Limits::read(env)?,
             admin_email: env.text("ADMIN_EMAIL").map(str::to_owned),
             admin_password: env.text("ADMIN_PASSWORD").map(str::to_owned),
             data_encryption_key: env.text("DATA_ENCRYPTION_KEY").map(str::to_owned),
             cors_allowed_origins: env.list("CORS_ALLOWED_ORIGINS"),
             trusted_proxies: env.list("TRUSTED_PROXIES"),
-            fraud_limit: env.parsed_or("FRAUD_WINDOW_LIMIT", "whole currency units", 2_000)?,
+            fraud_limit: fraud_limit(env)?,
             cancel_grace_seconds: env.parsed_or("CANCEL_GRACE_SECONDS", "whole seconds", 0)?,
-            instance_id: env.text("INSTANCE_ID").map(str::to_owned),
-            simulation_step_ms: env.parsed_or(
-                "SIMULATION_STEP_MS",
-                "milliseconds",
-                if development { 200 } else { 0 },
-            )?,
+            instance_id: instance_id(env)?,
+            simulation_step_ms: simulation_step(env, development)?,
             carrier_delivery_seconds: delivery(env, development)?,
             webhook_schedule: schedule(env)?,
             webhook_allow_hosts: match env.text("WEBHOOK_ALLOW_HOSTS") {
@@ -178,12 +177,8 @@ impl Config {
                 "text" => false,
                 other => bail!("LOG_FORMAT={other:?} can't be read: expected json or text"),
             },
-            topic_partitions: env.parsed_or("TOPIC_PARTITIONS", "a count of at least 1", 3)?,
-            topic_replication: env.parsed_or(
-                "TOPIC_REPLICATION_FACTOR",
-                "a count of at least 1",
-                1,
-            )?,
+            topic_partitions: topic_partitions(env)?,
+            topic_replication: topic_replication(env)?,
         })
     }
 
@@ -195,7 +190,9 @@ impl Config {
 
 impl Limits {
     fn read(env: &Env) -> Result<Self> {
-        let per_minute = |name, default| env.parsed_or(name, "requests per minute", default);
+        let per_minute = |name, default| {
+            env.within(name, "requests per minute, at least 1", 1..=u32::MAX, default)
+        };
         Ok(Self {
             enabled: env.flag("RATE_LIMIT_ENABLED", true)?,
             free: per_minute("RATE_LIMIT_FREE_PER_MINUTE", 50)?,
@@ -204,9 +201,10 @@ impl Limits {
             address: per_minute("RATE_LIMIT_IP_PER_MINUTE", 200)?,
             create_order: per_minute("RATE_LIMIT_CREATE_ORDER_PER_MINUTE", 20)?,
             read_orders: per_minute("RATE_LIMIT_READ_ORDERS_PER_MINUTE", 100)?,
-            webhooks_per_hour: env.parsed_or(
+            webhooks_per_hour: env.within(
                 "RATE_LIMIT_WEBHOOKS_PER_HOUR",
-                "requests per hour",
+                "requests per hour, at least 1",
+                1..=u32::MAX,
                 10,
             )?,
         })
@@ -230,6 +228,40 @@ fn address(env: &Env, name: &str, default: &str) -> Result<SocketAddr> {
             bail!("{name}={text:?} can't be read: expected an address and port such as {default}")
         }
     }
+}
+
+fn jwt_minutes(env: &Env) -> Result<u32> {
+    env.within("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "whole minutes from 1 to 60", 1..=60, 15)
+}
+
+fn fraud_limit(env: &Env) -> Result<i64> {
+    let expected = format!("whole currency units from 1 to {MOST_UNITS}");
+    env.within("FRAUD_WINDOW_LIMIT", &expected, 1..=MOST_UNITS, 2_000)
+}
+
+fn topic_partitions(env: &Env) -> Result<u32> {
+    env.within("TOPIC_PARTITIONS", "a count from 1 to 10000", 1..=10_000, 3)
+}
+
+fn topic_replication(env: &Env) -> Result<i32> {
+    let most = i32::from(i16::MAX);
+    env.within("TOPIC_REPLICATION_FACTOR", "a count from 1 to 32767", 1..=most, 1)
+}
+
+fn simulation_step(env: &Env, development: bool) -> Result<u32> {
+    env.parsed_or("SIMULATION_STEP_MS", "milliseconds", if development { 200 } else { 0 })
+}
+
+/// It becomes part of transactional ids and client ids.
+fn instance_id(env: &Env) -> Result<Option<String>> {
+    let Some(id) = env.text("INSTANCE_ID") else { return Ok(None) };
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if id.len() > 100 || !id.bytes().all(fits) {
+        bail!(
+            "INSTANCE_ID={id:?} can't be used: expected at most 100 letters, digits, dots, dashes and underscores"
+        );
+    }
+    Ok(Some(id.to_owned()))
 }
 
 /// `never` = only the carrier's interface or an administrator delivers.
@@ -277,6 +309,27 @@ mod tests {
         assert!(Config::read(&env).unwrap_err().to_string().contains("differ"));
         let env = Env::of(&[("KAFKA_BROKERS", "b:1")]);
         assert_eq!(Config::read(&env).unwrap().kafka.as_deref(), Some("b:1"));
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_refused_by_name() {
+        for (name, value) in [
+            ("TOPIC_PARTITIONS", "0"),
+            ("TOPIC_REPLICATION_FACTOR", "0"),
+            ("TOPIC_REPLICATION_FACTOR", "32768"),
+            ("FRAUD_WINDOW_LIMIT", "0"),
+            ("FRAUD_WINDOW_LIMIT", "-5"),
+            ("FRAUD_WINDOW_LIMIT", "9223372036854775807"),
+            ("RATE_LIMIT_PER_MINUTE", "0"),
+            ("RATE_LIMIT_WEBHOOKS_PER_HOUR", "0"),
+            ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "61"),
+            ("INSTANCE_ID", "a b"),
+        ] {
+            let refused = Config::read(&Env::of(&[(name, value)])).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("{name}={value:?}")), "{refused}");
+        }
+        let least = [("TOPIC_PARTITIONS", "1"), ("FRAUD_WINDOW_LIMIT", "1")];
+        assert!(Config::read(&Env::of(&least)).is_ok());
     }
 
     #[test]

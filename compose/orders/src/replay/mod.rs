@@ -12,4 +12,4 @@ mod send;
 pub(crate) use plan::plan;
 pub(crate) use read::read;
 pub(crate) use report::{decimal, print};
-pub(crate) use send::{Options, run};
+pub(crate) use send::{HAPPY_PATH, Options, run};

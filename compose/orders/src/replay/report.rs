@@ -7,14 +7,16 @@ use super::plan::Plan;
 use super::send::Report;
 
 /// Prints what became of the files.
-pub(crate) fn print(plan: &Plan, report: &Report, json: bool) -> Result<()> {
+pub(crate) fn print(plan: &Plan, report: &Report, settled: bool, json: bool) -> Result<()> {
     if json {
         let value = serde_json::json!({
             "invoices": plan.invoices,
             "lines": plan.lines,
             "orders": plan.orders.len(),
             "file_total": decimal(plan.total_minor()),
+            "placed": report.placed,
             "replayed": report.replayed,
+            "settled": settled,
             "file_outcomes": plan.outcomes,
             "statuses": report.statuses,
             "failures": report.failures,

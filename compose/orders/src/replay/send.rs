@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -17,6 +17,13 @@ use crate::progress::Progress;
 
 /// Namespace of the users that files stand for.
 const CUSTOMERS: Uuid = Uuid::from_u128(0x8f6d_1c1e_4d0b_5b7a_9a55_0e2f_6b1d_2c10);
+
+/// The statuses of an order that goes well, in order.
+pub(crate) const HAPPY_PATH: [&str; 7] =
+    ["pending", "validated", "processing", "paid", "fulfilled", "shipped", "delivered"];
+
+/// A part of the system may be down for so long without ending the replay.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How to send.
 #[derive(Clone, Debug)]
@@ -60,6 +67,8 @@ pub(crate) async fn run(
     source: &str,
     options: &Options,
 ) -> Result<(Report, Result<()>)> {
+    // Patience is for what fails on the way: a wrong address is told at once.
+    api.call(Method::GET, "/health", None, &[]).await?;
     products(api, plan, source, options).await?;
     let mut report = Report::default();
     let ids = orders(api, plan, options, &mut report).await?;
@@ -95,19 +104,22 @@ async fn product_in_stock(
     let path = format!("/api/v1/admin/products/{}", escape(sku));
     if !known {
         let body = json!({"name": product.name, "price": number(product.price_minor)?, "currency": "GBP", "stock": 0});
-        api.must(Method::PUT, &path, Some(&body), &[])
+        api.persist(Method::PUT, &path, Some(&body), &[], PATIENCE)
             .await
+            .and_then(Answer::success)
             .with_context(|| format!("product {sku}"))?;
     }
     let body = json!({"delta": product.quantity, "reason": format!("opening stock of {source}")});
     let key = format!("replay:{source}:{sku}");
-    api.must(
+    api.persist(
         Method::POST,
         &format!("{path}/stock-adjustments"),
         Some(&body),
         &[("Idempotency-Key", &key)],
+        PATIENCE,
     )
     .await
+    .and_then(Answer::success)
     .with_context(|| format!("stock of {sku}"))?;
     Ok(())
 }
@@ -116,22 +128,25 @@ async fn known_products(api: &Api) -> Result<BTreeSet<String>> {
     let mut known = BTreeSet::new();
     let mut cursor = String::new();
     loop {
-        let page = api
-            .must(
-                Method::GET,
-                &format!("/api/v1/admin/products?limit=100&cursor={}", escape(&cursor)),
-                None,
-                &[],
-            )
-            .await?;
-        let rows = page.get("data").and_then(Value::as_array).context("answer without data")?;
+        let (rows, next) = page(api, "/api/v1/admin/products", &cursor).await?;
         known.extend(
             rows.iter().filter_map(|row| row.get("product_id")?.as_str().map(str::to_owned)),
         );
-        match page.get("next_cursor").and_then(Value::as_str) {
-            Some(next) => cursor = next.to_owned(),
+        match next {
+            Some(next) => cursor = next,
             None => return Ok(known),
         }
+    }
+}
+
+/// A page of a list and the cursor of the next.
+async fn page(api: &Api, path: &str, cursor: &str) -> Result<(Vec<Value>, Option<String>)> {
+    let path = format!("{path}?limit=100&cursor={}", escape(cursor));
+    let mut page = api.persist(Method::GET, &path, None, &[], PATIENCE).await?.success()?;
+    let next = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+    match page.get_mut("data").map(Value::take) {
+        Some(Value::Array(rows)) => Ok((rows, next)),
+        _ => bail!("{path}: answer without data"),
     }
 }
 
@@ -179,25 +194,12 @@ async fn orders(
     Ok(ids)
 }
 
-/// Places one order; repeats with the same key where the API asks to wait.
+/// Places one order; the key makes repeats harmless.
 async fn place(api: &Api, order: &PlannedOrder, enforce: bool) -> Result<Answer> {
     let body = order_body(order, enforce)?;
     let key = format!("replay:invoice:{}{}", order.invoice, if enforce { ":enforce" } else { "" });
-    for _ in 0..60 {
-        let answer = api
-            .call(Method::POST, "/api/v1/orders", Some(&body), &[("Idempotency-Key", &key)])
-            .await?;
-        let again = matches!(
-            answer.status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        ) || (answer.status == StatusCode::CONFLICT
-            && answer.body.get("current_status").is_none());
-        if !again {
-            return Ok(answer);
-        }
-        tokio::time::sleep(Duration::from_secs(answer.retry_after.unwrap_or(1))).await;
-    }
-    bail!("the API kept asking to wait")
+    let headers = [("Idempotency-Key", key.as_str())];
+    api.persist(Method::POST, "/api/v1/orders", Some(&body), &headers, PATIENCE).await
 }
 
 fn order_body(order: &PlannedOrder, enforce: bool) -> Result<Value> {
@@ -238,16 +240,15 @@ async fn settle(
     options: &Options,
     report: &mut Report,
 ) -> Result<()> {
-    const PATH: [&str; 7] =
-        ["pending", "validated", "processing", "paid", "fulfilled", "shipped", "delivered"];
-    let target = PATH.iter().position(|status| *status == options.until).unwrap_or(0);
+    let place = |status: &str| HAPPY_PATH.iter().position(|known| *known == status);
+    let target = place(&options.until).with_context(|| format!("--until {}", options.until))?;
     let progress = Progress::new("settled", ids.len() as u64);
     let deadline = Instant::now() + options.timeout;
     loop {
         let orders = fetch(api, ids).await?;
         let settled = orders.values().filter(|order| {
             let status = order.get("status").and_then(Value::as_str).unwrap_or_default();
-            PATH.iter().position(|known| *known == status).is_none_or(|at| at >= target)
+            place(status).is_none_or(|at| at >= target)
         });
         let count = settled.count() as u64;
         progress.set(count);
@@ -272,23 +273,16 @@ async fn fetch(api: &Api, ids: &BTreeSet<String>) -> Result<BTreeMap<String, Val
     let mut found = BTreeMap::new();
     let mut cursor = String::new();
     while found.len() < ids.len() {
-        let page = api
-            .must(
-                Method::GET,
-                &format!("/api/v1/orders?limit=100&cursor={}", escape(&cursor)),
-                None,
-                &[],
-            )
-            .await?;
-        for order in page.get("data").and_then(Value::as_array).into_iter().flatten() {
+        let (rows, next) = page(api, "/api/v1/orders", &cursor).await?;
+        for order in rows {
             if let Some(id) =
-                order.get("order_id").and_then(Value::as_str).filter(|id| ids.contains(*id))
+                order.get("order_id").and_then(Value::as_str).and_then(|id| ids.get(id))
             {
-                found.insert(id.to_owned(), order.clone());
+                found.insert(id.to_owned(), order);
             }
         }
-        match page.get("next_cursor").and_then(Value::as_str) {
-            Some(next) => cursor = next.to_owned(),
+        match next {
+            Some(next) => cursor = next,
             None => break,
         }
     }

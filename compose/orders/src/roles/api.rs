@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use egress::codecs::Codecs;
 use futures::future::BoxFuture;
 use ingress::auth::{Role, Verifier};
 use ingress::limits::LimitSettings;
@@ -14,9 +15,12 @@ use read_model::Database;
 use read_model::seal::Sealer;
 use read_model::webhook_target::TargetPolicy;
 use schemas::avro::SchemaSource;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::bind;
+use super::egress::Realtime;
+use crate::admin;
 use crate::api::Api;
 use crate::config::Config;
 use crate::parts;
@@ -94,24 +98,34 @@ pub(crate) async fn state(config: &Config, secrets: &Secrets, parts: ApiParts) -
     Ok(state)
 }
 
-/// Serves until told to stop.
+/// Serves until told to stop, the realtime feed as a stream included.
 pub(crate) async fn serve(
-    config: &Config,
+    listener: TcpListener,
     state: AppState,
+    realtime: &Realtime,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    let listener = bind("INGRESS_ADDR", config.ingress_addr).await?;
-    tracing::info!(address = %config.ingress_addr, "API listens");
+    tracing::info!(address = %listener.local_addr()?, "API listens");
+    state.mount(realtime.stream(shutdown.clone()));
     ingress::serve(listener, state, shutdown, Drain::default()).await;
     Ok(())
 }
 
 /// `orders ingress`.
 pub(crate) async fn run(config: &Config, shutdown: CancellationToken) -> Result<()> {
+    let listener = bind("INGRESS_ADDR", config.ingress_addr).await?;
+    admin::beside(config, run_on(config, listener, shutdown)).await
+}
+
+async fn run_on(config: &Config, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
     let secrets = Secrets::open(config)?;
     let log = parts::log(config, false)?;
     let schemas = parts::schemas(config)?.source;
     let database = parts::database(config, false).await?;
+    let realtime = Realtime::new(config, &secrets, &database)?;
+    let codecs = Codecs::new(&schemas)?;
+    let stop_feed = CancellationToken::new();
+    let mut feeding = tokio::spawn(realtime.clone().feed(log.clone(), codecs, stop_feed.clone()));
     let listening = database.clone();
     let state = state(config, &secrets, ApiParts { log, schemas, database }).await?;
     let seeding = async {
@@ -120,11 +134,14 @@ pub(crate) async fn run(config: &Config, shutdown: CancellationToken) -> Result<
         }
         std::future::pending::<()>().await;
     };
-    tokio::select! {
-        served = serve(config, state.clone(), shutdown) => served,
+    let served = tokio::select! {
+        served = serve(listener, state.clone(), &realtime, shutdown) => served,
+        fed = &mut feeding => return fed?.context("the realtime feed"),
         () = read_model::listen(&listening) => Ok(()),
         () = seeding => Ok(()),
-    }
+    };
+    stop_feed.cancel();
+    served.and(feeding.await?)
 }
 
 /// Products that exist in development, with price in cents and stock.
@@ -148,7 +165,7 @@ pub(crate) async fn seed(state: &AppState) {
 }
 
 async fn make_products(state: &AppState) -> Result<()> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     let base = format!("http://{}", listener.local_addr()?);
     let service = ingress::app(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let stop = CancellationToken::new();

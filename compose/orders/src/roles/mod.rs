@@ -38,20 +38,20 @@ where
 
 /// Binds an address of the configuration.
 pub(crate) async fn bind(variable: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{variable}={address} can't be listened on"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{variable}={address} can't be listened on; stop who does or choose another")
+    })
 }
 
 /// `orders registry`: the embedded schema registry on its own.
 pub(crate) async fn registry(config: &Config, shutdown: CancellationToken) -> Result<()> {
+    let listener = bind("REGISTRY_ADDR", config.registry_addr).await?;
     let schemas = tokio::task::block_in_place(|| parts::schemas(config))?;
     let Some(registry) = schemas.embedded else {
         anyhow::bail!("SCHEMA_REGISTRY_URL is set: there is another registry already");
     };
-    let listener = bind("REGISTRY_ADDR", config.registry_addr).await?;
     tracing::info!(address = %config.registry_addr, "schema registry listens");
-    serve_registry(listener, registry, shutdown).await
+    crate::admin::beside(config, serve_registry(listener, registry, shutdown)).await
 }
 
 /// Serves an embedded registry until told to stop.

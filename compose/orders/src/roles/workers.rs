@@ -28,14 +28,14 @@ pub(crate) fn start(
     applications: Vec<Application>,
 ) -> Result<Workers> {
     let log_id = log.admin()?.log_id()?;
-    let instance = parts::instance(config)?;
     let (send, ended) = mpsc::unbounded_channel();
     let mut handles = Vec::new();
     for application in applications {
+        let instance = parts::instance(config, application.id)?;
         let state = parts::state(config, application.id, &log_id)?;
         let settings = WorkerSettings {
             commit_min_interval_ms: application.commit_min_interval_ms,
-            ..WorkerSettings::new(instance.clone())
+            ..WorkerSettings::new(instance)
         };
         let worker = Worker::new(
             application.topology,
@@ -104,12 +104,12 @@ pub(crate) async fn run(
     application: &str,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let listener = bind("ADMIN_ADDR", config.admin_addr).await?;
     let log = parts::log(config, false)?;
     let source = parts::schemas(config)?.source;
     let chosen = choose(config, source, application)?;
     let topology = chosen.topology.to_string();
     let workers = start(config, &log, vec![chosen])?;
-    let listener = bind("ADMIN_ADDR", config.admin_addr).await?;
     let stop_admin = CancellationToken::new();
     let admin = tokio::spawn(admin::serve(listener, topology, workers.watch(), stop_admin.clone()));
     let ended = workers.run(shutdown).await;
