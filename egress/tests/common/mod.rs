@@ -178,7 +178,7 @@ pub(crate) fn entry(user: UserId, number: i64, order: OrderId, version: i64) -> 
         "items": order["items"], "timestamp": created, "occurred_at": created + version,
         "actor": {"type": "customer", "id": user.to_string()}, "command_id": null, "reason": null, "order": order,
         "idempotency_key_hash": null, "payment_attempt": null, "payment": null, "shipment": null, "delivered_at": null,
-        "failure_reason": null, "errors": [], "changed": [], "refund": null
+        "failure_reason": null, "errors": [], "changed": [], "holds": [], "checks": [], "lines": [], "refund": null
     });
     serde_json::from_value(json!({"user_id": user, "number": number, "event": event})).unwrap()
 }

@@ -71,7 +71,7 @@ pub(crate) fn entry(
             "order_id": order, "user_id": user_id, "status": status, "previous_status": null,
             "version": version, "total_amount": {"minor": 5998, "currency": "USD"}, "items": [],
             "timestamp": created, "occurred_at": created + version, "actor": {"type": "customer", "id": user_id.to_string()},
-            "command_id": null, "reason": {"code": "because", "detail": null}, "errors": [], "changed": [],
+            "command_id": null, "reason": {"code": "because", "detail": null}, "errors": [], "changed": [], "holds": [], "checks": [], "lines": [],
             "order": {
                 "order_id": order, "user_id": user_id, "status": status, "version": version,
                 "created_at": created, "updated_at": created + version, "currency": "USD", "total_minor": 5998,
