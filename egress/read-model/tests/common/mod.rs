@@ -64,25 +64,23 @@ pub(crate) fn entry(
 ) -> UserFeedEntry {
     let event_type = if version == 1 { "order.created" } else { "order.validated" };
     let created = 1_700_000_000_000_000_i64;
-    serde_json::from_value(json!({
-        "user_id": user_id, "number": number,
-        "event": {
-            "event_id": format!("event-{order}-{version}"), "event_type": event_type,
-            "order_id": order, "user_id": user_id, "status": status, "previous_status": null,
-            "version": version, "total_amount": {"minor": 5998, "currency": "USD"}, "items": [],
-            "timestamp": created, "occurred_at": created + version, "actor": {"type": "customer", "id": user_id.to_string()},
-            "command_id": null, "reason": {"code": "because", "detail": null}, "errors": [], "changed": [], "holds": [], "checks": [], "lines": [],
-            "order": {
-                "order_id": order, "user_id": user_id, "status": status, "version": version,
-                "created_at": created, "updated_at": created + version, "currency": "USD", "total_minor": 5998,
-                "items": [], "shipping_address": {"street": "1", "city": "c", "state": "s", "zip": "z", "country": null},
-                "payment_method": "CREDIT_CARD", "payment_token": null, "metadata": {}, "channel": null,
-                "warehouse": "main", "payment_status": "none", "fulfillment_status": "unfulfilled",
-                "payments": [], "refunds": [], "shipments": []
-            }
-        }
-    }))
-    .unwrap()
+    let order_after = json!({
+        "order_id": order, "user_id": user_id, "status": status, "version": version,
+        "created_at": created, "updated_at": created + version, "currency": "USD", "total_minor": 5998,
+        "items": [], "shipping_address": {"street": "1", "city": "c", "state": "s", "zip": "z", "country": null},
+        "payment_method": "CREDIT_CARD", "payment_token": null, "metadata": {}, "channel": null,
+        "warehouse": "main", "payment_status": "none", "fulfillment_status": "unfulfilled",
+        "payments": [], "refunds": [], "shipments": []
+    });
+    let event = json!({
+        "event_id": format!("event-{order}-{version}"), "event_type": event_type,
+        "order_id": order, "user_id": user_id, "status": status, "previous_status": null,
+        "version": version, "total_amount": {"minor": 5998, "currency": "USD"}, "items": [],
+        "timestamp": created, "occurred_at": created + version, "actor": {"type": "customer", "id": user_id.to_string()},
+        "command_id": null, "reason": {"code": "because", "detail": null}, "errors": [], "changed": [],
+        "holds": [], "checks": [], "lines": [], "order": order_after
+    });
+    serde_json::from_value(json!({"user_id": user_id, "number": number, "event": event})).unwrap()
 }
 
 pub(crate) fn document(entry: &UserFeedEntry) -> Value {
