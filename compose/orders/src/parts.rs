@@ -37,7 +37,10 @@ pub(crate) fn now() -> Micros {
 /// The log. Embedded it lives in one process: `orders run`.
 pub(crate) fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
     if let Some(servers) = &config.kafka {
-        return Ok(Arc::new(KafkaLog::new(KafkaOptions::new(servers.clone()))));
+        // A cluster that is only just starting answers late rather than never.
+        let request_timeout = Duration::from_secs(30);
+        let options = KafkaOptions { request_timeout, ..KafkaOptions::new(servers.clone()) };
+        return Ok(Arc::new(KafkaLog::new(options)));
     }
     if !may_embed {
         bail!(

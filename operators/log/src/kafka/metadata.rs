@@ -44,13 +44,17 @@ pub(super) fn wait_until_ready<C: ClientContext>(
     wait_for_leaders(client, topic, timeout, MISSING)
 }
 
-/// The same for a topic that was just made: it will be there.
+/// The same for a topic that was just made: it will be there, however busy the
+/// broker is, so its absence is no more than a reason to ask again.
 pub(super) fn wait_until_made<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,
 ) -> Result<u32, LogError> {
-    wait_for_leaders(client, topic, timeout, timeout)
+    match wait_for_leaders(client, topic, timeout, timeout) {
+        Err(LogError::Fatal(reason)) => Err(LogError::Retriable(reason)),
+        found => found,
+    }
 }
 
 fn wait_for_leaders<C: ClientContext>(
