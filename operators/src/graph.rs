@@ -40,6 +40,8 @@ pub(crate) struct Node {
     /// Global tables it reads.
     pub(crate) globals: Vec<usize>,
     pub(crate) policy: ErrorPolicy,
+    /// Of nodes whose keys are windows: how long after a window's end it is closed.
+    pub(crate) closes_after_ms: Option<i64>,
     pub(crate) build: Build,
 }
 
@@ -131,6 +133,7 @@ impl Graph {
             stores: Vec::new(),
             globals: Vec::new(),
             policy,
+            closes_after_ms: None,
             build,
         });
         id
@@ -143,6 +146,14 @@ impl Graph {
         }
         self.nodes[node.0].stores.push(Arc::clone(&store.name));
         self.stores.push(store);
+    }
+
+    /// How long after a window's end the results of `node` are final, if they are of windows: the longest time of
+    /// the nearest windowed nodes above it.
+    pub(crate) fn closes_after_ms(&self, node: NodeId) -> Option<i64> {
+        let node = &self.nodes[node.0];
+        let above = || node.parents.iter().filter_map(|parent| self.closes_after_ms(*parent)).max();
+        node.closes_after_ms.or_else(above)
     }
 
     /// `<application.id>-<name>-repartition`

@@ -57,6 +57,7 @@ mod record;
 mod source;
 mod stream;
 mod stream_time;
+mod suppressed;
 mod table;
 mod task;
 #[cfg(test)]
@@ -64,6 +65,7 @@ mod testing;
 mod timers;
 mod topic;
 mod topology;
+mod window_kinds;
 mod windowed;
 mod windows;
 
@@ -87,11 +89,13 @@ pub use self::ops::{
 pub use self::outputs::{OutputRecord, Outputs};
 pub use self::record::Record;
 pub use self::stream::KStream;
+pub use self::suppressed::{BufferConfig, Eager, Strict, Suppressed};
 pub use self::table::{GlobalKTable, KTable};
 pub use self::task::{DEAD_LETTERS, InputRecord, Ran, Task, TaskError};
 pub use self::topic::{IntoSerde, Topic};
 pub use self::topology::{
     GlobalTable, InternalTopic, InternalTopicKind, SubTopology, TaskId, Topology, TopologyError,
 };
+pub use self::window_kinds::{Closes, EmitStrategy, SlidingWindows, UnlimitedWindows, Windows};
 pub use self::windowed::Windowed;
 pub use self::windows::{SessionWindows, TimeWindows, Window};

@@ -21,17 +21,29 @@ impl StreamTime {
         StoreDecl { name: Self::store_name(operator).into(), kind: StoreKind::KeyValue, formats }
     }
 
-    /// The stream time after a record of this timestamp.
-    pub(crate) fn observe(&self, state: &mut TaskState, timestamp: i64) -> Result<i64, StoreError> {
-        let known = state.get_with(self.0, ROW, |row| {
+    /// The stream time before and after a record of this timestamp.
+    pub(crate) fn advance(
+        &self,
+        state: &mut TaskState,
+        timestamp: i64,
+    ) -> Result<Advance, StoreError> {
+        let before = state.get_with(self.0, ROW, |row| {
             row.and_then(|row| row.try_into().ok()).map(i64::from_be_bytes)
         })?;
-        match known {
-            Some(known) if known >= timestamp => Ok(known),
+        match before {
+            Some(known) if known >= timestamp => Ok(Advance { before, now: known }),
             _ => {
                 state.put(self.0, ROW, Some(&timestamp.to_be_bytes()));
-                Ok(timestamp)
+                Ok(Advance { before, now: timestamp })
             }
         }
     }
+}
+
+/// What a record did to stream time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Advance {
+    /// None: it is the first.
+    pub(crate) before: Option<i64>,
+    pub(crate) now: i64,
 }

@@ -43,6 +43,14 @@ impl TimeWindows {
         self.size_ms
     }
 
+    pub(crate) fn advance_ms(&self) -> i64 {
+        self.advance_ms
+    }
+
+    pub(crate) fn grace_ms(&self) -> i64 {
+        self.grace_ms
+    }
+
     pub(crate) fn retention_ms(&self) -> i64 {
         self.size_ms.saturating_add(self.grace_ms)
     }

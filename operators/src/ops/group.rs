@@ -4,6 +4,7 @@
 //! aggregation repartitions under its own name first.
 
 use crate::stream::KStream;
+use crate::window_kinds::{Closes, EmitStrategy, Windows};
 use crate::windows::{SessionWindows, TimeWindows};
 
 /// A stream whose records are to be combined by key.
@@ -12,11 +13,12 @@ pub struct KGroupedStream<K: ?Sized, V: ?Sized> {
     pub(crate) stream: KStream<K, V>,
 }
 
-/// A grouped stream cut into windows of fixed size.
+/// A grouped stream cut into windows: tumbling, hopping, sliding or unlimited.
 #[derive(Debug)]
-pub struct TimeWindowedKStream<K: ?Sized, V: ?Sized> {
+pub struct TimeWindowedKStream<K: ?Sized, V: ?Sized, W = TimeWindows> {
     pub(crate) stream: KStream<K, V>,
-    pub(crate) windows: TimeWindows,
+    pub(crate) windows: W,
+    pub(crate) emit: EmitStrategy,
 }
 
 /// A grouped stream cut into sessions of activity.
@@ -24,6 +26,7 @@ pub struct TimeWindowedKStream<K: ?Sized, V: ?Sized> {
 pub struct SessionWindowedKStream<K: ?Sized, V: ?Sized> {
     pub(crate) stream: KStream<K, V>,
     pub(crate) windows: SessionWindows,
+    pub(crate) emit: EmitStrategy,
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
@@ -42,13 +45,28 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
-    /// Combines per key and time window.
-    pub fn windowed_by(self, windows: TimeWindows) -> TimeWindowedKStream<K, V> {
-        TimeWindowedKStream { stream: self.stream, windows }
+    /// Combines per key and window: [`TimeWindows`], [`SlidingWindows`](crate::SlidingWindows) or
+    /// [`UnlimitedWindows`](crate::UnlimitedWindows).
+    pub fn windowed_by<W: Into<Windows>>(self, windows: W) -> TimeWindowedKStream<K, V, W> {
+        TimeWindowedKStream { stream: self.stream, windows, emit: EmitStrategy::default() }
     }
 
     /// Combines per key and session.
     pub fn windowed_by_sessions(self, windows: SessionWindows) -> SessionWindowedKStream<K, V> {
-        SessionWindowedKStream { stream: self.stream, windows }
+        SessionWindowedKStream { stream: self.stream, windows, emit: EmitStrategy::default() }
+    }
+}
+
+impl<K: ?Sized, V: ?Sized, W: Closes> TimeWindowedKStream<K, V, W> {
+    /// When results are emitted; with every update unless set.
+    pub fn emit_strategy(self, emit: EmitStrategy) -> Self {
+        Self { emit, ..self }
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> SessionWindowedKStream<K, V> {
+    /// When results are emitted; with every update unless set.
+    pub fn emit_strategy(self, emit: EmitStrategy) -> Self {
+        Self { emit, ..self }
     }
 }

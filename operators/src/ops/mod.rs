@@ -1,6 +1,7 @@
 //! The operators, one file each: the method of the DSL, the node, its tests.
 
 mod aggregate;
+mod closing;
 mod filter;
 mod flat_map;
 mod global_join;
@@ -16,11 +17,15 @@ mod repartition;
 mod select_key;
 mod session_aggregate;
 mod sink;
+mod sliding_aggregate;
 mod split;
 mod state_machine;
+mod suppress;
+mod suppress_buffer;
 mod table_join;
 mod table_source;
 mod window_aggregate;
+mod windowed_table;
 
 pub use self::flat_map::EmitRecord;
 pub use self::group::{KGroupedStream, SessionWindowedKStream, TimeWindowedKStream};

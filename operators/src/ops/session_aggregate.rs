@@ -9,16 +9,19 @@ use std::sync::Arc;
 
 use state_stores::{Direction, Session, SessionStore, StoreKind};
 
-use super::aggregate::{Update, aggregated, counting, from_init, from_reduce, or_kept};
+use super::aggregate::{Update, counting, from_init, from_reduce, or_kept};
+use super::closing::Close;
 use super::group::SessionWindowedKStream;
+use super::windowed_table::{Results, Updated, WindowedTable};
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::headers::NO_HEADERS;
 use crate::materialized::Materialized;
-use crate::process::{Edge, Process};
+use crate::process::Process;
 use crate::record::Record;
 use crate::stream_time::StreamTime;
 use crate::table::KTable;
+use crate::window_kinds::EmitStrategy;
 use crate::windowed::{Windowed, session_serde};
 use crate::windows::{SessionWindows, Window};
 
@@ -32,8 +35,7 @@ struct SessionAggregate<K: ?Sized + ToOwned, V: ?Sized, A> {
     time: StreamTime,
     rows: SessionStore<K, A>,
     merged: Vec<Session>,
-    scratch: Option<Windowed<K>>,
-    next: Edge<Windowed<K>, A>,
+    results: Results<K, A>,
 }
 
 impl<K, V, A> Process<K, V> for SessionAggregate<K, V, A>
@@ -49,23 +51,26 @@ where
             return Ok(());
         };
         let timestamp = record.timestamp;
-        let stream_time = self.time.observe(&mut ctx.state, timestamp)?;
+        let advance = self.time.advance(&mut ctx.state, timestamp)?;
+        self.results.time_moved(advance, record.headers, ctx)?;
         let (whole, row) = self.touched(key, timestamp, ctx)?;
-        if whole.end < stream_time.saturating_sub(self.windows.retention_ms()) {
+        if whole.end < advance.now.saturating_sub(self.windows.retention_ms()) {
             ctx.drop_late();
             return Ok(());
         }
-        if whole != (Session { start: timestamp, end: timestamp }) {
+        let alone = whole == Session { start: timestamp, end: timestamp };
+        let had_row = alone && !self.merged.is_empty();
+        if !alone {
             let mut merged = std::mem::take(&mut self.merged);
             for session in merged.drain(..) {
                 self.rows.put(&mut ctx.state, key, session, None)?;
-                self.emit(key, session, None, ctx)?;
+                self.updated(key, session, None, true, ctx)?;
             }
             self.merged = merged;
         }
         let row = (self.update)(key, record.value, row.as_ref());
         self.rows.put(&mut ctx.state, key, whole, row.as_ref())?;
-        self.emit(key, whole, row.as_ref(), ctx)
+        self.updated(key, whole, row.as_ref(), had_row, ctx)
     }
 }
 
@@ -98,18 +103,17 @@ where
         Ok((whole, row))
     }
 
-    fn emit(
+    fn updated(
         &mut self,
         key: &K,
         session: Session,
         row: Option<&A>,
+        had_row: bool,
         ctx: &mut TaskContext,
     ) -> Result<(), Failure> {
         let window = Window { start: session.start, end: session.end };
-        let windowed = self.scratch.get_or_insert_with(|| Windowed::new(key, window));
-        windowed.set(key, window);
-        let (key, timestamp) = (Some(&*windowed), session.end);
-        self.next.process(Record { key, value: row, timestamp, headers: &NO_HEADERS }, ctx)
+        let (timestamp, headers) = (session.end, &NO_HEADERS);
+        self.results.updated(key, &Updated { window, row, had_row, timestamp, headers }, ctx)
     }
 }
 
@@ -178,22 +182,30 @@ where
         update: Update<K, V, A>,
         merge: Merge<K, A>,
     ) -> KTable<Windowed<K>, A> {
-        let (store, windows) = (materialized.clone(), self.windows);
-        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
-            let next = assembly.downstream::<Windowed<K>, A>(id);
-            let time = StreamTime(assembly.store(&StreamTime::store_name(&store.name)));
-            let rows = SessionStore::new(assembly.store(&store.name), &store.key, &store.value);
-            let (update, merge) = (Arc::clone(&update), Arc::clone(&merge));
-            let (merged, scratch) = (Vec::new(), None);
-            let node =
-                SessionAggregate { windows, update, merge, time, rows, merged, scratch, next };
-            assembly.install::<K, V>(id, node);
+        let (windows, store) = (self.windows, materialized.clone());
+        let on_close = self.emit == EmitStrategy::OnWindowClose;
+        // A session is open until stream time is beyond its end plus retention, and what it may still be joined with
+        // ended a gap before.
+        let beyond = if on_close { windows.gap_ms.saturating_add(1) } else { 0 };
+        let least_ms = windows.retention_ms().saturating_add(beyond);
+        let after_ms = windows.retention_ms().saturating_add(1);
+        let table = WindowedTable {
+            kind,
+            materialized,
+            store: StoreKind::Session { retention_ms: materialized.retention(least_ms) },
+            serde: session_serde(&materialized.key),
+            closes_after_ms: Some(windows.retention_ms()),
+            on_close: on_close.then_some(Close { size_ms: None, after_ms, step_ms: 1 }),
         };
-        let retention_ms = materialized.retention(self.windows.retention_ms());
-        let rows = materialized.declare(StoreKind::Session { retention_ms });
-        let stores = [rows, StreamTime::declare(&materialized.name)];
-        let key = session_serde(&materialized.key);
-        aggregated(&self.stream, kind, materialized, stores, key, Box::new(build))
+        table.declare(&self.stream, move |parts| SessionAggregate {
+            windows,
+            update: Arc::clone(&update),
+            merge: Arc::clone(&merge),
+            time: parts.time,
+            rows: SessionStore::new(parts.rows, &store.key, &store.value),
+            merged: Vec::new(),
+            results: parts.results,
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! `count`, `reduce`, `aggregate` over tumbling and hopping windows: one row per key and window.
+//! `count`, `reduce`, `aggregate` over tumbling, hopping and unlimited windows: one row per key and window. The
+//! methods are those of sliding windows, too.
 //!
 //! Stream time is the operator's own and durable. A window takes records until
 //! stream time reaches its end plus grace; later ones are dropped and counted.
@@ -8,70 +9,115 @@ use std::sync::Arc;
 
 use state_stores::{StoreKind, WindowStore};
 
-use super::aggregate::{Update, aggregated, counting, from_init, from_reduce, or_kept};
+use super::aggregate::{Update, counting, from_init, from_reduce, or_kept};
+use super::closing::Close;
 use super::group::TimeWindowedKStream;
+use super::sliding_aggregate;
+use super::windowed_table::{Results, Updated, WindowedTable};
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::materialized::Materialized;
-use crate::process::{Edge, Process};
+use crate::process::Process;
 use crate::record::Record;
+use crate::stream::KStream;
 use crate::stream_time::StreamTime;
 use crate::table::KTable;
+use crate::window_kinds::{EmitStrategy, UnlimitedWindows, Windows};
 use crate::windowed::{Windowed, time_serde};
 use crate::windows::{TimeWindows, Window};
 
-struct WindowAggregate<K: ?Sized + ToOwned, V: ?Sized, A> {
-    windows: TimeWindows,
+/// Windows whose places don't depend on the records.
+trait Cut: Copy + Send + Sync + 'static {
+    /// Starts of the windows that contain `timestamp`, ascending.
+    fn starts(self, timestamp: i64) -> impl Iterator<Item = i64>;
+    /// Of a window: its end less its start.
+    fn size_ms(self) -> i64;
+    /// Whether the window that begins at `start` takes no more records.
+    fn is_closed(self, start: i64, stream_time: i64) -> bool;
+}
+
+impl Cut for TimeWindows {
+    fn starts(self, timestamp: i64) -> impl Iterator<Item = i64> {
+        TimeWindows::starts(&self, timestamp)
+    }
+
+    fn size_ms(self) -> i64 {
+        TimeWindows::size_ms(&self)
+    }
+
+    fn is_closed(self, start: i64, stream_time: i64) -> bool {
+        TimeWindows::is_closed(&self, start, stream_time)
+    }
+}
+
+impl Cut for UnlimitedWindows {
+    fn starts(self, timestamp: i64) -> impl Iterator<Item = i64> {
+        (timestamp >= self.start_ms).then_some(self.start_ms).into_iter()
+    }
+
+    fn size_ms(self) -> i64 {
+        i64::MAX
+    }
+
+    fn is_closed(self, _: i64, _: i64) -> bool {
+        false
+    }
+}
+
+struct WindowAggregate<K: ?Sized + ToOwned, V: ?Sized, A, C> {
+    windows: C,
     update: Update<K, V, A>,
     time: StreamTime,
     rows: WindowStore<K, A>,
-    scratch: Option<Windowed<K>>,
-    next: Edge<Windowed<K>, A>,
+    results: Results<K, A>,
 }
 
-impl<K, V, A> Process<K, V> for WindowAggregate<K, V, A>
+impl<K, V, A, C> Process<K, V> for WindowAggregate<K, V, A, C>
 where
     K: ?Sized + ToOwned + 'static,
     K::Owned: Send,
     V: ?Sized,
     A: 'static,
+    C: Cut,
 {
     fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
         let Some(key) = record.key else {
             ctx.drop_incomplete();
             return Ok(());
         };
-        let stream_time = self.time.observe(&mut ctx.state, record.timestamp)?;
+        let advance = self.time.advance(&mut ctx.state, record.timestamp)?;
+        self.results.time_moved(advance, record.headers, ctx)?;
         for start in self.windows.starts(record.timestamp) {
-            if self.windows.is_closed(start, stream_time) {
+            if self.windows.is_closed(start, advance.now) {
                 ctx.drop_late();
                 continue;
             }
             let update = &self.update;
-            let (row, timestamp) = self.rows.get_with(&ctx.state, key, start, |row| {
+            let (row, timestamp, had_row) = self.rows.get_with(&ctx.state, key, start, |row| {
                 let timestamp =
-                    row.map_or(record.timestamp, |(_, timestamp)| timestamp.max(record.timestamp));
-                (update(key, record.value, row.map(|(row, _)| row)), timestamp)
+                    row.map_or(record.timestamp, |(_, known)| known.max(record.timestamp));
+                (update(key, record.value, row.map(|(row, _)| row)), timestamp, row.is_some())
             })?;
-            self.rows.put(&mut ctx.state, key, start, row.as_ref().map(|row| (row, timestamp)))?;
+            let row = row.as_ref();
+            self.rows.put(&mut ctx.state, key, start, row.map(|row| (row, timestamp)))?;
             let window = Window { start, end: start.saturating_add(self.windows.size_ms()) };
-            let windowed = self.scratch.get_or_insert_with(|| Windowed::new(key, window));
-            windowed.set(key, window);
-            let result = record
-                .with_key(Some(&*windowed))
-                .with_value(row.as_ref())
-                .with_timestamp(timestamp);
-            self.next.process(result, ctx)?;
+            let headers = record.headers;
+            self.results.updated(
+                key,
+                &Updated { window, row, had_row, timestamp, headers },
+                ctx,
+            )?;
         }
         Ok(())
     }
 }
 
-impl<K, V> TimeWindowedKStream<K, V>
+impl<K, V, W> TimeWindowedKStream<K, V, W>
 where
     K: ?Sized + ToOwned + 'static,
     K::Owned: Send,
     V: ?Sized + 'static,
+    W: Into<Windows> + Copy,
 {
     /// How many records each key had in each window; those without value count.
     pub fn count(&self, materialized: &Materialized<K, i64>) -> KTable<Windowed<K>, i64> {
@@ -86,7 +132,7 @@ where
         reduce: impl Fn(&V, &V) -> V + Send + Sync + 'static,
     ) -> KTable<Windowed<K>, V>
     where
-        V: Clone,
+        V: Clone + Send,
     {
         self.aggregate_records(materialized, or_kept(from_reduce(reduce)))
     }
@@ -94,7 +140,7 @@ where
     /// Adds each record to the aggregate of its key and window, which begins as `init()`. The
     /// result is an `A`, or an `Option<A>` where `None` deletes the row. Records without value
     /// leave the row as it is.
-    pub fn aggregate<A: Clone + 'static, R: Into<Option<A>>>(
+    pub fn aggregate<A: Clone + Send + 'static, R: Into<Option<A>>>(
         &self,
         materialized: &Materialized<K, A>,
         init: impl Fn() -> A + Send + Sync + 'static,
@@ -105,7 +151,7 @@ where
 
     /// The row after each record of key, value (if it has one) and the row before (if there was
     /// one). `None` deletes the row.
-    pub fn aggregate_records<A: 'static>(
+    pub fn aggregate_records<A: Clone + Send + 'static>(
         &self,
         materialized: &Materialized<K, A>,
         update: impl Fn(&K, Option<&V>, Option<&A>) -> Option<A> + Send + Sync + 'static,
@@ -113,29 +159,73 @@ where
         self.build("window-aggregate", materialized, Arc::new(update))
     }
 
-    fn build<A: 'static>(
+    fn build<A: Clone + Send + 'static>(
         &self,
         kind: &'static str,
         materialized: &Materialized<K, A>,
         update: Update<K, V, A>,
     ) -> KTable<Windowed<K>, A> {
-        let (store, windows) = (materialized.clone(), self.windows);
-        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
-            let next = assembly.downstream::<Windowed<K>, A>(id);
-            let time = StreamTime(assembly.store(&StreamTime::store_name(&store.name)));
-            let rows = WindowStore::new(assembly.store(&store.name), &store.key, &store.value);
-            let update = Arc::clone(&update);
-            assembly.install::<K, V>(
-                id,
-                WindowAggregate { windows, update, time, rows, scratch: None, next },
-            );
-        };
-        let retention_ms = materialized.retention(self.windows.retention_ms());
-        let rows = materialized.declare(StoreKind::Window { retention_ms, duplicates: false });
-        let stores = [rows, StreamTime::declare(&materialized.name)];
-        let key = time_serde(&materialized.key, self.windows.size_ms());
-        aggregated(&self.stream, kind, materialized, stores, key, Box::new(build))
+        match self.windows.into() {
+            Windows::Time(windows) => {
+                let close = Close {
+                    size_ms: Some(windows.size_ms()),
+                    after_ms: windows.retention_ms(),
+                    step_ms: windows.advance_ms(),
+                };
+                let on_close = (self.emit == EmitStrategy::OnWindowClose).then_some(close);
+                let retention_ms = materialized.retention(windows.retention_ms());
+                let table = WindowedTable {
+                    kind,
+                    materialized,
+                    store: StoreKind::Window { retention_ms, duplicates: false },
+                    serde: time_serde(&materialized.key, windows.size_ms()),
+                    closes_after_ms: Some(windows.grace_ms()),
+                    on_close,
+                };
+                declare(table, &self.stream, windows, update)
+            }
+            Windows::Unlimited(windows) => {
+                let table = WindowedTable {
+                    kind,
+                    materialized,
+                    store: StoreKind::Window { retention_ms: i64::MAX, duplicates: false },
+                    serde: time_serde(&materialized.key, i64::MAX),
+                    closes_after_ms: None,
+                    on_close: None,
+                };
+                declare(table, &self.stream, windows, update)
+            }
+            Windows::Sliding(windows) => sliding_aggregate::table(
+                kind,
+                materialized,
+                (windows, self.emit),
+                &self.stream,
+                update,
+            ),
+        }
     }
+}
+
+fn declare<K, V, A>(
+    table: WindowedTable<'_, K, A>,
+    stream: &KStream<K, V>,
+    windows: impl Cut,
+    update: Update<K, V, A>,
+) -> KTable<Windowed<K>, A>
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized + 'static,
+    A: 'static,
+{
+    let store = table.materialized.clone();
+    table.declare(stream, move |parts| WindowAggregate {
+        windows,
+        update: Arc::clone(&update),
+        time: parts.time,
+        rows: WindowStore::new(parts.rows, &store.key, &store.value),
+        results: parts.results,
+    })
 }
 
 #[cfg(test)]
@@ -143,7 +233,9 @@ mod tests {
     use crate::codec::{I64Be, Utf8};
     use crate::testing::numbers;
     use crate::windows::TimeWindows;
-    use crate::{Materialized, StreamsBuilder, TopologyTestDriver};
+    use crate::{
+        EmitStrategy, Materialized, StreamsBuilder, Topic, TopologyTestDriver, UnlimitedWindows,
+    };
 
     #[test]
     fn stream_time_survives_a_restart_so_late_stays_late() {
@@ -167,5 +259,61 @@ mod tests {
             .map(|(_, row)| i64::from_be_bytes(row[8..].try_into().unwrap()))
             .collect();
         assert_eq!(sums, [5, 2, 8]);
+    }
+
+    #[test]
+    fn a_closed_window_comes_out_once_whatever_the_jump_of_stream_time() {
+        let builder = StreamsBuilder::new("test");
+        let windows = TimeWindows::of_size(100).advance_by(50).grace(10);
+        let grouped = builder.stream(&numbers("in")).group_by_key().windowed_by(windows);
+        let on_close = grouped.emit_strategy(EmitStrategy::OnWindowClose);
+        let counts = on_close.count(&Materialized::as_("count", Utf8, I64Be));
+        let out = Topic::new("out", counts.key_serde().unwrap(), I64Be);
+        counts.to_stream().to(&out);
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        for (key, time) in [("b", 120), ("a", 130), ("a", 199), ("b", 209)] {
+            driver.input(&numbers("in")).pipe_at(key, &1, time);
+        }
+        assert_eq!(driver.rows("count-closing").len(), 5);
+        driver.restart();
+        driver.input(&numbers("in")).pipe_at("c", &1, 100_000);
+        let seen = |r: crate::TestRecord<crate::Windowed<str>, i64>| {
+            let key = r.key.unwrap();
+            (key.window.start, key.key().to_owned(), r.value.unwrap(), r.timestamp)
+        };
+        let closed: Vec<_> = driver.output(&out).read_records().into_iter().map(seen).collect();
+        let row = |start, key: &str, count, time| (start, key.to_owned(), count, time);
+        assert_eq!(
+            closed,
+            [
+                row(50, "a", 1, 130),
+                row(50, "b", 1, 120),
+                row(100, "a", 2, 199),
+                row(100, "b", 1, 120),
+                row(150, "a", 1, 199),
+                row(150, "b", 1, 209),
+                row(200, "b", 1, 209),
+            ]
+        );
+        assert_eq!(driver.rows("count-closing").len(), 2, "the windows of the last record");
+    }
+
+    #[test]
+    fn an_unlimited_window_begins_once_and_takes_everything_after() {
+        let builder = StreamsBuilder::new("test");
+        let windows = UnlimitedWindows::of().start_on(10);
+        let grouped = builder.stream(&numbers("in")).group_by_key().windowed_by(windows);
+        let sums = grouped.reduce(&Materialized::as_("sum", Utf8, I64Be), |a, b| a + b);
+        let out = Topic::new("out", sums.key_serde().unwrap(), I64Be);
+        sums.to_stream().to(&out);
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        for (n, time) in [(1, 9), (2, 1 << 50), (4, 10)] {
+            driver.input(&numbers("in")).pipe_at("k", &n, time);
+        }
+        let records = driver.output(&out).read_records();
+        let windows: Vec<_> = records.iter().map(|r| r.key.as_ref().unwrap().window).collect();
+        assert_eq!(windows, [crate::Window { start: 10, end: i64::MAX }; 2]);
+        assert_eq!(records[1].value, Some(6));
+        assert_eq!(driver.dropped().late, 0);
     }
 }

@@ -57,6 +57,14 @@ pub enum TopologyError {
         /// The operator.
         operator: String,
     },
+    /// `suppress` until windows close, of a table that no windowed aggregation made.
+    #[error(
+        "operator `{operator}` waits for windows to close, but no windowed aggregation above it says when they do; suppress the table that `windowed_by(…)` and its aggregation gave"
+    )]
+    NoWindows {
+        /// The operator.
+        operator: String,
+    },
     /// A stream was joined or merged after its key changed.
     #[error(
         "operator `{operator}` needs its input by key, but the key may have changed; call `repartition` before it"

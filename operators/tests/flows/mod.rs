@@ -1,11 +1,14 @@
 //! The flows of the vectors, after `cases.md` of the oracle.
 
+mod accepted;
 mod joins;
 mod processors;
 mod stateless;
+mod suppress;
 mod tables;
 mod windows;
 
+pub(crate) use accepted::ACCEPTED;
 use operators::{I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
 use serde_json::{Value, json};
 
@@ -64,10 +67,17 @@ impl ValueKind {
 
 /// All cases whose operators exist.
 pub(crate) fn cases() -> Vec<Case> {
-    [stateless::cases(), tables::cases(), windows::cases(), joins::cases(), processors::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        stateless::cases(),
+        tables::cases(),
+        windows::cases(),
+        suppress::cases(),
+        joins::cases(),
+        processors::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn case(name: &'static str, flow: fn() -> Topology, value: ValueKind) -> Case {

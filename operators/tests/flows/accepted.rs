@@ -1,0 +1,30 @@
+//! Where our output is meant to differ from Kafka Streams'.
+
+/// A case whose output isn't that of its vector, but that of another one with the same input.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) case: &'static str,
+    /// The vector that is matched instead.
+    pub(crate) instead: &'static str,
+    /// When the two differ.
+    pub(crate) condition: &'static str,
+    /// Why ours is better.
+    pub(crate) reason: &'static str,
+}
+
+const CONDITION: &str =
+    "stream time jumps by about a window, and the store has its default retention";
+const REASON: &str = "Kafka Streams expires closed windows before it reads them for their only result, and loses them; \
+    we emit them before the record that closes them is put, so retention doesn't decide what comes out";
+
+const fn retained(case: &'static str, instead: &'static str) -> Accepted {
+    Accepted { case, instead, condition: CONDITION, reason: REASON }
+}
+
+/// All of them.
+pub(crate) const ACCEPTED: &[Accepted] = &[
+    retained("tumbling_emit_final", "tumbling_emit_final_retained"),
+    retained("hopping_emit_final", "hopping_emit_final_retained"),
+    retained("sliding_emit_final", "sliding_emit_final_retained"),
+    retained("session_emit_final", "session_emit_final_retained"),
+];

@@ -1,0 +1,277 @@
+//! Sliding windows, emission on close and suppression against naive recomputation, on random input that is out of
+//! order and has tombstones, with restarts, aborts and crashes at random places.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use std::collections::BTreeMap;
+
+use operators::{
+    BufferConfig, EmitStrategy, Headers, I64Be, KTable, Materialized, SessionWindows,
+    SlidingWindows, StreamsBuilder, Suppressed, TestRecord, TimeWindows, Topic, TopologyTestDriver,
+    Utf8, Windowed,
+};
+use proptest::prelude::*;
+
+const KEYS: [&str; 3] = ["a", "b", "c"];
+
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    None,
+    /// The application is killed before the record and restored from the log.
+    Restart,
+    /// The record's transaction is aborted once.
+    Abort,
+    /// The application dies after the record's transaction is in the log.
+    Crash,
+}
+
+#[derive(Clone, Debug)]
+struct Step {
+    key: &'static str,
+    value: Option<i64>,
+    time: i64,
+    trouble: Trouble,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let trouble = prop_oneof![
+        6 => Just(Trouble::None),
+        1 => Just(Trouble::Restart),
+        1 => Just(Trouble::Abort),
+        1 => Just(Trouble::Crash),
+    ];
+    let value = prop::option::weighted(0.85, -9i64..10);
+    let step = (prop::sample::select(&KEYS[..]), value, 0i64..60, -40i64..30, trouble);
+    prop::collection::vec(step, 1..60).prop_map(|steps| {
+        let mut clock = 0;
+        let at =
+            |(key, value, ahead, back, trouble): (&'static str, Option<i64>, i64, i64, Trouble)| {
+                clock += ahead / 4;
+                Step { key, value, time: (clock + back).max(0), trouble }
+            };
+        steps.into_iter().map(at).collect()
+    })
+}
+
+fn numbers(name: &str) -> Topic<str, i64> {
+    Topic::new(name, Utf8, I64Be)
+}
+
+fn pipe(driver: &TopologyTestDriver, step: &Step) {
+    if matches!(step.trouble, Trouble::Restart) {
+        driver.restart();
+    }
+    driver.auto_commit(matches!(step.trouble, Trouble::None | Trouble::Restart));
+    let input = driver.input(&numbers("in"));
+    input.try_pipe(Some(step.key), step.value.as_ref(), step.time, &Headers::new()).unwrap();
+    match step.trouble {
+        Trouble::None | Trouble::Restart => {}
+        Trouble::Abort => {
+            driver.abort();
+            driver.run().unwrap();
+            driver.commit();
+        }
+        Trouble::Crash => {
+            driver.commit_and_die();
+            driver.restart();
+        }
+    }
+}
+
+type Place = (i64, i64, String);
+
+/// A result: its window by end, start and key, value and timestamp.
+type Row = (Place, Option<i64>, i64);
+
+fn row(record: TestRecord<Windowed<str>, i64>) -> Row {
+    let key = record.key.unwrap();
+    let place = (key.window.end, key.window.start, key.key().to_owned());
+    (place, record.value, record.timestamp)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Tumbling,
+    Hopping,
+    Sliding,
+    Session,
+}
+
+impl Kind {
+    /// How far stream time is beyond a window's end when it is closed.
+    fn closed_after(self) -> i64 {
+        match self {
+            Self::Tumbling | Self::Hopping => 15,
+            Self::Sliding => 15 + 1,
+            Self::Session => 15 + 5 + 1,
+        }
+    }
+
+    /// Sums of the windows, on update or on close.
+    fn sums(
+        self,
+        builder: &StreamsBuilder,
+        name: &str,
+        emit: EmitStrategy,
+    ) -> KTable<Windowed<str>, i64> {
+        let grouped = builder.stream(&numbers("in")).group_by_key();
+        // Nothing expires from the store, so that both kinds of emission see the same.
+        let kept = Materialized::as_(name, Utf8, I64Be).retention_ms(1_000_000);
+        let sum = |a: &i64, b: &i64| a + b;
+        let tumbling = TimeWindows::of_size(20).grace(15);
+        match self {
+            Self::Tumbling => grouped.windowed_by(tumbling).emit_strategy(emit).reduce(&kept, sum),
+            Self::Hopping => {
+                grouped.windowed_by(tumbling.advance_by(7)).emit_strategy(emit).reduce(&kept, sum)
+            }
+            Self::Sliding => {
+                let windows = SlidingWindows::of_time_difference(20).grace(15);
+                grouped.windowed_by(windows).emit_strategy(emit).reduce(&kept, sum)
+            }
+            Self::Session => {
+                let windows = SessionWindows::of_gap(5).grace(15);
+                grouped.windowed_by_sessions(windows).emit_strategy(emit).reduce(&kept, sum)
+            }
+        }
+    }
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop::sample::select(vec![Kind::Tumbling, Kind::Hopping, Kind::Sliding, Kind::Session])
+}
+
+/// What `suppress` gives for these results, which come with their place in the order: (time, key).
+fn suppressed<K: Ord + Clone>(
+    results: Vec<(K, Option<i64>, i64)>,
+    buffer_time: impl Fn(&K, i64) -> i64,
+    wait: i64,
+    most: usize,
+    finals: bool,
+) -> Vec<(K, Option<i64>, i64)> {
+    let mut held: BTreeMap<(i64, K), (Option<i64>, i64)> = BTreeMap::new();
+    let (mut now, mut out) = (i64::MIN, Vec::new());
+    for (key, value, time) in results {
+        now = now.max(time);
+        let known = held.keys().find(|(_, other)| *other == key).cloned();
+        let place = known.unwrap_or_else(|| (buffer_time(&key, time), key));
+        held.insert(place, (value, time));
+        while let Some(first) = held.first_entry() {
+            if first.key().0 > now - wait && held.len() <= most {
+                break;
+            }
+            let ((_, key), (value, time)) = held.pop_first().unwrap();
+            if value.is_some() || !finals {
+                out.push((key, value, time));
+            }
+        }
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn sliding_windows_hold_the_sum_of_what_is_in_them(steps in steps(), difference in prop::sample::select(vec![0i64, 7, 20])) {
+        let builder = StreamsBuilder::new("test");
+        let windows = SlidingWindows::of_time_difference(difference).grace(100_000);
+        let grouped = builder.stream(&numbers("in")).group_by_key().windowed_by(windows);
+        let sums = grouped.reduce(&Materialized::as_("sum", Utf8, I64Be), |a, b| a + b);
+        let out = Topic::new("out", sums.key_serde().unwrap(), I64Be);
+        sums.to_stream().to(&out);
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        steps.iter().for_each(|step| pipe(&driver, step));
+
+        let mut expected = BTreeMap::new();
+        for (key, time) in steps.iter().filter(|s| s.value.is_some()).map(|s| (s.key, s.time)) {
+            for start in [(time - difference).max(0), time + 1] {
+                let inside = steps.iter().filter(|s| s.key == key && (start..=start + difference).contains(&s.time));
+                let values: Vec<i64> = inside.filter_map(|s| s.value).collect();
+                if !values.is_empty() {
+                    expected.insert((start + difference, start, key.to_owned()), Some(values.iter().sum::<i64>()));
+                }
+            }
+        }
+        let actual: BTreeMap<Place, _> =
+            driver.output(&out).read_records().into_iter().map(row).map(|(place, value, _)| (place, value)).collect();
+        prop_assert_eq!(actual, expected);
+    }
+
+    #[test]
+    fn on_close_each_window_comes_out_as_it_was_last(steps in steps(), kind in kinds()) {
+        let builder = StreamsBuilder::new("test");
+        let updates = kind.sums(&builder, "updates", EmitStrategy::OnWindowUpdate);
+        let finals = kind.sums(&builder, "finals", EmitStrategy::OnWindowClose);
+        let keys = updates.key_serde().unwrap();
+        let (all, last) = (Topic::new("all", keys.clone(), I64Be), Topic::new("last", keys, I64Be));
+        updates.to_stream().to(&all);
+        finals.to_stream().to(&last);
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let (mut all, mut last) = (driver.output(&all), driver.output(&last));
+
+        let mut open: BTreeMap<Place, (Option<i64>, i64)> = BTreeMap::new();
+        let mut now = i64::MIN;
+        for step in &steps {
+            pipe(&driver, step);
+            let counts = !matches!(kind, Kind::Sliding) || step.value.is_some();
+            if counts {
+                now = now.max(step.time);
+            }
+            let mut expected = Vec::new();
+            while let Some(first) = open.first_entry() {
+                if first.key().0 + kind.closed_after() > now {
+                    break;
+                }
+                let (place, (value, time)) = first.remove_entry();
+                expected.push((place, value, time));
+            }
+            for (place, value, time) in all.read_records().into_iter().map(row) {
+                match value {
+                    Some(_) => open.insert(place, (value, time)),
+                    None => open.remove(&place),
+                };
+            }
+            let actual: Vec<Row> = last.read_records().into_iter().map(row).collect();
+            prop_assert_eq!(actual, expected, "at {:?}", step);
+        }
+    }
+
+    #[test]
+    fn suppress_until_a_time_limit_holds_the_newest(steps in steps(), limit in 0i64..60, most in 1usize..5) {
+        let builder = StreamsBuilder::new("test");
+        let table = builder.table("t", &numbers("in"));
+        table.to_stream().to(&numbers("all"));
+        let buffer = BufferConfig::max_records(most as u64);
+        table.suppress("held", Suppressed::until_time_limit(limit, buffer)).to_stream().to(&numbers("out"));
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        steps.iter().for_each(|step| pipe(&driver, step));
+        let plain = |name: &str| {
+            let records = driver.output(&numbers(name)).read_records();
+            records.into_iter().map(|r| (r.key.unwrap(), r.value, r.timestamp)).collect::<Vec<_>>()
+        };
+        let expected = suppressed(plain("all"), |_, time| time, limit, most, false);
+        prop_assert_eq!(plain("out"), expected);
+    }
+
+    #[test]
+    fn suppress_until_windows_close_gives_final_results(steps in steps(), kind in kinds()) {
+        let builder = StreamsBuilder::new("test");
+        let updates = kind.sums(&builder, "updates", EmitStrategy::OnWindowUpdate);
+        let keys = updates.key_serde().unwrap();
+        let (all, last) = (Topic::new("all", keys.clone(), I64Be), Topic::new("last", keys, I64Be));
+        updates.to_stream().to(&all);
+        updates.suppress("held", Suppressed::until_window_closes(BufferConfig::unbounded())).to_stream().to(&last);
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        steps.iter().for_each(|step| pipe(&driver, step));
+        // The order of keys' bytes: key, then start; of sessions: key, end, start.
+        let order = |(place, value, time): Row| {
+            let (end, start, key) = place;
+            ((key, if matches!(kind, Kind::Session) { end } else { start }, end, start), value, time)
+        };
+        let read = |topic| driver.output(topic).read_records().into_iter().map(row).map(order).collect();
+        let wait = if matches!(kind, Kind::Session) { 20 } else { 15 };
+        let expected = suppressed(read(&all), |key, _| key.2, wait, usize::MAX, true);
+        let actual: Vec<_> = read(&last);
+        prop_assert_eq!(actual, expected);
+    }
+}
