@@ -140,10 +140,11 @@ where
         let mut seen = Seen::nothing();
         let (mut newest, mut late) = (true, 0);
         let (windows, writes, update) = (self.windows, &mut self.writes, &self.update);
-        let starts = t.saturating_sub(difference.saturating_mul(2)).max(0)..=t + 1;
+        let after = t.saturating_add(1);
+        let starts = t.saturating_sub(difference.saturating_mul(2)).max(0)..=after;
         let visit = |start: i64, row: &A, timestamp: i64| {
             let end = windows.end(start);
-            if start == t + 1 {
+            if start == after {
                 seen.right_exists = true;
                 return ControlFlow::Continue(());
             }
@@ -199,7 +200,7 @@ where
             }
             ControlFlow::Continue(())
         };
-        self.rows.fetch(&ctx.state, at.key, 0..=t + 1, Direction::Forward, visit)?;
+        self.rows.fetch(&ctx.state, at.key, 0..=t.saturating_add(1), Direction::Forward, visit)?;
         if !contained {
             seen.right = shared.clone().filter(|(_, timestamp)| *timestamp > t);
         }
@@ -214,7 +215,7 @@ where
 
     /// The window that begins after the record before, if this record is the first in it.
     fn create_right_of(&mut self, previous: Option<i64>, at: &At<'_, K, V>, ctx: &mut TaskContext) {
-        let Some(start) = previous.map(|previous| previous + 1) else { return };
+        let Some(start) = previous.map(|previous| previous.saturating_add(1)) else { return };
         let exists = self.writes.iter().any(|write| write.start == start);
         if !exists && self.windows.end(start) >= at.timestamp {
             ctx.dropped.late += self.add(at, start, None, false);
@@ -224,7 +225,7 @@ where
     /// The window after this record, if there are later records and it isn't there: it is never late.
     fn create_own_right(&mut self, at: &At<'_, K, V>, seen: Seen<A>) {
         if let (false, Some((row, timestamp))) = (seen.right_exists, seen.right) {
-            let start = at.timestamp + 1;
+            let start = at.timestamp.saturating_add(1);
             self.writes.push(Write { start, row: Some(row), timestamp, had_row: false });
         }
     }
@@ -360,6 +361,7 @@ mod tests {
         let windows = SlidingWindows::of_time_difference(10).grace(5);
         let late =
             |time| sums(windows, &[1000, 1020, time]).len() - sums(windows, &[1000, 1020]).len();
-        assert_eq!([late(1004), late(1005), late(1015)], [0, 1, 2]);
+        // Open from 1015 on: at 1014 the window that ends at 1020 and the record's right window.
+        assert_eq!([late(1004), late(1014), late(1015)], [0, 2, 3]);
     }
 }
