@@ -102,6 +102,7 @@ pub enum EmitStrategy {
     /// Once, when stream time has passed the window's end plus grace (KIP-825). A record of any key brings all closed
     /// windows out, in the order of their start (sessions: their end); results have its headers.
     ///
-    /// No closed window is ever lost, whatever its store's retention.
+    /// No closed window is ever lost, whatever its store's retention. A late record may connect an open session with
+    /// one that is closed but retained: their common result comes out later, beside the one of the closed session.
     OnWindowClose,
 }

@@ -26,7 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
         case("tumbling_emit_final", || on_close(tumbling(), None), window, ValueKind::Long),
         case("hopping_emit_final", || on_close(hopping(), None), window, ValueKind::Long),
         case("sliding_emit_final", || on_close(sliding(), None), window, ValueKind::Long),
-        case("session_emit_final", || session_on_close(None), session, ValueKind::Long),
+        case("session_emit_final", session_on_close, session, ValueKind::Long),
         case(
             "tumbling_emit_final_retained",
             || on_close(tumbling(), Some(HOUR_MS)),
@@ -45,12 +45,7 @@ pub(super) fn cases() -> Vec<Case> {
             window,
             ValueKind::Long,
         ),
-        case(
-            "session_emit_final_retained",
-            || session_on_close(Some(HOUR_MS)),
-            session,
-            ValueKind::Long,
-        ),
+        case("session_emit_final_retained", session_on_close, session, ValueKind::Long),
     ]
 }
 
@@ -142,10 +137,10 @@ fn on_close<W: Closes + Copy>(windows: W, retention_ms: Option<i64>) -> Topology
     long_out(builder, &counts)
 }
 
-fn session_on_close(retention_ms: Option<i64>) -> Topology {
+fn session_on_close() -> Topology {
     let builder = builder();
     let sessions = sessions(&builder).emit_strategy(EmitStrategy::OnWindowClose);
-    let counts = sessions.count(&kept(retention_ms));
+    let counts = sessions.count(&kept(Some(HOUR_MS)));
     long_out(builder, &counts)
 }
 
