@@ -42,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) policy: ErrorPolicy,
     /// Of nodes whose keys are windows: how long after a window's end it is closed.
     pub(crate) closes_after_ms: Option<i64>,
+    /// Its result depends on which of its sub-topology's records came first.
+    pub(crate) by_time: bool,
     pub(crate) build: Build,
 }
 
@@ -134,6 +136,7 @@ impl Graph {
             globals: Vec::new(),
             policy,
             closes_after_ms: None,
+            by_time: false,
             build,
         });
         id

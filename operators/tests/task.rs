@@ -53,6 +53,49 @@ fn push(task: &mut Task, source: usize, offset: i64, timestamp: i64, n: i64) {
     );
 }
 
+/// Numbers of `in` plus their key's row of `rows`.
+fn joined() -> Topology {
+    let builder = StreamsBuilder::new("test");
+    let rows = builder.table("rows", &numbers("rows"));
+    builder.stream(&numbers("in")).join("j", &rows, |n, row| n + row).to(&numbers("out"));
+    builder.build().unwrap()
+}
+
+#[test]
+fn a_join_waits_for_rows_that_are_in_the_log() {
+    let (mut task, _dir) = task(&joined());
+    let (rows, stream) = (0, 1);
+    push(&mut task, stream, 0, 20, 1);
+    assert_eq!(task.run_once(0).unwrap(), Ran::NeedsLevel);
+    task.observe_level(&[1, 1]);
+    assert_eq!(task.run_once(0).unwrap(), Ran::Idle, "one row is there and not fetched");
+    push(&mut task, rows, 0, 10, 100);
+    assert_eq!(task.run_once(0).unwrap(), Ran::Record);
+    assert_eq!(task.run_once(0).unwrap(), Ran::Record, "level with what was read before");
+    assert_eq!(drain(&mut task), [101]);
+}
+
+#[test]
+fn one_reading_counts_for_all_that_is_buffered_and_holes_are_stepped_over() {
+    let (mut task, _dir) = task(&joined());
+    push(&mut task, 0, 0, 10, 100);
+    push(&mut task, 1, 0, 20, 1);
+    push(&mut task, 1, 1, 21, 2);
+    assert_eq!(task.run_once(0).unwrap(), Ran::Record, "no buffer is empty");
+    assert_eq!(task.run_once(0).unwrap(), Ran::NeedsLevel);
+    // A marker stands behind the row.
+    task.observe_level(&[2, 3]);
+    assert_eq!(task.run_once(0).unwrap(), Ran::Idle);
+    task.advance(0, 2);
+    assert_eq!(task.run_once(0).unwrap(), Ran::Record);
+    assert_eq!(task.run_once(0).unwrap(), Ran::Record);
+    push(&mut task, 1, 2, 22, 3);
+    assert_eq!(task.run_once(0).unwrap(), Ran::NeedsLevel, "it came after the reading");
+    task.observe_level(&[2, 3]);
+    assert_eq!(task.run_once(0).unwrap(), Ran::Record);
+    assert_eq!(drain(&mut task), [101, 102, 103]);
+}
+
 fn drain(task: &mut Task) -> Vec<i64> {
     let mut out = Vec::new();
     task.outputs()

@@ -283,6 +283,7 @@ impl Worker {
             changelogs: restored.changelogs,
             committed,
             waits_for: None,
+            level: None,
             held_for: None,
             failed_once: None,
             stopped: None,

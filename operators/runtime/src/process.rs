@@ -75,6 +75,9 @@ impl Worker {
         self.write_back(now)?;
         let longest = now + i64::try_from(Self::IDLE.as_millis()).unwrap_or(100);
         let waiting = self.slots.iter().any(|slot| slot.waits_for.is_some());
+        // A hole at the end of an input makes no sound.
+        let waits = |slot: &Slot| slot.level.is_some() && slot.stopped.is_none();
+        let level = self.slots.iter().any(waits).then_some(now + 2);
         let timer = self
             .slots
             .iter()
@@ -82,7 +85,8 @@ impl Worker {
             .filter_map(|slot| slot.task.next_timer())
             .min()
             .map(|due| if waiting { now + 2 } else { due.max(now + 1) });
-        let at = [commit_at, timer].into_iter().flatten().min().unwrap_or(longest).min(longest);
+        let at =
+            [commit_at, timer, level].into_iter().flatten().min().unwrap_or(longest).min(longest);
         Ok(if at <= now { Progress::Busy } else { Progress::IdleUntil(at) })
     }
 
@@ -153,6 +157,12 @@ impl Worker {
                         if !wait_for_ends(slot, clients, now)? {
                             break;
                         }
+                    }
+                    Ok(Ran::NeedsLevel) => {
+                        let ends =
+                            clients.admin.end_offsets(&slot.inputs, Isolation::ReadCommitted)?;
+                        slot.task.observe_level(&ends);
+                        slot.level = Some(ends);
                     }
                     Ok(Ran::NeedsGlobals(tables)) => {
                         let ends = clients.globals.ends(clients.admin.as_ref(), &tables)?;
@@ -241,10 +251,23 @@ impl Worker {
 }
 
 /// Moves positions over holes: where the log has nothing left below the ends a
-/// timer waits for, the task is level with them.
+/// timer or a record waits for, the task is level with them.
 fn level(slot: &mut Slot, clients: &Clients) {
-    let Some((ends, _)) = &slot.waits_for else { return };
-    let mut open = false;
+    if let Some((ends, read_at)) = slot.waits_for.take()
+        && !advance(slot, clients, &ends)
+    {
+        slot.waits_for = Some((ends, read_at));
+    }
+    if let Some(ends) = slot.level.take()
+        && !advance(slot, clients, &ends)
+    {
+        slot.level = Some(ends);
+    }
+}
+
+/// True if all inputs have reached these ends.
+fn advance(slot: &mut Slot, clients: &Clients, ends: &[i64]) -> bool {
+    let mut level = true;
     for (source, (at, end)) in slot.inputs.iter().zip(ends).enumerate() {
         let position = slot.task.positions().get(source).copied().flatten().unwrap_or(0);
         if position >= *end {
@@ -253,12 +276,10 @@ fn level(slot: &mut Slot, clients: &Clients) {
         if slot.task.buffered(source) == 0 && clients.consumer.reached(at, *end) {
             slot.task.advance(source, *end);
         } else {
-            open = true;
+            level = false;
         }
     }
-    if !open {
-        slot.waits_for = None;
-    }
+    level
 }
 
 /// Reads the ends a due timer needs; true if the task can go on at once.

@@ -135,7 +135,8 @@ impl Worker {
                 task.set_position(source, *offset);
             }
             let paused = vec![false; slot.inputs.len()];
-            self.slots.push(Slot { task, paused, waits_for: None, held_for: None, ..slot });
+            let (waits_for, level, held_for) = (None, None, None);
+            self.slots.push(Slot { task, paused, waits_for, level, held_for, ..slot });
         }
         if self.revoking.is_some() {
             return self.finish_revoke();

@@ -54,6 +54,9 @@ pub(crate) struct Slot {
     pub(crate) paused: Vec<bool>,
     /// Ends a due timer waits for.
     pub(crate) waits_for: Option<(Vec<i64>, i64)>,
+    /// Ends that inputs without buffered records are to reach before the task
+    /// takes others'.
+    pub(crate) level: Option<Vec<i64>>,
     /// Ends of global tables a held record waits for.
     pub(crate) held_for: Option<HeldFor>,
     /// The failure that was answered by an abort and a replay.

@@ -225,6 +225,12 @@ impl Core {
                 running.task.observe_ends(&ends, self.now_ms);
                 Ok(true)
             }
+            Ran::NeedsLevel => {
+                let end = |topic: &Arc<str>| self.log.records(topic, id.partition).len() as i64;
+                let ends: Vec<i64> = sources.iter().map(end).collect();
+                running.task.observe_level(&ends);
+                Ok(true)
+            }
             Ran::NeedsGlobals(_) | Ran::Held if !self.globals_paused => {
                 self.read_globals();
                 let all: Vec<usize> = (0..self.globals_seen.len()).collect();

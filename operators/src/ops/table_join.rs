@@ -1,6 +1,9 @@
 //! `join`, `left_join` with a table: each record looks up the row of its key.
 //!
 //! Only the stream triggers. The result keeps the record's time and headers.
+//! The row is the one of the record's time as far as the log can tell: a task
+//! with a join takes no record while an input that may hold an earlier one is
+//! not read to its end (`task/in_time.rs`).
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -117,6 +120,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         let kind = NodeKind::Operator(if left { "left-join" } else { "join" });
         let node = graph.add(Some(name), kind, &[input.node], Box::new(build));
         graph.nodes[node.0].stores.push(name_of_store);
+        graph.nodes[node.0].by_time = true;
         KStream::new(&input.flow, node, input.serdes.with_value(None), false)
     }
 }

@@ -78,6 +78,10 @@ impl Buffer {
         self.queue.front()
     }
 
+    pub(crate) fn back(&self) -> Option<&Buffered> {
+        self.queue.back()
+    }
+
     pub(crate) fn pop(&mut self) {
         if let Some(done) = self.queue.pop_front()
             && self.spare.len() < SPARE

@@ -1,7 +1,8 @@
 //! A task: one sub-topology on one partition. Synchronous; owns no thread and no clock.
 //!
 //! Invariants:
-//! * buffered records and due timers are taken in timestamp order;
+//! * buffered records and due timers are taken in timestamp order; with a table join also
+//!   records that are in the log and not yet buffered;
 //! * a timer due at T fires only after everything below the end offsets read at
 //!   or after T was processed;
 //! * what a failed record did is undone before its policy is followed.
@@ -9,6 +10,7 @@
 mod buffer;
 mod dead_letter;
 mod error;
+mod in_time;
 mod policy;
 mod run;
 
@@ -29,6 +31,7 @@ use crate::source::SourceProcess;
 use crate::timers::Timers;
 use crate::topology::{SubTopology, TaskId, Topology};
 use buffer::Buffer;
+use in_time::InTime;
 
 /// What one call of [`Task::run_once`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,9 @@ pub enum Ran {
     Timer,
     /// A timer is due: read the end offsets of all sources now and call [`Task::observe_ends`].
     NeedsEnds,
+    /// A record may have to wait for an earlier one of another source: read the end offsets of all
+    /// sources now and call [`Task::observe_level`]. Only tasks with a table join say so.
+    NeedsLevel,
     /// The head record waits for these global tables: read their end offsets now, wait until
     /// the reader of global tables has reached them, then call [`Task::globals_reached`].
     NeedsGlobals(Vec<usize>),
@@ -76,6 +82,8 @@ pub struct Task {
     ctx: TaskContext,
     ends: Option<Ends>,
     held: Option<Held>,
+    /// Set where the order of records of different sources matters.
+    in_time: Option<InTime>,
     timer_key: Vec<u8>,
     dead_letters: u32,
     uncommitted: bool,
@@ -105,6 +113,8 @@ impl Task {
         let slot =
             |(topic, node, process)| SourceSlot { topic, node, process, buffer: Buffer::default() };
         let sources: Vec<SourceSlot> = built.into_iter().map(slot).collect();
+        let count = sources.len();
+        let by_time = count > 1 && nodes.iter().any(|node| graph.nodes[node.0].by_time);
         let (settled, dropped) = (Vec::new(), Dropped::default());
         Self {
             id,
@@ -115,6 +125,7 @@ impl Task {
             ctx: TaskContext { state, outputs, timers, globals, settled, now_ms: 0, dropped },
             ends: None,
             held: None,
+            in_time: by_time.then(|| InTime::new(count)),
             timer_key: Vec::new(),
             dead_letters,
             uncommitted: false,
@@ -149,6 +160,14 @@ impl Task {
     /// timers due until then may fire once everything below is processed.
     pub fn observe_ends(&mut self, ends: &[i64], read_at_ms: i64) {
         self.ends = Some(Ends { offsets: ends.to_vec(), read_at_ms });
+    }
+
+    /// End offsets of all sources, read after [`Ran::NeedsLevel`]. The head record goes on once
+    /// every source with an empty buffer has reached its end.
+    pub fn observe_level(&mut self, ends: &[i64]) {
+        if let Some(in_time) = &mut self.in_time {
+            in_time.observe(&self.sources, ends);
+        }
     }
 
     /// The global tables the head record waits for have reached the ends that were read after

@@ -27,7 +27,10 @@ impl Task {
                 _ => return Ok(Ran::NeedsEnds),
             }
         }
-        head.map_or(Ok(Ran::Idle), |(_, source)| self.run_record(source))
+        let Some((_, source)) = head else { return Ok(Ran::Idle) };
+        let waits = self.in_time.as_ref();
+        let waits = waits.and_then(|time| time.waits(&self.sources, &self.positions, source));
+        waits.map_or_else(|| self.run_record(source), Ok)
     }
 
     /// Timestamp and source of the buffered record with the lowest timestamp.
