@@ -128,6 +128,27 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
         }
     }
 
+    /// Appends `length (4 bytes) | value` to the row at `full`.
+    pub(crate) fn append(&mut self, state: &mut TaskState, value: &V) -> Result<(), StoreError> {
+        let Self { store, full, row, value_encoder, .. } = self;
+        row.clear();
+        state.get_with(*store, full, |list| row.extend_from_slice(list.unwrap_or_default()))?;
+        let at = row.len();
+        row.extend_from_slice(&[0; 4]);
+        let encoded = value_encoder.encode(value, row).and_then(|()| {
+            u32::try_from(row.len() - at - 4)
+                .map_err(|_| CodecError::new("list", "a value is longer than 4 GiB"))
+        });
+        match encoded {
+            Ok(length) => {
+                row[at..at + 4].copy_from_slice(&length.to_be_bytes());
+                state.put(*store, full, Some(row));
+                Ok(())
+            }
+            Err(source) => Err(self.error(state, source)),
+        }
+    }
+
     /// Visits full keys and rows of `span`; an error of `visit` ends the scan.
     pub(crate) fn scan(
         &mut self,

@@ -4,8 +4,8 @@
 //! * [`StateDir`] is the state of one application instance, [`TaskState`] that of one task. Reads look through three
 //!   layers: the *overlay* of the open transaction (with a savepoint per record), the *committed layer* in memory, the
 //!   *base* in the engine. A write-back brings committed rows to the base, with the changelog offsets they stand for.
-//! * [`KeyValueStore`], [`TimestampedKeyValueStore`], [`WindowStore`] and [`SessionStore`] are typed views of it; a
-//!   [`Codec`] says how keys and values become bytes.
+//! * [`KeyValueStore`], [`TimestampedKeyValueStore`], [`VersionedKeyValueStore`], [`ListStore`], [`WindowStore`] and
+//!   [`SessionStore`] are typed views of it; a [`Codec`] says how keys and values become bytes.
 //!
 //! Nothing here knows a clock, a thread or a log: times are arguments, and the log's part in a commit is told by
 //! [`TaskState::apply`] (it committed) or [`TaskState::discard`] (it aborted).
@@ -56,6 +56,7 @@ mod engine;
 mod error;
 mod key_value;
 pub mod keys;
+mod list;
 mod memory;
 mod overlay;
 pub mod partition;
@@ -68,6 +69,7 @@ mod shelf;
 mod spec;
 mod state_dir;
 mod task_state;
+mod versioned;
 mod window;
 mod write_back;
 
@@ -78,6 +80,7 @@ pub use codec::{
 pub use engine::{Direction, Durability, Engine, Visit};
 pub use error::StoreError;
 pub use key_value::{KeyValueStore, TimestampedKeyValueStore};
+pub use list::ListStore;
 pub use memory::{Crash, MemoryEngine};
 pub use overlay::Savepoint;
 pub use rebuild::{ChangelogRange, Rebuild, needs_rebuild};
@@ -87,4 +90,5 @@ pub use session::{Session, SessionStore};
 pub use spec::{StoreIndex, StoreKind, StoreSpec};
 pub use state_dir::{CommittedStore, StateDir, StateOptions};
 pub use task_state::{TaskState, VisitDirty};
+pub use versioned::{Put, VersionedKeyValueStore};
 pub use window::WindowStore;

@@ -16,7 +16,7 @@ pub struct Savepoint(u64);
 #[derive(Debug, Default)]
 pub(crate) struct StoreOverlay {
     pub(crate) rows: Rows,
-    /// Highest row time written in this transaction.
+    /// Highest time put in this transaction.
     pub(crate) stream_time: Option<i64>,
 }
 
@@ -60,7 +60,7 @@ impl Overlay {
         value: Option<&[u8]>,
     ) {
         let overlay = &mut self.stores[store.0];
-        overlay.stream_time = overlay.stream_time.max(spec.kind.row_time(key));
+        overlay.stream_time = overlay.stream_time.max(spec.kind.put_time(key, value));
         let previous = overlay.rows.put(key, value.map(Into::into));
         if self.savepoint.is_some() {
             let start = self.undo_keys.len();

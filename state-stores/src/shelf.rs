@@ -192,7 +192,7 @@ impl Shelf {
         let before = inner.live.bytes();
         let (mut stream_time, mut confirmed) = (None, true);
         for (key, value) in rows {
-            stream_time = stream_time.max(self.spec.kind.row_time(key));
+            stream_time = stream_time.max(self.spec.kind.put_time(key, value));
             inner.live.put(key, value.map(Into::into));
             confirmed = false;
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::keys;
+use crate::versioned::{HISTORY, LATEST};
 
 /// A store among the stores of one task: its place in the list given to `StateDir::task_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,11 @@ pub enum StoreKind {
         /// How long a session is kept after its end, in stream time (ms, > 0).
         retention_ms: i64,
     },
+    /// The values of each key over time; the newest are kept until deleted.
+    Versioned {
+        /// How long an older value is known after it was valid, in stream time (ms, > 0). As long may a new one be late.
+        history_retention_ms: i64,
+    },
 }
 
 impl StoreKind {
@@ -35,16 +41,30 @@ impl StoreKind {
             Self::Window { retention_ms, .. } | Self::Session { retention_ms } => {
                 Some(retention_ms)
             }
+            Self::Versioned { history_retention_ms } => Some(history_retention_ms),
         }
     }
 
-    /// The time by which the row of this full store key expires: a window's start, a session's end.
+    /// The time by which the row of this full store key expires: a window's start, a session's end, the end of an older
+    /// version. `None`: it doesn't.
     pub fn row_time(&self, key: &[u8]) -> Option<i64> {
         match self {
             Self::KeyValue => None,
             Self::Window { duplicates: false, .. } => keys::time_before(key, 0),
             Self::Window { duplicates: true, .. } => keys::time_before(key, keys::Sequence::LEN),
             Self::Session { .. } => keys::time_before(key, keys::TIME_LEN),
+            Self::Versioned { .. } if key.first() == Some(&HISTORY) => keys::time_before(key, 0),
+            Self::Versioned { .. } => None,
+        }
+    }
+
+    /// The time that the store's stream time reaches, at least, by a put of this row.
+    pub(crate) fn put_time(&self, key: &[u8], value: Option<&[u8]>) -> Option<i64> {
+        match self {
+            Self::Versioned { .. } if key.first() == Some(&LATEST) => {
+                value.and_then(<[u8]>::first_chunk).copied().map(i64::from_be_bytes)
+            }
+            _ => self.row_time(key),
         }
     }
 

@@ -96,7 +96,8 @@ impl TaskState {
         self.shelves[store.0].scan(&*self.shared.engine, overlay, (from, to, direction), visit)
     }
 
-    /// The highest time of any row put into the store, the open transaction included (windows: start, sessions: end).
+    /// The highest time of any row put into the store, the open transaction included (windows: start, sessions:
+    /// end, versions: beginning).
     pub fn stream_time(&self, store: StoreIndex) -> Option<i64> {
         self.overlay.stores[store.0].stream_time.max(self.shelves[store.0].stream_time())
     }
@@ -169,7 +170,7 @@ impl TaskState {
 
     /// Takes rows read from the changelog into the committed layer; `next_offset` follows the last of them.
     ///
-    /// For a window or session store the rows' times advance its stream time. Call it with no rows when there is
+    /// For a store that expires the rows' times advance its stream time. Call it with no rows when there is
     /// nothing left to read: only that confirms that the state is the changelog's as of now, see
     /// [`needs_rebuild`](Self::needs_rebuild). A write-back between two calls is safe.
     pub fn restore<'r>(

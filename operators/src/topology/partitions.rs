@@ -21,8 +21,11 @@ pub(super) fn internal_topics(topology: &Topology) -> Vec<InternalTopic> {
     }
     for sub in topology.subtopologies() {
         for store in &sub.stores {
-            let retention_ms =
-                store.kind.retention_ms().map(|ms| ms.saturating_add(ADDITIONAL_RETENTION_MS));
+            let retention_ms = match store.kind {
+                // Its newest rows are kept for ever; the store deletes the older ones itself.
+                StoreKind::Versioned { .. } => None,
+                kind => kind.retention_ms().map(|ms| ms.saturating_add(ADDITIONAL_RETENTION_MS)),
+            };
             let compact = !matches!(store.kind, StoreKind::Window { duplicates: true, .. });
             topics.push(InternalTopic {
                 name: Arc::clone(&store.changelog_topic),

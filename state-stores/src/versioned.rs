@@ -1,0 +1,302 @@
+//! Versioned stores: the values a key had over time, each from when it was valid (KIP-889).
+//!
+//! ```text
+//! latest   00 | key                             → valid from (8 bytes, big-endian) | value
+//! history  01 | escaped key | 00 01 | valid to  → valid from (8 bytes, big-endian) | 01 | value
+//!                                                 valid from (8 bytes, big-endian) | 00   (deleted)
+//! ```
+//!
+//! Invariants: each version but the newest has one history row, named by the time of the version that follows it. When
+//! the newest version is a deletion there is no latest row, and a history row ends where the deletion begins, if need
+//! be one that says nothing. History rows end, and so expire, at stream time − history retention; latest rows never do.
+
+use std::ops::ControlFlow;
+
+use crate::coder::{Coder, Span, damaged_key, timestamped};
+use crate::keys::{self, TIME_LEN};
+use crate::window::time_bounds;
+use crate::{CodecError, Direction, Serde, StoreError, StoreIndex, TaskState};
+
+pub(crate) const LATEST: u8 = 0;
+pub(crate) const HISTORY: u8 = 1;
+
+/// What ended a history row begins with when nothing is known of the time before.
+const UNKNOWN: i64 = i64::MIN;
+
+/// What became of a version that was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It is older than the history that is kept; nothing was written.
+    Refused,
+    /// It is the newest of its key.
+    Latest,
+    /// It is valid until this time (ms), when the next version begins.
+    Until(i64),
+}
+
+/// A version: when it began, and its encoded value; `None`: deleted.
+type Version = (i64, Option<Vec<u8>>);
+
+/// A typed view of a [`StoreKind::Versioned`](crate::StoreKind::Versioned) store. It holds codecs and scratch, no rows.
+pub struct VersionedKeyValueStore<K: ?Sized, V: ?Sized> {
+    coder: Coder<K, V>,
+    /// Full keys of the row at work: its latest row, and the prefix of its history.
+    latest: Vec<u8>,
+    history: Vec<u8>,
+}
+
+impl<K: ?Sized, V: ?Sized> std::fmt::Debug for VersionedKeyValueStore<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("VersionedKeyValueStore").field(&self.coder.store).finish()
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
+    /// The store at `store` of a task, with these codecs.
+    pub fn new(store: StoreIndex, keys: &Serde<K>, values: &Serde<V>) -> Self {
+        let (latest, history) = (Vec::new(), Vec::new());
+        Self { coder: Coder::new(store, keys, values), latest, history }
+    }
+
+    /// The value of `key` from `timestamp` (ms) on, until its next version; `None`: deleted from then on. A version of
+    /// the same time is replaced. Refused when it is older than stream time − history retention.
+    pub fn put(
+        &mut self,
+        state: &mut TaskState,
+        key: &K,
+        timestamp: i64,
+        value: Option<&V>,
+    ) -> Result<Put, StoreError> {
+        if self.is_history_lost(state, timestamp) {
+            return Ok(Put::Refused);
+        }
+        self.locate(state, key)?;
+        match self.newest(state)? {
+            Some((since, _)) if timestamp < since => self.put_late(state, timestamp, since, value),
+            Some((since, old)) if since < timestamp => {
+                self.put_history(state, timestamp, since, old.as_deref());
+                self.put_latest(state, timestamp, value)?;
+                self.forget_expired(state)?;
+                Ok(Put::Latest)
+            }
+            _ => {
+                self.put_latest(state, timestamp, value)?;
+                Ok(Put::Latest)
+            }
+        }
+    }
+
+    /// Calls `read` with the newest value of `key` and since when it is valid (ms), or `None`; copies nothing.
+    pub fn get_with<R>(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        read: impl FnOnce(Option<(&V, i64)>) -> R,
+    ) -> Result<R, StoreError> {
+        self.locate(state, key)?;
+        self.coder.full.clone_from(&self.latest);
+        self.coder.read(state, timestamped, |row| read(row.map(|(since, value)| (value, since))))
+    }
+
+    /// Calls `read` with the value that `key` had at `as_of` (ms) and since when, or `None`. Of times before stream
+    /// time − history retention only the newest value is known, if it is that old.
+    pub fn get_as_of_with<R>(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        as_of: i64,
+        read: impl FnOnce(Option<(&V, i64)>) -> R,
+    ) -> Result<R, StoreError> {
+        let (mut read, mut result) = (Some(read), None);
+        self.get_with(state, key, |row| {
+            if let Some(row) = row.filter(|(_, since)| *since <= as_of) {
+                result = read.take().map(|read| read(Some(row)));
+            }
+        })?;
+        if result.is_none() && !self.is_history_lost(state, as_of) {
+            let bounds = self.ending_after(as_of);
+            self.first(state, bounds, Direction::Forward, |coder, _, (since, value)| {
+                if let Some(value) = value.filter(|_| since <= as_of) {
+                    let value = coder.value_decoder.decode(value)?;
+                    result = read.take().map(|read| read(Some((value, since))));
+                }
+                Ok(())
+            })?;
+        }
+        let result = result.or_else(|| read.take().map(|read| read(None)));
+        Ok(result.expect("`read` was called with the value, or is still there"))
+    }
+
+    /// A copy of the newest value of `key` and since when it is valid (ms).
+    pub fn get(&mut self, state: &TaskState, key: &K) -> Result<Option<(V::Owned, i64)>, StoreError>
+    where
+        V: ToOwned,
+    {
+        self.get_with(state, key, |row| row.map(|(value, since)| (value.to_owned(), since)))
+    }
+
+    /// A copy of the value `key` had at `as_of` (ms), see [`get_as_of_with`](Self::get_as_of_with).
+    pub fn get_as_of(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        as_of: i64,
+    ) -> Result<Option<(V::Owned, i64)>, StoreError>
+    where
+        V: ToOwned,
+    {
+        self.get_as_of_with(state, key, as_of, |row| {
+            row.map(|(value, since)| (value.to_owned(), since))
+        })
+    }
+
+    fn is_history_lost(&self, state: &TaskState, time: i64) -> bool {
+        state.horizon(self.coder.store).is_some_and(|horizon| time < horizon)
+    }
+
+    fn locate(&mut self, state: &TaskState, key: &K) -> Result<(), StoreError> {
+        let key = self.coder.key(state, key)?;
+        self.latest.clear();
+        self.latest.push(LATEST);
+        self.latest.extend_from_slice(key);
+        self.history.clear();
+        self.history.push(HISTORY);
+        keys::prefix(key, &mut self.history);
+        Ok(())
+    }
+
+    /// The newest version of the located key: its latest row, or a deletion that history still knows of.
+    fn newest(&mut self, state: &TaskState) -> Result<Option<Version>, StoreError> {
+        let store = self.coder.store;
+        let latest = state.get_with(store, &self.latest, |row| {
+            row.map(|row| timestamped(row).map(|(since, value)| (since, Some(value.to_vec()))))
+        })?;
+        if let Some(latest) = latest {
+            return latest.map(Some).map_err(|error| self.coder.error(state, error));
+        }
+        let mut newest = None;
+        let bounds = self.ending_after(state.horizon(store).unwrap_or(i64::MIN));
+        self.first(state, bounds, Direction::Reverse, |_, to, _| {
+            newest = Some((to, None));
+            Ok(())
+        })?;
+        Ok(newest)
+    }
+
+    /// Puts a version that others follow; the newest began at `newest`.
+    fn put_late(
+        &mut self,
+        state: &mut TaskState,
+        timestamp: i64,
+        newest: i64,
+        value: Option<&V>,
+    ) -> Result<Put, StoreError> {
+        let mut next = None;
+        let bounds = self.ending_after(timestamp);
+        self.first(state, bounds, Direction::Forward, |_, to, (since, value)| {
+            next = Some((to, since, value.map(<[u8]>::to_vec)));
+            Ok(())
+        })?;
+        let valid_to = match next {
+            Some((to, since, old)) if since <= timestamp => {
+                if since != timestamp && since != UNKNOWN {
+                    self.put_history(state, timestamp, since, old.as_deref());
+                }
+                to
+            }
+            Some((_, since, _)) => since,
+            None => newest,
+        };
+        match value {
+            Some(value) => {
+                self.full_history(valid_to);
+                let mut head = [1; TIME_LEN + 1];
+                head[..TIME_LEN].copy_from_slice(&timestamp.to_be_bytes());
+                self.coder.write(state, Some((&head, value)))?;
+            }
+            None => self.put_history(state, valid_to, timestamp, None),
+        }
+        self.forget_expired(state)?;
+        Ok(Put::Until(valid_to))
+    }
+
+    /// Makes `value` the newest version; the history row that ends with it, if any, is written already.
+    fn put_latest(
+        &mut self,
+        state: &mut TaskState,
+        timestamp: i64,
+        value: Option<&V>,
+    ) -> Result<(), StoreError> {
+        let store = self.coder.store;
+        if let Some(value) = value {
+            self.coder.full.clone_from(&self.latest);
+            return self.coder.write(state, Some((&timestamp.to_be_bytes(), value)));
+        }
+        if state.get_with(store, &self.latest, |row| row.is_some())? {
+            state.put(store, &self.latest, None);
+        }
+        self.full_history(timestamp);
+        if !state.get_with(store, &self.coder.full, |row| row.is_some())? {
+            self.put_history(state, timestamp, UNKNOWN, None);
+        }
+        Ok(())
+    }
+
+    fn put_history(&mut self, state: &mut TaskState, to: i64, since: i64, value: Option<&[u8]>) {
+        self.full_history(to);
+        let row = match value {
+            Some(value) => [&since.to_be_bytes()[..], &[1], value].concat(),
+            None => [&since.to_be_bytes()[..], &[0]].concat(),
+        };
+        state.put(self.coder.store, &self.coder.full, Some(&row));
+    }
+
+    /// Removes the located key's expired history, so that the changelog loses it too.
+    fn forget_expired(&mut self, state: &mut TaskState) -> Result<(), StoreError> {
+        let store = self.coder.store;
+        let Some(horizon) = state.horizon(store) else { return Ok(()) };
+        let Some((from, to)) = time_bounds(&self.history, i64::MIN, horizon) else { return Ok(()) };
+        let mut expired = Vec::new();
+        state.scan(store, &from, Some(&to), Direction::Forward, &mut |full, _| {
+            expired.push(full.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        for full in &expired {
+            state.put(store, full, None);
+        }
+        Ok(())
+    }
+
+    /// Bounds of the located key's history rows that end after `time`.
+    fn ending_after(&self, time: i64) -> Option<(Vec<u8>, Vec<u8>)> {
+        time_bounds(&self.history, time.checked_add(1)?, i64::MAX)
+    }
+
+    /// Visits the first history row within `bounds`: its end, its beginning and its value.
+    fn first(
+        &mut self,
+        state: &TaskState,
+        bounds: Option<(Vec<u8>, Vec<u8>)>,
+        direction: Direction,
+        mut visit: impl FnMut(&mut Coder<K, V>, i64, (i64, Option<&[u8]>)) -> Result<(), CodecError>,
+    ) -> Result<(), StoreError> {
+        let Some((from, to)) = bounds else { return Ok(()) };
+        let span = Span { from: &from, to: Some(&to), direction };
+        self.coder.scan(state, &span, |coder, full, row| {
+            let ends = keys::time_before(full, 0).ok_or_else(damaged_key)?;
+            let (since, rest) = timestamped(row)?;
+            let value = match rest.split_first() {
+                Some((1, value)) => Some(value),
+                Some((0, [])) => None,
+                _ => return Err(CodecError::new("versioned", "neither a value nor a deletion")),
+            };
+            visit(coder, ends, (since, value))?;
+            Ok(ControlFlow::Break(()))
+        })
+    }
+
+    fn full_history(&mut self, to: i64) {
+        self.coder.full.clone_from(&self.history);
+        keys::time(to, &mut self.coder.full);
+    }
+}
