@@ -11,6 +11,7 @@ use state_stores::StoreIndex;
 use crate::graph::{Graph, NodeId, NodeKind};
 use crate::outputs::Outputs;
 use crate::process::{Edge, FanOut, Nowhere, Process, Shared, TimerHandler};
+use crate::punctuation::Punctuators;
 use crate::source::SourceProcess;
 
 /// The parts of one task while it is put together.
@@ -22,6 +23,7 @@ pub(crate) struct Assembly<'a> {
     installed: BTreeMap<NodeId, Box<dyn Any + Send>>,
     /// Store of the timers, and what they wake.
     pub(crate) timers: Vec<(StoreIndex, Box<dyn TimerHandler>)>,
+    pub(crate) punctuators: Punctuators,
     pub(crate) sources: Vec<(Arc<str>, NodeId, Box<dyn SourceProcess>)>,
 }
 
@@ -33,6 +35,7 @@ impl<'a> Assembly<'a> {
             outputs,
             installed: BTreeMap::new(),
             timers: Vec::new(),
+            punctuators: Punctuators::default(),
             sources: Vec::new(),
         }
     }

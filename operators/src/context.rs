@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use state_stores::TaskState;
+use state_stores::keys::Sequence;
 
 use crate::globals::Globals;
 use crate::outputs::{Mark, Outputs};
 use crate::timers::Timers;
+use crate::topology::TaskId;
 
 /// Records that were dropped, by reason, since the task was built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +23,18 @@ pub struct Dropped {
     pub dead_letters: u64,
 }
 
+/// Where the record at work was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// Which of the task's sources.
+    pub(crate) source: usize,
+    pub(crate) offset: i64,
+}
+
 pub(crate) struct TaskContext {
+    pub(crate) id: TaskId,
+    /// The topics of the task's sources.
+    pub(crate) topics: Vec<Arc<str>>,
     pub(crate) state: TaskState,
     pub(crate) outputs: Outputs,
     pub(crate) timers: Timers,
@@ -29,6 +42,12 @@ pub(crate) struct TaskContext {
     /// Global tables that reached the ends read after the record at work was held.
     pub(crate) settled: Vec<usize>,
     pub(crate) now_ms: i64,
+    /// The highest timestamp of all records the task has taken; durable where a node asked for it.
+    pub(crate) stream_time: Option<i64>,
+    /// None: a timer or a punctuation is at work.
+    pub(crate) origin: Option<Origin>,
+    /// How many sequences were given out for the record at work.
+    pub(crate) derived: u32,
     pub(crate) dropped: Dropped,
 }
 
@@ -36,15 +55,18 @@ pub(crate) struct TaskContext {
 pub(crate) struct Savepoint {
     state: state_stores::Savepoint,
     outputs: Mark,
+    stream_time: Option<i64>,
     dropped: Dropped,
 }
 
 impl TaskContext {
     pub(crate) fn savepoint(&mut self) -> Savepoint {
         self.timers.savepoint();
+        self.derived = 0;
         Savepoint {
             state: self.state.savepoint(),
             outputs: self.outputs.mark(),
+            stream_time: self.stream_time,
             dropped: self.dropped,
         }
     }
@@ -53,7 +75,17 @@ impl TaskContext {
         self.state.rollback_to(to.state);
         self.outputs.cut(to.outputs);
         self.timers.rollback();
+        self.stream_time = to.stream_time;
         self.dropped = to.dropped;
+    }
+
+    /// Tells rows apart that have one key and time: derived from where the record at work was read, so that a replay
+    /// gives the same. `None`: it was read nowhere.
+    pub(crate) fn sequence(&mut self) -> Option<Sequence> {
+        let Origin { source, offset } = self.origin?;
+        let index = self.derived;
+        self.derived += 1;
+        Some(Sequence { source: source as u16, offset, index })
     }
 
     /// Counts a record that an operator can't use for lack of key or value.

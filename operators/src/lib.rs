@@ -49,10 +49,12 @@ mod failure;
 mod globals;
 mod graph;
 mod headers;
+mod join_windows;
 mod materialized;
 mod ops;
 mod outputs;
 mod process;
+mod punctuation;
 mod record;
 mod source;
 mod stream;
@@ -70,7 +72,7 @@ mod windowed;
 mod windows;
 
 pub use state_stores::codec::{self, *};
-pub use state_stores::{KeyValueStore, StoreError, TaskState};
+pub use state_stores::{Direction, KeyValueStore, StoreError, TaskState};
 
 pub use self::builder::StreamsBuilder;
 pub use self::context::Dropped;
@@ -80,13 +82,15 @@ pub use self::driver::{
 pub use self::failure::{BoxError, ErrorPolicy};
 pub use self::globals::Globals;
 pub use self::headers::Headers;
+pub use self::join_windows::JoinWindows;
 pub use self::materialized::Materialized;
 pub use self::ops::{
-    Emit, EmitRecord, GlobalView, Input, KGroupedStream, KeyValueDef, MachineContext, Processor,
-    ProcessorContext, ProcessorStores, SessionWindowedKStream, Settle, Split, StoreDef,
-    TimeWindowedKStream,
+    Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, GlobalView, Input,
+    KGroupedStream, KeyValueDef, MachineContext, Processor, ProcessorContext, ProcessorStores,
+    RecordMetadata, SessionWindowedKStream, Settle, Split, StoreDef, TimeWindowedKStream,
 };
 pub use self::outputs::{OutputRecord, Outputs};
+pub use self::punctuation::{Punctuation, PunctuationType};
 pub use self::record::Record;
 pub use self::stream::KStream;
 pub use self::suppressed::{BufferConfig, Eager, Strict, Suppressed};

@@ -68,6 +68,8 @@ impl Core {
             pending: Vec::new(),
         };
         core.start();
+        // Schedules count from now on. There is no record yet that could fail.
+        core.run().expect("an idle flow runs");
         core
     }
 

@@ -10,7 +10,7 @@ use crate::record::Record;
 use crate::stream::KStream;
 use crate::topology::TopologyError;
 
-struct Merge<K: ?Sized, V: ?Sized>(Edge<K, V>);
+pub(super) struct Merge<K: ?Sized, V: ?Sized>(pub(super) Edge<K, V>);
 
 impl<K: ?Sized, V: ?Sized> Process<K, V> for Merge<K, V> {
     fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {

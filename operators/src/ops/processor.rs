@@ -3,7 +3,7 @@
 //! Invariant: what a processor remembers in its own fields may be lost at any
 //! commit; what affects its output belongs in stores and timers.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use state_stores::{StoreIndex, TaskState};
 
@@ -11,10 +11,14 @@ use super::processor_stores::{Def, ProcessorStores, StoreDef};
 use crate::context::TaskContext;
 use crate::failure::{BoxError, Failure};
 use crate::graph::{NodeId, NodeKind, StoreDecl};
-use crate::process::{Edge, Process, TimerHandler};
+use crate::process::{Edge, Process, Shared, TimerHandler};
+use crate::punctuation::{
+    Punctuation, PunctuationHandler, PunctuationType, WallClock, time_store, wall_clock_store,
+};
 use crate::record::Record;
 use crate::stream::{KStream, Serdes};
 use crate::timers::Timers;
+use crate::topology::TaskId;
 
 /// A user's own operator: takes records, keeps stores and timers, forwards records.
 pub trait Processor<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized>: Send {
@@ -35,6 +39,28 @@ pub trait Processor<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized>: Send {
     ) -> Result<(), BoxError> {
         Ok(())
     }
+
+    /// A schedule declared with [`StoreDef::punctuate`] is due. `timestamp` is the stream time or the clock, not the
+    /// planned time.
+    fn on_punctuate(
+        &mut self,
+        _punctuation: Punctuation,
+        _timestamp: i64,
+        _ctx: &mut ProcessorContext<'_, KO, VO>,
+    ) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// Where the record at work was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordMetadata<'a> {
+    /// The source topic.
+    pub topic: &'a str,
+    /// The source partition.
+    pub partition: u32,
+    /// Its offset there.
+    pub offset: i64,
 }
 
 /// What a processor can do beside computing.
@@ -49,6 +75,24 @@ impl<KO: ?Sized, VO: ?Sized> ProcessorContext<'_, KO, VO> {
     /// The task's clock, ms since 1970.
     pub fn now(&self) -> i64 {
         self.ctx.now_ms
+    }
+
+    /// The highest timestamp of all records that the task has taken, the one at work included; `None` before the first.
+    /// It survives a restart if the processor declares [`StoreDef::stream_time`] or a punctuation of stream time.
+    pub fn stream_time(&self) -> Option<i64> {
+        self.ctx.stream_time
+    }
+
+    /// Where the record at work was read; `None` in timers and punctuations.
+    pub fn record_metadata(&self) -> Option<RecordMetadata<'_>> {
+        let origin = self.ctx.origin?;
+        let topic = self.ctx.topics.get(origin.source)?;
+        Some(RecordMetadata { topic, partition: self.ctx.id.partition, offset: origin.offset })
+    }
+
+    /// The task the processor runs in.
+    pub fn task_id(&self) -> TaskId {
+        self.ctx.id
     }
 
     /// The task's state, for the stores' methods.
@@ -132,6 +176,88 @@ impl<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized> TimerHandler for ProcessorNod
     }
 }
 
+impl<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized> PunctuationHandler
+    for Shared<ProcessorNode<K, V, KO, VO>>
+{
+    fn on_punctuate(
+        &mut self,
+        punctuation: Punctuation,
+        timestamp: i64,
+        ctx: &mut TaskContext,
+    ) -> Result<(), Failure> {
+        let mut node = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        node.run(ctx, |processor, context| processor.on_punctuate(punctuation, timestamp, context))
+    }
+}
+
+/// Stores of a processor's times: durable timers, stream time and its schedules, schedules of the wall clock.
+#[derive(Clone)]
+struct Times {
+    timers: Option<StoreDecl>,
+    stream_time: Option<StoreDecl>,
+    wall_clock: Option<StoreDecl>,
+    schedules: Vec<Punctuation>,
+}
+
+impl Times {
+    fn of(name: &str, stores: &[StoreDef]) -> Self {
+        let any = |is: fn(&Def) -> bool| stores.iter().any(|store| is(&store.0));
+        let schedules: Vec<Punctuation> = stores
+            .iter()
+            .filter_map(|store| match store.0 {
+                Def::Punctuate(punctuation) => Some(punctuation),
+                _ => None,
+            })
+            .collect();
+        let follows = |kind| schedules.iter().any(|schedule| schedule.kind == kind);
+        let keeps_time = any(|store| matches!(store, Def::StreamTime));
+        Self {
+            timers: any(|store| matches!(store, Def::Timers)).then(|| Timers::declare(name)),
+            stream_time: (keeps_time || follows(PunctuationType::StreamTime))
+                .then(|| time_store(name)),
+            wall_clock: follows(PunctuationType::WallClockTime).then(|| wall_clock_store(name)),
+            schedules,
+        }
+    }
+
+    fn stores(&self) -> impl Iterator<Item = &StoreDecl> {
+        [&self.timers, &self.stream_time, &self.wall_clock].into_iter().flatten()
+    }
+
+    /// Hands in a node with what wakes it.
+    fn install<K, V, KO, VO>(
+        &self,
+        assembly: &mut crate::assembly::Assembly<'_>,
+        node: ProcessorNode<K, V, KO, VO>,
+    ) where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+        KO: ?Sized + 'static,
+        VO: ?Sized + 'static,
+    {
+        let (id, timers, node) = (node.id, node.timers, Shared::new(node));
+        if let Some(store) = timers {
+            assembly.timers.push((store, Box::new(node.clone())));
+        }
+        let of = |kind| self.schedules.iter().filter(move |schedule| schedule.kind == kind);
+        if let Some(store) = self.stream_time.as_ref().map(|store| assembly.store(&store.name)) {
+            assembly.punctuators.keep_time(store);
+            for (number, schedule) in (0..).zip(of(PunctuationType::StreamTime)) {
+                let handler = Box::new(node.clone());
+                assembly.punctuators.stream_time(store, number, *schedule, handler);
+            }
+        }
+        if let Some(store) = self.wall_clock.as_ref().map(|store| assembly.store(&store.name)) {
+            let intervals: Vec<i64> =
+                of(PunctuationType::WallClockTime).map(|schedule| schedule.interval_ms).collect();
+            assembly.punctuators.wall_clock(store, intervals.clone());
+            let handler = WallClock { store, intervals, handler: node.clone() };
+            assembly.timers.push((store, Box::new(handler)));
+        }
+        assembly.install::<K, V>(id, node);
+    }
+}
+
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
     /// Runs a processor of the user's with the stores it declares. `make` is called once per task.
     /// Null keys and values are shown. If the key may have changed, records with a key are
@@ -142,37 +268,46 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         stores: &[StoreDef],
         make: impl Fn(&ProcessorStores) -> Box<dyn Processor<K, V, KO, VO>> + Send + Sync + 'static,
     ) -> KStream<KO, VO> {
+        let (input, node) = self.processor_node(name, "process", stores, make);
+        KStream::new(&input.flow, node, Serdes::none(), true)
+    }
+
+    /// Adds the node; gives what it reads, which may be repartitioned, and the node.
+    pub(super) fn processor_node<KO: ?Sized + 'static, VO: ?Sized + 'static>(
+        &self,
+        name: &str,
+        kind: &'static str,
+        stores: &[StoreDef],
+        make: impl Fn(&ProcessorStores) -> Box<dyn Processor<K, V, KO, VO>> + Send + Sync + 'static,
+    ) -> (Self, NodeId) {
         let input = if stores.is_empty() { self.clone() } else { self.keyed(name) };
-        let timers = stores
-            .iter()
-            .any(|store| matches!(store.0, Def::Timers))
-            .then(|| Timers::declare(name));
+        let times = Times::of(name, stores);
         let declared = stores.iter().filter_map(|store| match &store.0 {
             Def::Store(store) => Some(store.clone()),
-            Def::Timers => None,
+            _ => None,
         });
-        let all: Vec<StoreDecl> = declared.chain(timers.clone()).collect();
-        let names: Vec<Arc<str>> = all.iter().map(|store| Arc::clone(&store.name)).collect();
-        let timers = timers.map(|store| store.name);
+        let own: Vec<StoreDecl> = declared.collect();
+        let all: Vec<StoreDecl> = own.iter().chain(times.stores()).cloned().collect();
         let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
             let next = assembly.downstream::<KO, VO>(id);
-            let stores =
-                names.iter().map(|name| (Arc::clone(name), assembly.store(name))).collect();
-            let processor = make(&ProcessorStores { stores });
-            let timers = timers.as_ref().map(|name| assembly.store(name));
+            let open = |store: &StoreDecl| (Arc::clone(&store.name), assembly.store(&store.name));
+            let processor = make(&ProcessorStores { stores: own.iter().map(open).collect() });
+            let timers = times.timers.as_ref().map(|store| assembly.store(&store.name));
             let node = ProcessorNode { id, processor, timers, next };
-            match timers {
-                Some(timers) => assembly.install_timed::<K, V, _>(id, timers, node),
-                None => assembly.install::<K, V>(id, node),
+            if times.stores().next().is_some() {
+                times.install::<K, V, KO, VO>(assembly, node);
+            } else {
+                assembly.install::<K, V>(id, node);
             }
         };
         let mut graph = input.flow.borrow_mut();
-        let node =
-            graph.add(Some(name), NodeKind::Operator("process"), &[input.node], Box::new(build));
+        let kind = NodeKind::Operator(kind);
+        let node = graph.add(Some(name), kind, &[input.node], Box::new(build));
         for store in all {
             graph.declare(node, store);
         }
-        KStream::new(&input.flow, node, Serdes::none(), true)
+        drop(graph);
+        (input, node)
     }
 }
 

@@ -7,6 +7,7 @@ use state_stores::{KeyValueStore, StoreIndex, StoreKind};
 
 use crate::graph::StoreDecl;
 use crate::materialized::Materialized;
+use crate::punctuation::{Punctuation, PunctuationType};
 use crate::topic::IntoSerde;
 
 /// A store that a processor declares.
@@ -17,12 +18,33 @@ pub struct StoreDef(pub(super) Def);
 pub(super) enum Def {
     Store(StoreDecl),
     Timers,
+    StreamTime,
+    Punctuate(Punctuation),
 }
 
 impl StoreDef {
     /// The processor sets timers: they get a store `<name of the processor>-timers`.
     pub fn timers() -> Self {
         Self(Def::Timers)
+    }
+
+    /// The processor's results depend on [`ProcessorContext::stream_time`](crate::ProcessorContext::stream_time): it is
+    /// kept in a store `<name of the processor>-time`.
+    pub fn stream_time() -> Self {
+        Self(Def::StreamTime)
+    }
+
+    /// The processor is called every `interval_ms` (> 0), by
+    /// [`Processor::on_punctuate`](crate::Processor::on_punctuate). By stream time the first call comes with the first
+    /// record, then with the first one at or after each multiple of the interval. By the wall clock calls come at
+    /// start + interval, start + 2 intervals, and so on, once everything that was in the log by then is processed. Calls
+    /// that were missed are not made up.
+    ///
+    /// # Panics
+    /// When the interval isn't positive.
+    pub fn punctuate(kind: PunctuationType, interval_ms: i64) -> Self {
+        assert!(interval_ms > 0, "a punctuation's interval must be positive");
+        Self(Def::Punctuate(Punctuation { kind, interval_ms }))
     }
 }
 

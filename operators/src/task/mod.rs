@@ -27,6 +27,7 @@ use crate::globals::Globals;
 use crate::graph::NodeId;
 use crate::outputs::Outputs;
 use crate::process::TimerHandler;
+use crate::punctuation::Punctuators;
 use crate::source::SourceProcess;
 use crate::timers::Timers;
 use crate::topology::{SubTopology, TaskId, Topology};
@@ -38,7 +39,7 @@ use in_time::InTime;
 pub enum Ran {
     /// Processed one buffered record.
     Record,
-    /// Fired one timer.
+    /// Fired one timer or punctuation, or scheduled the first ones.
     Timer,
     /// A timer is due: read the end offsets of all sources now and call [`Task::observe_ends`].
     NeedsEnds,
@@ -79,6 +80,7 @@ pub struct Task {
     sources: Vec<SourceSlot>,
     positions: Vec<Option<i64>>,
     handlers: Vec<Box<dyn TimerHandler>>,
+    punctuators: Punctuators,
     ctx: TaskContext,
     ends: Option<Ends>,
     held: Option<Held>,
@@ -108,6 +110,7 @@ impl Task {
             (graph.nodes[node.0].build)(&mut assembly, *node);
         }
         let (timed, mut built) = (assembly.timers, assembly.sources);
+        let punctuators = assembly.punctuators;
         built.sort_by_key(|(_, node, _)| *node);
         let timers = Timers::new(timed.iter().map(|(store, _)| *store));
         let slot =
@@ -115,14 +118,29 @@ impl Task {
         let sources: Vec<SourceSlot> = built.into_iter().map(slot).collect();
         let count = sources.len();
         let by_time = count > 1 && nodes.iter().any(|node| graph.nodes[node.0].by_time);
-        let (settled, dropped) = (Vec::new(), Dropped::default());
+        let topics = sources.iter().map(|source| Arc::clone(&source.topic)).collect();
+        let ctx = TaskContext {
+            id,
+            topics,
+            state,
+            outputs,
+            timers,
+            globals,
+            settled: Vec::new(),
+            now_ms: 0,
+            stream_time: None,
+            origin: None,
+            derived: 0,
+            dropped: Dropped::default(),
+        };
         Self {
             id,
             topology: topology.clone(),
             positions: vec![None; sources.len()],
             sources,
             handlers: timed.into_iter().map(|(_, handler)| handler).collect(),
-            ctx: TaskContext { state, outputs, timers, globals, settled, now_ms: 0, dropped },
+            punctuators,
+            ctx,
             ends: None,
             held: None,
             in_time: by_time.then(|| InTime::new(count)),
@@ -151,7 +169,13 @@ impl Task {
     /// the task's clock (milliseconds since 1970) and must not go back.
     pub fn run_once(&mut self, now_ms: i64) -> Result<Ran, TaskError> {
         self.ctx.now_ms = now_ms;
-        let ran = self.step()?;
+        let ran = match self.punctuators.start(&mut self.ctx)? {
+            true => {
+                self.uncommitted = true;
+                Ran::Timer
+            }
+            false => self.step()?,
+        };
         self.ctx.timers.earliest(&self.ctx.state)?;
         Ok(ran)
     }

@@ -54,11 +54,10 @@ impl Task {
         Ok(())
     }
 
-    /// As [`Self::give_up`]; the timer itself goes, and its owner is told.
-    pub(super) fn give_up_timer(
+    /// As [`Self::give_up`], of the node that can't handle its timer or punctuation.
+    pub(super) fn give_up_call(
         &mut self,
         due: i64,
-        queue: usize,
         key: &[u8],
         failure: Failure,
     ) -> Result<(), TaskError> {
@@ -97,8 +96,6 @@ impl Task {
                 );
             }
         }
-        self.ctx.timers.cancel(&mut self.ctx.state, queue, due, key);
-        self.handlers[queue].on_lost_timer(key, due, &mut self.ctx)?;
         Ok(())
     }
 }

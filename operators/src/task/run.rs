@@ -1,6 +1,7 @@
 //! One step of a task: which record or timer is next, and how it is run.
 
 use super::{Held, Ran, Task, TaskError};
+use crate::context::Origin;
 use crate::failure::FailureKind;
 use crate::source::SourceFailure;
 
@@ -11,6 +12,9 @@ impl Task {
             Some(Held { waiting: true, .. }) => return Ok(Ran::Held),
             Some(Held { source, .. }) => return self.run_record(*source),
             None => {}
+        }
+        if let Some(punctuator) = self.punctuators.due(self.ctx.stream_time) {
+            return self.punctuate(punctuator);
         }
         let head = self.head();
         let timer = self.ctx.timers.earliest(&self.ctx.state)?;
@@ -48,6 +52,8 @@ impl Task {
         let source = &mut self.sources[number];
         let Some(record) = source.buffer.front() else { return Ok(Ran::Idle) };
         let offset = record.offset;
+        self.ctx.origin = Some(Origin { source: number, offset });
+        self.punctuators.observe(record.timestamp, &mut self.ctx);
         let failed = match source.process.process(record.raw(), &mut self.ctx) {
             Ok(()) => None,
             Err(SourceFailure::Decode { part, error }) => {
@@ -79,12 +85,28 @@ impl Task {
     fn fire(&mut self, due: i64, queue: usize) -> Result<Ran, TaskError> {
         let mut key = std::mem::take(&mut self.timer_key);
         let savepoint = self.ctx.savepoint();
+        self.ctx.origin = None;
         self.ctx.timers.take(&mut self.ctx.state, queue, &mut key);
         if let Err(failure) = self.handlers[queue].on_timer(&key, due, &mut self.ctx) {
             self.ctx.rollback(savepoint);
-            self.give_up_timer(due, queue, &key, failure)?;
+            self.give_up_call(due, &key, failure)?;
+            self.ctx.timers.cancel(&mut self.ctx.state, queue, due, &key);
+            self.handlers[queue].on_lost_timer(&key, due, &mut self.ctx)?;
         }
         self.timer_key = key;
+        self.uncommitted = true;
+        Ok(Ran::Timer)
+    }
+
+    fn punctuate(&mut self, punctuator: usize) -> Result<Ran, TaskError> {
+        let savepoint = self.ctx.savepoint();
+        self.ctx.origin = None;
+        let time = self.punctuators.advance(punctuator, &mut self.ctx);
+        if let Err(failure) = self.punctuators.call(punctuator, time, &mut self.ctx) {
+            self.ctx.rollback(savepoint);
+            self.give_up_call(time, &[], failure)?;
+            self.punctuators.advance(punctuator, &mut self.ctx);
+        }
         self.uncommitted = true;
         Ok(Ran::Timer)
     }

@@ -4,6 +4,7 @@ mod accepted;
 mod joins;
 mod processors;
 mod stateless;
+mod stream_joins;
 mod suppress;
 mod tables;
 mod windows;
@@ -73,6 +74,7 @@ pub(crate) fn cases() -> Vec<Case> {
         windows::cases(),
         suppress::cases(),
         joins::cases(),
+        stream_joins::cases(),
         processors::cases(),
     ]
     .into_iter()
