@@ -24,6 +24,7 @@ mod split;
 mod state_machine;
 mod stream_join;
 mod stream_join_pending;
+mod stream_join_side;
 mod suppress;
 mod suppress_buffer;
 mod table_join;

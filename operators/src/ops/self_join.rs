@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use state_stores::{Direction, WindowStore};
 
-use super::stream_join::{Joiner, put, side_store};
+use super::stream_join::side_store;
+use super::stream_join_side::{Joiner, put};
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::graph::NodeKind;
