@@ -14,6 +14,7 @@ mod merge;
 mod peek;
 mod processor;
 mod processor_stores;
+mod processor_times;
 mod repartition;
 mod select_key;
 mod self_join;

@@ -8,16 +8,14 @@ use std::sync::{Arc, PoisonError};
 use state_stores::{StoreIndex, TaskState};
 
 use super::processor_stores::{Def, ProcessorStores, StoreDef};
+use super::processor_times::Times;
 use crate::context::TaskContext;
 use crate::failure::{BoxError, Failure};
 use crate::graph::{NodeId, NodeKind, StoreDecl};
 use crate::process::{Edge, Process, Shared, TimerHandler};
-use crate::punctuation::{
-    Punctuation, PunctuationHandler, PunctuationType, WallClock, time_store, wall_clock_store,
-};
+use crate::punctuation::{Punctuation, PunctuationHandler};
 use crate::record::Record;
 use crate::stream::{KStream, Serdes};
-use crate::timers::Timers;
 use crate::topology::TaskId;
 
 /// A user's own operator: takes records, keeps stores and timers, forwards records.
@@ -138,10 +136,10 @@ impl<KO: ?Sized, VO: ?Sized> std::fmt::Debug for ProcessorContext<'_, KO, VO> {
     }
 }
 
-struct ProcessorNode<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized> {
-    id: NodeId,
+pub(super) struct ProcessorNode<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized> {
+    pub(super) id: NodeId,
     processor: Box<dyn Processor<K, V, KO, VO>>,
-    timers: Option<StoreIndex>,
+    pub(super) timers: Option<StoreIndex>,
     next: Edge<KO, VO>,
 }
 
@@ -187,74 +185,6 @@ impl<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized> PunctuationHandler
     ) -> Result<(), Failure> {
         let mut node = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         node.run(ctx, |processor, context| processor.on_punctuate(punctuation, timestamp, context))
-    }
-}
-
-/// Stores of a processor's times: durable timers, stream time and its schedules, schedules of the wall clock.
-#[derive(Clone)]
-struct Times {
-    timers: Option<StoreDecl>,
-    stream_time: Option<StoreDecl>,
-    wall_clock: Option<StoreDecl>,
-    schedules: Vec<Punctuation>,
-}
-
-impl Times {
-    fn of(name: &str, stores: &[StoreDef]) -> Self {
-        let any = |is: fn(&Def) -> bool| stores.iter().any(|store| is(&store.0));
-        let schedules: Vec<Punctuation> = stores
-            .iter()
-            .filter_map(|store| match store.0 {
-                Def::Punctuate(punctuation) => Some(punctuation),
-                _ => None,
-            })
-            .collect();
-        let follows = |kind| schedules.iter().any(|schedule| schedule.kind == kind);
-        let keeps_time = any(|store| matches!(store, Def::StreamTime));
-        Self {
-            timers: any(|store| matches!(store, Def::Timers)).then(|| Timers::declare(name)),
-            stream_time: (keeps_time || follows(PunctuationType::StreamTime))
-                .then(|| time_store(name)),
-            wall_clock: follows(PunctuationType::WallClockTime).then(|| wall_clock_store(name)),
-            schedules,
-        }
-    }
-
-    fn stores(&self) -> impl Iterator<Item = &StoreDecl> {
-        [&self.timers, &self.stream_time, &self.wall_clock].into_iter().flatten()
-    }
-
-    /// Hands in a node with what wakes it.
-    fn install<K, V, KO, VO>(
-        &self,
-        assembly: &mut crate::assembly::Assembly<'_>,
-        node: ProcessorNode<K, V, KO, VO>,
-    ) where
-        K: ?Sized + 'static,
-        V: ?Sized + 'static,
-        KO: ?Sized + 'static,
-        VO: ?Sized + 'static,
-    {
-        let (id, timers, node) = (node.id, node.timers, Shared::new(node));
-        if let Some(store) = timers {
-            assembly.timers.push((store, Box::new(node.clone())));
-        }
-        let of = |kind| self.schedules.iter().filter(move |schedule| schedule.kind == kind);
-        if let Some(store) = self.stream_time.as_ref().map(|store| assembly.store(&store.name)) {
-            assembly.punctuators.keep_time(store);
-            for (number, schedule) in (0..).zip(of(PunctuationType::StreamTime)) {
-                let handler = Box::new(node.clone());
-                assembly.punctuators.stream_time(store, number, *schedule, handler);
-            }
-        }
-        if let Some(store) = self.wall_clock.as_ref().map(|store| assembly.store(&store.name)) {
-            let intervals: Vec<i64> =
-                of(PunctuationType::WallClockTime).map(|schedule| schedule.interval_ms).collect();
-            assembly.punctuators.wall_clock(store, intervals.clone());
-            let handler = WallClock { store, intervals, handler: node.clone() };
-            assembly.timers.push((store, Box::new(handler)));
-        }
-        assembly.install::<K, V>(id, node);
     }
 }
 
