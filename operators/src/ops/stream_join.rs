@@ -209,7 +209,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
             (true, false) => "left-join-stream",
             (true, true) => "outer-join-stream",
         });
-        let node = self.flow.borrow_mut().add(Some(name), kind, &[this, that], Box::new(build));
+        let mut graph = self.flow.borrow_mut();
+        let node = graph.add(Some(name), kind, &[this, that], Box::new(build));
+        graph.nodes[node.0].by_time = true;
+        drop(graph);
         KStream::new(&self.flow, node, Serdes { key: Some(key), value: None }, false)
     }
 }
