@@ -8,18 +8,24 @@ use std::sync::Arc;
 
 use state_stores::StoreIndex;
 
+use crate::change::{Changes, Listener, NewRows, TableEdge};
 use crate::graph::{Graph, NodeId, NodeKind};
 use crate::outputs::Outputs;
 use crate::process::{Edge, FanOut, Nowhere, Process, Shared, TimerHandler};
 use crate::punctuation::Punctuators;
 use crate::source::SourceProcess;
 
+const INSTALLED: &str = "children are installed first, with their parents' types";
+
+type SharedTable<K, V> = Shared<Box<dyn Changes<K, V>>>;
+
 /// The parts of one task while it is put together.
 pub(crate) struct Assembly<'a> {
     graph: &'a Graph,
     stores: &'a [Arc<str>],
     outputs: &'a mut Outputs,
-    /// Node → `Edge<K, V>` (one parent) or `Shared<Edge<K, V>>` (several).
+    /// Node → `Edge<K, V>` (one parent) or `Shared<Edge<K, V>>` (several); for nodes that take a
+    /// table's changes, `Box<dyn Changes<K, V>>` or `Shared` of it.
     installed: BTreeMap<NodeId, Box<dyn Any + Send>>,
     /// Store of the timers, and what they wake.
     pub(crate) timers: Vec<(StoreIndex, Box<dyn TimerHandler>)>,
@@ -63,19 +69,57 @@ impl<'a> Assembly<'a> {
         graph.nodes[node.0].children.iter().map(|child| self.take(*child)).collect()
     }
 
+    /// What comes after a node that is a table: streams and tables, in the order they were declared.
+    pub(crate) fn table_downstream<K, V>(&mut self, node: NodeId) -> TableEdge<K, V>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        let graph = self.graph;
+        let children = graph.nodes[node.0].children.iter();
+        TableEdge::new(children.map(|child| self.listener(*child)).collect())
+    }
+
+    fn listener<K, V>(&mut self, child: NodeId) -> Listener<K, V>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        let installed = self.installed.get(&child);
+        if let Some(shared) = installed.and_then(|node| node.downcast_ref::<SharedTable<K, V>>()) {
+            return Listener::Table(Box::new(shared.clone()));
+        }
+        if installed.is_some_and(|node| node.is::<Box<dyn Changes<K, V>>>()) {
+            return Listener::Table(self.owned(child));
+        }
+        Listener::Stream(self.edge(child))
+    }
+
+    /// A child that takes a table's changes gets none of the old rows here; it mustn't want them.
     fn take<K: ?Sized + 'static, V: ?Sized + 'static>(&mut self, child: NodeId) -> Edge<K, V> {
+        match self.listener(child) {
+            Listener::Stream(edge) => edge,
+            Listener::Table(changes) => {
+                debug_assert!(!changes.wants_old(), "only a table with a view hands on old rows");
+                Box::new(NewRows(changes))
+            }
+        }
+    }
+
+    fn edge<K: ?Sized + 'static, V: ?Sized + 'static>(&mut self, child: NodeId) -> Edge<K, V> {
         if self.graph.nodes[child.0].parents.len() > 1 {
             let shared = self
                 .installed
                 .get(&child)
                 .and_then(|node| node.downcast_ref::<Shared<Edge<K, V>>>());
-            return Box::new(
-                shared.expect("children are installed first, with their parents' types").clone(),
-            );
+            return Box::new(shared.expect(INSTALLED).clone());
         }
-        let edge =
-            self.installed.remove(&child).and_then(|node| node.downcast::<Edge<K, V>>().ok());
-        *edge.expect("children are installed first, with their parents' types")
+        self.owned(child)
+    }
+
+    fn owned<T: 'static>(&mut self, child: NodeId) -> T {
+        let node = self.installed.remove(&child).and_then(|node| node.downcast::<T>().ok());
+        *node.expect(INSTALLED)
     }
 
     /// Hands in the finished node.
@@ -88,6 +132,23 @@ impl<'a> Assembly<'a> {
         let installed: Box<dyn Any + Send> = match self.graph.nodes[node.0].parents.len() {
             0 | 1 => Box::new(edge),
             _ => Box::new(Shared::new(edge)),
+        };
+        self.installed.insert(node, installed);
+    }
+
+    /// Hands in a finished node that takes a table's changes.
+    pub(crate) fn install_table<K, V>(
+        &mut self,
+        node: NodeId,
+        changes: impl Changes<K, V> + 'static,
+    ) where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        let table: Box<dyn Changes<K, V>> = Box::new(changes);
+        let installed: Box<dyn Any + Send> = match self.graph.nodes[node.0].parents.len() {
+            0 | 1 => Box::new(table),
+            _ => Box::new(SharedTable::new(table)),
         };
         self.installed.insert(node, installed);
     }

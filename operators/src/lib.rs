@@ -43,6 +43,7 @@
 
 mod assembly;
 mod builder;
+mod change;
 mod context;
 mod driver;
 mod failure;
@@ -67,6 +68,7 @@ mod testing;
 mod timers;
 mod topic;
 mod topology;
+mod view;
 mod window_kinds;
 mod windowed;
 mod windows;
@@ -85,9 +87,10 @@ pub use self::headers::Headers;
 pub use self::join_windows::JoinWindows;
 pub use self::materialized::Materialized;
 pub use self::ops::{
-    Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, GlobalView, Input,
-    KGroupedStream, KeyValueDef, MachineContext, Processor, ProcessorContext, ProcessorStores,
-    RecordMetadata, SessionWindowedKStream, Settle, Split, StoreDef, TimeWindowedKStream,
+    CogroupedKStream, Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
+    GlobalView, Input, KGroupedStream, KGroupedTable, KeyValueDef, MachineContext, Processor,
+    ProcessorContext, ProcessorStores, RecordMetadata, SessionWindowedKStream, Settle, Split,
+    StoreDef, TimeWindowedKStream,
 };
 pub use self::outputs::{OutputRecord, Outputs};
 pub use self::punctuation::{Punctuation, PunctuationType};

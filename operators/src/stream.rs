@@ -11,6 +11,7 @@ use state_stores::Serde;
 use crate::builder::Flow;
 use crate::failure::ErrorPolicy;
 use crate::graph::{NodeId, NodeKind};
+use crate::materialized::Materialized;
 use crate::process::{Edge, Process};
 use crate::topic::{IntoSerde, Topic};
 use crate::topology::TopologyError;
@@ -30,6 +31,10 @@ impl<K: ?Sized, V: ?Sized> Clone for Serdes<K, V> {
 impl<K: ?Sized + 'static, V: ?Sized + 'static> Serdes<K, V> {
     pub(crate) fn of(topic: &Topic<K, V>) -> Self {
         Self { key: Some(Arc::clone(topic.key())), value: Some(Arc::clone(topic.value())) }
+    }
+
+    pub(crate) fn of_store(store: &Materialized<K, V>) -> Self {
+        Self { key: Some(Arc::clone(&store.key)), value: Some(Arc::clone(&store.value)) }
     }
 
     pub(crate) fn none() -> Self {

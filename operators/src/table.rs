@@ -1,21 +1,22 @@
-//! `KTable` and `GlobalKTable`: the last value of each key.
+//! `KTable` and `GlobalKTable`: the last value of each key. Operators are in `ops`.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use state_stores::Serde;
 
 use crate::builder::Flow;
 use crate::graph::NodeId;
 use crate::stream::{KStream, Serdes};
-use crate::topic::Topic;
+use crate::topic::{IntoSerde, Topic};
+use crate::topology::TopologyError;
+use crate::view::View;
 
 /// A table that changes with a stream: partitioned as its source.
 pub struct KTable<K: ?Sized, V: ?Sized> {
     pub(crate) flow: Flow,
     pub(crate) node: NodeId,
-    /// Where its rows are; None after filter or map_values.
-    pub(crate) store: Option<Arc<str>>,
+    /// Reads its rows; None where they can't be read by key.
+    pub(crate) view: Option<View<K, V>>,
     pub(crate) serdes: Serdes<K, V>,
 }
 
@@ -24,7 +25,7 @@ impl<K: ?Sized, V: ?Sized> Clone for KTable<K, V> {
         Self {
             flow: Rc::clone(&self.flow),
             node: self.node,
-            store: self.store.clone(),
+            view: self.view.clone(),
             serdes: self.serdes.clone(),
         }
     }
@@ -34,12 +35,21 @@ impl<K: ?Sized, V: ?Sized> std::fmt::Debug for KTable<K, V> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KTable")
             .field("node", &self.node)
-            .field("store", &self.store)
+            .field("stores", &self.view.as_ref().map(|view| &view.stores))
             .finish_non_exhaustive()
     }
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
+    pub(crate) fn new(
+        flow: &Flow,
+        node: NodeId,
+        view: Option<View<K, V>>,
+        serdes: Serdes<K, V>,
+    ) -> Self {
+        Self { flow: Rc::clone(flow), node, view, serdes }
+    }
+
     /// How its keys are written, if known; windowed keys as Kafka Streams writes them.
     pub fn key_serde(&self) -> Option<Serde<K>> {
         self.serdes.key.clone()
@@ -50,24 +60,26 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
         KStream::new(&self.flow, self.node, self.serdes.clone(), false)
     }
 
-    /// The rows that satisfy `keep`. A row that doesn't (any more) is a deletion.
-    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
-        let node = self.to_stream().filter_table(keep);
-        Self { node, store: None, ..self.clone() }
+    /// Says how keys are written, where that is needed and not known any more.
+    pub fn with_key_serde(mut self, key: impl IntoSerde<K>) -> Self {
+        self.serdes.key = Some(key.into_serde());
+        self
     }
 
-    /// The same rows with other values; a deletion stays a deletion.
-    pub fn map_values<VO: 'static>(
-        &self,
-        map: impl Fn(&V) -> VO + Send + Sync + 'static,
-    ) -> KTable<K, VO> {
-        let mapped = self.to_stream().map_values(map);
-        KTable {
-            flow: Rc::clone(&self.flow),
-            node: mapped.node,
-            store: None,
-            serdes: mapped.serdes,
+    /// Says how values are written, where that is needed and not known any more.
+    pub fn with_value_serde(mut self, value: impl IntoSerde<V>) -> Self {
+        self.serdes.value = Some(value.into_serde());
+        self
+    }
+
+    /// Whether `operator` may combine this table with something of `flow`; if not, that build fails.
+    pub(crate) fn is_of(&self, flow: &Flow, operator: &str) -> bool {
+        let same = Rc::ptr_eq(&self.flow, flow);
+        if !same {
+            let operator = operator.to_owned();
+            flow.borrow_mut().problems.push(TopologyError::TwoBuilders { operator });
         }
+        same
     }
 }
 

@@ -192,6 +192,25 @@ fn a_flow_that_feeds_itself_must_say_so() {
 }
 
 #[test]
+fn two_parts_may_read_what_comes_out_of_each_other() {
+    let builder = StreamsBuilder::new("app");
+    let stream = builder.stream(&numbers("in"));
+    let sums =
+        stream.group_by::<str>(|_, n| (n % 3).to_string()).reduce(&store("sums"), |a, b| a + b);
+    // Back to the partitions of `in`: part 0 writes to part 1, and part 1 to part 0.
+    let back = sums.to_stream().select_key::<str>(|_, n| n.to_string()).with_key_serde(Utf8);
+    let table = builder.table("t", &numbers("table"));
+    back.join("j", &table, |a, b| a + b).to(&numbers("out"));
+    stream.join("k", &table, |a, b| a + b).to(&numbers("joined"));
+    let topology = builder.build().unwrap();
+    assert_eq!(topology.subtopologies().len(), 2);
+    let driver = operators::TopologyTestDriver::new(&topology);
+    driver.input(&numbers("table")).pipe("7", &100);
+    driver.input(&numbers("in")).pipe("k", &7);
+    assert_eq!(driver.output(&numbers("out")).read_values(), [107]);
+}
+
+#[test]
 fn one_topic_is_one_source_of_one_type() {
     let builder = StreamsBuilder::new("app");
     builder.stream(&numbers("in")).to(&numbers("a"));

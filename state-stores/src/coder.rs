@@ -43,7 +43,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
 
     /// An error of this store's codecs.
     pub(crate) fn error(&self, state: &TaskState, source: CodecError) -> StoreError {
-        StoreError::Codec { store: state.spec(self.store).name.as_ref().to_owned(), source }
+        codec_error(state, self.store, source)
     }
 
     /// Encodes `key` as it is.
@@ -107,6 +107,26 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
         result.map_err(|source| self.error(state, source))
     }
 
+    /// As [`Self::read`], with the row copied to `scratch`, so that the state is free meanwhile.
+    pub(crate) fn read_into<'s, H>(
+        &'s mut self,
+        state: &TaskState,
+        head: impl FnOnce(&[u8]) -> Result<(H, &[u8]), CodecError>,
+        scratch: &'s mut Vec<u8>,
+    ) -> Result<Option<(H, &'s V)>, StoreError> {
+        let found = state.get_with(self.store, &self.full, |row| {
+            scratch.clear();
+            scratch.extend_from_slice(row.unwrap_or_default());
+            row.is_some()
+        })?;
+        if !found {
+            return Ok(None);
+        }
+        let decoder = &mut *self.value_decoder;
+        let decoded = head(scratch).and_then(|(head, value)| Ok((head, decoder.decode(value)?)));
+        decoded.map(Some).map_err(|source| codec_error(state, self.store, source))
+    }
+
     /// Writes the row at `full`: `head`, then the value. `None` deletes.
     pub(crate) fn write(
         &mut self,
@@ -165,6 +185,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
         })?;
         failure.map_or(Ok(()), |source| Err(self.error(state, source)))
     }
+}
+
+fn codec_error(state: &TaskState, store: StoreIndex, source: CodecError) -> StoreError {
+    StoreError::Codec { store: state.spec(store).name.as_ref().to_owned(), source }
 }
 
 /// Timestamp and value of a row that begins with its timestamp (8 bytes, big-endian).

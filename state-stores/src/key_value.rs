@@ -110,6 +110,18 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> TimestampedKeyValueStore<K, V> {
         self.get_with(state, key, |row| row.map(|(value, timestamp)| (value.to_owned(), timestamp)))
     }
 
+    /// The value of `key` and its timestamp (ms), copied to `scratch`: the row stays readable while the state changes.
+    pub fn get_into<'s>(
+        &'s mut self,
+        state: &TaskState,
+        key: &K,
+        scratch: &'s mut Vec<u8>,
+    ) -> Result<Option<(&'s V, i64)>, StoreError> {
+        self.coder.plain(state, key)?;
+        let row = self.coder.read_into(state, timestamped, scratch)?;
+        Ok(row.map(|(timestamp, value)| (value, timestamp)))
+    }
+
     /// Sets the value of `key` with its timestamp (ms), or deletes it.
     pub fn put(
         &mut self,

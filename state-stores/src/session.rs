@@ -90,6 +90,22 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> SessionStore<K, V> {
         self.get_with(state, key, session, |value| value.map(V::to_owned))
     }
 
+    /// The value of one session, copied to `scratch`: the row stays readable while the state changes.
+    pub fn get_into<'s>(
+        &'s mut self,
+        state: &TaskState,
+        key: &K,
+        session: Session,
+        scratch: &'s mut Vec<u8>,
+    ) -> Result<Option<&'s V>, StoreError> {
+        if is_expired(state, self.coder.store, session.end) {
+            return Ok(None);
+        }
+        self.full(state, key, session)?;
+        let row = self.coder.read_into(state, |row| Ok(((), row)), scratch)?;
+        Ok(row.map(|((), value)| value))
+    }
+
     /// Visits the sessions of `key` that overlap `earliest_end..=latest_start`: those with end ≥ the one and start ≤
     /// the other, by end, then start. For a record at `t` and a gap `g` ask for `t - g ..= t + g`.
     pub fn find(

@@ -86,6 +86,23 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> WindowStore<K, V> {
         })
     }
 
+    /// The value and timestamp of one window, copied to `scratch`: the row stays readable while the state changes.
+    /// Not for stores with `duplicates`.
+    pub fn get_into<'s>(
+        &'s mut self,
+        state: &TaskState,
+        key: &K,
+        start: i64,
+        scratch: &'s mut Vec<u8>,
+    ) -> Result<Option<(&'s V, i64)>, StoreError> {
+        if is_expired(state, self.coder.store, start) {
+            return Ok(None);
+        }
+        self.coder.composed(state, key, |key, out| keys::window(key, start, None, out))?;
+        let row = self.coder.read_into(state, timestamped, scratch)?;
+        Ok(row.map(|(timestamp, value)| (value, timestamp)))
+    }
+
     /// Visits the windows of `key` whose start is in `starts`, by start (duplicates by sequence):
     /// `visit(start, value, timestamp)`.
     pub fn fetch(

@@ -3,20 +3,21 @@
 //! Records without key or value are dropped and counted. The result's time is
 //! the highest of the records in it since the row exists.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use state_stores::{Serde, StoreKind, TimestampedKeyValueStore};
 
 use super::group::KGroupedStream;
+use crate::change::{Before, Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::graph::{Build, NodeKind, StoreDecl};
 use crate::materialized::Materialized;
-use crate::process::{Edge, Process};
+use crate::process::Process;
 use crate::record::Record;
 use crate::stream::{KStream, Serdes};
 use crate::table::KTable;
+use crate::view::View;
 
 /// The row after a record: of key, value and the row before. No row: deleted.
 pub(crate) type Update<K, V, A> =
@@ -39,7 +40,7 @@ where
 }
 
 /// An update for records with a value; others leave the row as it is.
-fn with_value<K: ?Sized + 'static, V: ?Sized + 'static, A: 'static>(
+pub(crate) fn with_value<K: ?Sized + 'static, V: ?Sized + 'static, A: 'static>(
     update: impl Fn(&K, &V, Option<&A>) -> Option<A> + Send + Sync + 'static,
 ) -> Update<K, V, A> {
     Arc::new(move |key, value: Option<&V>, row: Option<&A>| {
@@ -50,7 +51,8 @@ fn with_value<K: ?Sized + 'static, V: ?Sized + 'static, A: 'static>(
 struct Aggregate<K: ?Sized, V: ?Sized, A> {
     update: Update<K, V, A>,
     rows: TimestampedKeyValueStore<K, A>,
-    next: Edge<K, A>,
+    before: Option<Before<TimestampedKeyValueStore<K, A>>>,
+    next: TableEdge<K, A>,
 }
 
 impl<K: ?Sized + 'static, V: ?Sized, A: 'static> Process<K, V> for Aggregate<K, V, A> {
@@ -60,14 +62,39 @@ impl<K: ?Sized + 'static, V: ?Sized, A: 'static> Process<K, V> for Aggregate<K, 
             return Ok(());
         };
         let update = &self.update;
-        let (row, timestamp) = self.rows.get_with(&ctx.state, key, |row| {
-            let timestamp =
-                row.map_or(record.timestamp, |(_, timestamp)| timestamp.max(record.timestamp));
+        let after = |row: Option<(&A, i64)>| {
+            let timestamp = row.map_or(record.timestamp, |(_, time)| time.max(record.timestamp));
             (update(key, record.value, row.map(|(row, _)| row)), timestamp)
-        })?;
+        };
+        let (old, (row, timestamp)) = match &mut self.before {
+            Some(Before { store, scratch }) => {
+                let old = store.get_into(&ctx.state, key, scratch)?;
+                (old.map(|(old, _)| old), after(old))
+            }
+            None => (None, self.rows.get_with(&ctx.state, key, after)?),
+        };
         self.rows.put(&mut ctx.state, key, row.as_ref().map(|row| (row, timestamp)))?;
-        self.next.process(record.with_value(row.as_ref()).with_timestamp(timestamp), ctx)
+        let record = record.with_value(row.as_ref()).with_timestamp(timestamp);
+        self.next.change(Change { record, old }, ctx)
     }
+}
+
+/// Makes the node that keeps its rows in the store of `materialized`.
+pub(crate) fn building<K, V, A>(materialized: &Materialized<K, A>, update: Update<K, V, A>) -> Build
+where
+    K: ?Sized + 'static,
+    V: ?Sized + 'static,
+    A: 'static,
+{
+    let rows = materialized.clone();
+    Box::new(move |assembly, id| {
+        let next = assembly.table_downstream::<K, A>(id);
+        let store = assembly.store(&rows.name);
+        let open = || TimestampedKeyValueStore::new(store, &rows.key, &rows.value);
+        let before = Before::if_wanted(next.wants_old(), open);
+        let update = Arc::clone(&update);
+        assembly.install::<K, V>(id, Aggregate { update, rows: open(), before, next });
+    })
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
@@ -105,24 +132,16 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
         materialized: &Materialized<K, A>,
         update: Update<K, V, A>,
     ) -> KTable<K, A> {
-        let store = materialized.clone();
-        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
-            let next = assembly.downstream::<K, A>(id);
-            let rows = TimestampedKeyValueStore::new(
-                assembly.store(&store.name),
-                &store.key,
-                &store.value,
-            );
-            assembly.install::<K, V>(id, Aggregate { update: Arc::clone(&update), rows, next });
-        };
+        let build = building(materialized, update);
         let stores = [materialized.declare(StoreKind::KeyValue)];
         let key = Arc::clone(&materialized.key);
-        aggregated(&self.stream, kind, materialized, stores, key, Box::new(build))
+        let table = aggregated(&self.stream, kind, materialized, stores, key, build);
+        KTable { view: Some(View::of(materialized)), ..table }
     }
 }
 
 /// Adds a node that keeps `stores` behind the stream, repartitioned by the result's key codec if
-/// need be; its rows are the table.
+/// need be; its rows are the table. They can't be read yet.
 pub(crate) fn aggregated<K, V, KO, A>(
     stream: &KStream<K, V>,
     kind: &'static str,
@@ -134,18 +153,33 @@ pub(crate) fn aggregated<K, V, KO, A>(
 where
     K: ?Sized + 'static,
     V: ?Sized + 'static,
-    KO: ?Sized,
+    KO: ?Sized + 'static,
     A: ?Sized + 'static,
 {
     let name = &materialized.name;
-    let input = stream.clone().with_key_serde(&materialized.key).keyed(name);
+    let input = keyed(stream, materialized, name);
     let mut graph = input.flow.borrow_mut();
     let node = graph.add(Some(name), NodeKind::Operator(kind), &[input.node], build);
     for store in stores {
         graph.declare(node, store);
     }
     let serdes = Serdes { key: Some(key), value: Some(Arc::clone(&materialized.value)) };
-    KTable { flow: Rc::clone(&input.flow), node, store: Some(Arc::clone(name)), serdes }
+    drop(graph);
+    KTable::new(&input.flow, node, None, serdes)
+}
+
+/// The stream by key, repartitioned under `name` with the key codec of the result if need be.
+pub(crate) fn keyed<K, V, A>(
+    stream: &KStream<K, V>,
+    materialized: &Materialized<K, A>,
+    name: &str,
+) -> KStream<K, V>
+where
+    K: ?Sized + 'static,
+    V: ?Sized + 'static,
+    A: ?Sized + 'static,
+{
+    stream.clone().with_key_serde(&materialized.key).keyed(name)
 }
 
 /// An update of records with a value; those without leave the row as it is.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::graph::NodeId;
 use crate::process::{Edge, Process};
 use crate::record::Record;
 use crate::stream::KStream;
@@ -37,19 +36,6 @@ impl<K: ?Sized, V: ?Sized> Process<K, V> for Filter<K, V> {
     }
 }
 
-/// A table's filter turns what doesn't match into a deletion.
-struct FilterTable<K: ?Sized, V: ?Sized> {
-    keep: Predicate<K, V>,
-    next: Edge<K, V>,
-}
-
-impl<K: ?Sized, V: ?Sized> Process<K, V> for FilterTable<K, V> {
-    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
-        let value = record.value.filter(|_| (self.keep)(record));
-        self.next.process(record.with_value(value), ctx)
-    }
-}
-
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
     /// Keeps the records that satisfy `keep`. One without key or value doesn't.
     pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
@@ -75,17 +61,6 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
             wanted,
             next,
         }))
-    }
-
-    pub(crate) fn filter_table(
-        &self,
-        keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
-    ) -> NodeId {
-        let keep = over_both(keep);
-        self.then("filter-table", None, move |_, next| FilterTable {
-            keep: Arc::clone(&keep),
-            next,
-        })
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod aggregate;
 mod closing;
+mod cogroup;
 mod filter;
 mod fixed_key;
 mod flat_map;
+mod foreign_key;
 mod global_join;
 mod group;
 mod lookup;
@@ -28,11 +30,16 @@ mod stream_join_pending;
 mod stream_join_side;
 mod suppress;
 mod suppress_buffer;
+mod table_aggregate;
+mod table_group;
 mod table_join;
+mod table_map;
 mod table_source;
+mod table_table_join;
 mod window_aggregate;
 mod windowed_table;
 
+pub use self::cogroup::CogroupedKStream;
 pub use self::fixed_key::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord};
 pub use self::flat_map::EmitRecord;
 pub use self::group::{KGroupedStream, SessionWindowedKStream, TimeWindowedKStream};
@@ -42,3 +49,4 @@ pub use self::processor::{Processor, ProcessorContext, RecordMetadata};
 pub use self::processor_stores::{KeyValueDef, ProcessorStores, StoreDef};
 pub use self::split::Split;
 pub(crate) use self::state_machine::split as split_machine_row;
+pub use self::table_group::KGroupedTable;

@@ -30,7 +30,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         if self.rekeyed { self.through(name, needs_key) } else { self.clone() }
     }
 
-    fn through(&self, name: &str, needs_key: bool) -> Self {
+    /// As [`Self::repartition`]; records without key are kept unless `needs_key`.
+    pub(crate) fn through(&self, name: &str, needs_key: bool) -> Self {
         let operator = name.to_owned();
         let Some(key) = self.serdes.key.clone() else {
             self.problem(TopologyError::NoSerde { operator, part: "key" });

@@ -3,7 +3,6 @@
 //! Stream time is the node's own, of the results it receives, and durable like the buffer: a restart neither loses a
 //! result nor emits one twice. A later result of a key replaces the one held and keeps its place in the order.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use state_stores::{CodecError, Decoder, Encoder, StoreError};
@@ -166,7 +165,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
         for store in stores {
             graph.declare(node, store);
         }
-        KTable { flow: Rc::clone(&self.flow), node, store: None, serdes: self.serdes.clone() }
+        drop(graph);
+        KTable::new(&self.flow, node, None, self.serdes.clone())
     }
 }
 

@@ -1,24 +1,24 @@
 //! `table`, `to_table`: a stream read as the last value of each key.
 
-use std::rc::Rc;
-use std::sync::Arc;
-
 use state_stores::{StoreKind, TimestampedKeyValueStore};
 
+use crate::change::{Before, Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::graph::NodeKind;
 use crate::materialized::Materialized;
-use crate::process::{Edge, Process};
+use crate::process::Process;
 use crate::record::Record;
 use crate::stream::KStream;
 use crate::table::KTable;
 use crate::topology::TopologyError;
+use crate::view::View;
 
 /// Puts each record into the store, in the order of offsets: an older timestamp still overwrites.
 struct TableSource<K: ?Sized, V: ?Sized> {
     rows: TimestampedKeyValueStore<K, V>,
-    next: Edge<K, V>,
+    before: Option<Before<TimestampedKeyValueStore<K, V>>>,
+    next: TableEdge<K, V>,
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> Process<K, V> for TableSource<K, V> {
@@ -27,8 +27,12 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Process<K, V> for TableSource<K, 
             ctx.drop_incomplete();
             return Ok(());
         };
+        let old = match &mut self.before {
+            Some(Before { store, scratch }) => store.get_into(&ctx.state, key, scratch)?,
+            None => None,
+        };
         self.rows.put(&mut ctx.state, key, record.value.map(|value| (value, record.timestamp)))?;
-        self.next.process(record, ctx)
+        self.next.change(Change { record, old: old.map(|(old, _)| old) }, ctx)
     }
 }
 
@@ -41,17 +45,18 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         let input = named.keyed(&materialized.name);
         let rows = materialized.clone();
         let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
-            let next = assembly.downstream::<K, V>(id);
-            let rows =
-                TimestampedKeyValueStore::new(assembly.store(&rows.name), &rows.key, &rows.value);
-            assembly.install::<K, V>(id, TableSource { rows, next });
+            let next = assembly.table_downstream::<K, V>(id);
+            let store = assembly.store(&rows.name);
+            let open = || TimestampedKeyValueStore::new(store, &rows.key, &rows.value);
+            let before = Before::if_wanted(next.wants_old(), open);
+            assembly.install::<K, V>(id, TableSource { rows: open(), before, next });
         };
         let mut graph = self.flow.borrow_mut();
         let kind = NodeKind::Operator("table");
         let node = graph.add(Some(&materialized.name), kind, &[input.node], Box::new(build));
         graph.declare(node, materialized.declare(StoreKind::KeyValue));
-        let store = Some(Arc::clone(&materialized.name));
-        KTable { flow: Rc::clone(&self.flow), node, store, serdes: input.serdes }
+        drop(graph);
+        KTable::new(&self.flow, node, Some(View::of(materialized)), input.serdes)
     }
 
     /// [`Self::to_table`] with the stream's own codecs.
@@ -60,7 +65,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
             (Some(key), Some(value)) => self.to_table(&Materialized::as_(name, key, value)),
             _ => {
                 self.problem(TopologyError::NoSerde { operator: name.to_owned(), part: "value" });
-                KTable { flow: self.flow, node: self.node, store: None, serdes: self.serdes }
+                KTable::new(&self.flow, self.node, None, self.serdes)
             }
         }
     }

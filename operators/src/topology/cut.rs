@@ -65,42 +65,65 @@ pub(super) fn describe(graph: &Graph, id: usize, nodes: &[NodeId]) -> SubTopolog
 }
 
 /// A flow that feeds itself is refused unless the topic is declared as feedback.
-pub(super) fn refuse_cycles(
-    subs: &[SubTopology],
-    feedback: &[Arc<str>],
-) -> Result<(), TopologyError> {
-    let mut done = BTreeSet::new();
-    for sub in 0..subs.len() {
-        let mut path = Vec::new();
-        if let Some(topics) = cycle_from(subs, feedback, sub, &mut path, &mut done) {
+///
+/// Sub-topologies may well read what comes out of each other (a foreign-key join does), as long as
+/// no record's effects come back to where the record was.
+pub(super) fn refuse_cycles(graph: &Graph, feedback: &[Arc<str>]) -> Result<(), TopologyError> {
+    let mut walk = Walk { graph, feedback, path: Vec::new(), done: BTreeSet::new() };
+    for (_, source, _) in &graph.sources {
+        if let Some(topics) = walk.cycle_from(*source) {
             return Err(TopologyError::Cycle { topics });
         }
     }
     Ok(())
 }
 
-fn cycle_from(
-    subs: &[SubTopology],
-    feedback: &[Arc<str>],
-    at: usize,
-    path: &mut Vec<(usize, Arc<str>)>,
-    done: &mut BTreeSet<usize>,
-) -> Option<Vec<String>> {
-    if let Some(start) = path.iter().position(|(sub, _)| *sub == at) {
-        return Some(path[start..].iter().map(|(_, topic)| topic.to_string()).collect());
-    }
-    if done.contains(&at) {
-        return None;
-    }
-    for topic in subs[at].sinks.iter().filter(|topic| !feedback.contains(topic)) {
-        for next in (0..subs.len()).filter(|next| subs[*next].sources.contains(topic)) {
-            path.push((at, Arc::clone(topic)));
-            if let Some(found) = cycle_from(subs, feedback, next, path, done) {
+/// The way from source to source, over the topics that are written between them.
+struct Walk<'a> {
+    graph: &'a Graph,
+    feedback: &'a [Arc<str>],
+    path: Vec<NodeId>,
+    done: BTreeSet<NodeId>,
+}
+
+impl Walk<'_> {
+    /// The topics of a circle through `source` or what comes after it.
+    fn cycle_from(&mut self, source: NodeId) -> Option<Vec<String>> {
+        if let Some(start) = self.path.iter().position(|node| *node == source) {
+            let read = |node: &NodeId| match &self.graph.nodes[node.0].kind {
+                NodeKind::Source(topic) => topic.to_string(),
+                _ => self.graph.nodes[node.0].name.to_string(),
+            };
+            return Some(self.path[start..].iter().map(read).collect());
+        }
+        if !self.done.insert(source) {
+            return None;
+        }
+        self.path.push(source);
+        for next in self.after(source) {
+            // A source that is done is on no circle, unless it is on the way here.
+            if let Some(found) = self.cycle_from(next) {
                 return Some(found);
             }
-            path.pop();
         }
+        self.path.pop();
+        None
     }
-    done.insert(at);
-    None
+
+    /// The sources of all topics that records of `source` may be written to.
+    fn after(&self, source: NodeId) -> Vec<NodeId> {
+        let (mut seen, mut todo) = (BTreeSet::from([source]), vec![source]);
+        let mut sources = Vec::new();
+        while let Some(node) = todo.pop() {
+            let node = &self.graph.nodes[node.0];
+            if let NodeKind::Sink(topics) = &node.kind {
+                let fed =
+                    |topic: &Arc<str>| topics.contains(topic) && !self.feedback.contains(topic);
+                let read = self.graph.sources.iter().filter(|(topic, _, _)| fed(topic));
+                sources.extend(read.map(|(_, source, _)| *source));
+            }
+            todo.extend(node.children.iter().filter(|child| seen.insert(**child)));
+        }
+        sources
+    }
 }

@@ -49,9 +49,9 @@ pub enum TopologyError {
         /// `key` or `value`.
         part: &'static str,
     },
-    /// A join with a table that has no store.
+    /// An operator that reads a table whose rows can't be read, or that needs the rows it replaces.
     #[error(
-        "operator `{operator}` needs the rows of a table that has no store; join the table before it is mapped or filtered"
+        "operator `{operator}` needs the rows of a table that can't be read by key, or what they were before, which isn't known; put `.materialize(…)` behind that table"
     )]
     NotMaterialized {
         /// The operator.

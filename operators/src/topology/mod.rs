@@ -98,7 +98,7 @@ impl Topology {
         let nodes = cut::components(&graph);
         let subtopologies: Vec<SubTopology> =
             nodes.iter().enumerate().map(|(id, nodes)| cut::describe(&graph, id, nodes)).collect();
-        cut::refuse_cycles(&subtopologies, feedback)?;
+        cut::refuse_cycles(&graph, feedback)?;
         Ok(Self { inner: Arc::new(Inner { graph, subtopologies, nodes }) })
     }
 

@@ -1,0 +1,162 @@
+//! `cogroup`: several grouped streams, each with an aggregator of its own, into one row per key (D11, KIP-150).
+//!
+//! ```text
+//! first stream ──→ <name>-0 ─┐
+//! second stream ─→ <name>-1 ─┴─→ <name>      all on the store <name>
+//! ```
+//!
+//! A stream whose key may have changed is repartitioned under its node's name.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use state_stores::StoreKind;
+
+use super::aggregate::{building, from_init, keyed, with_value};
+use super::group::KGroupedStream;
+use crate::assembly::Assembly;
+use crate::builder::Flow;
+use crate::change::{Change, Changes, TableEdge};
+use crate::context::TaskContext;
+use crate::failure::Failure;
+use crate::graph::{NodeId, NodeKind};
+use crate::materialized::Materialized;
+use crate::stream::Serdes;
+use crate::table::KTable;
+use crate::topology::TopologyError;
+use crate::view::View;
+
+type Init<A> = Arc<dyn Fn() -> A + Send + Sync>;
+
+/// Adds the node of this name for one of the streams, whose type of values is forgotten.
+type Member<K, A> = Rc<dyn Fn(&str, &Materialized<K, A>, &Init<A>) -> NodeId>;
+
+/// Streams grouped by one type of key, on the way to one aggregate.
+pub struct CogroupedKStream<K: ?Sized, A> {
+    flow: Flow,
+    members: Vec<Member<K, A>>,
+}
+
+impl<K: ?Sized, A> std::fmt::Debug for CogroupedKStream<K, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CogroupedKStream").field("streams", &self.members.len()).finish()
+    }
+}
+
+/// Where the members' results meet.
+struct Meet<K: ?Sized, A>(TableEdge<K, A>);
+
+impl<K: ?Sized, A> Changes<K, A> for Meet<K, A> {
+    fn change(&mut self, change: Change<'_, K, A>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        self.0.change(change, ctx)
+    }
+
+    fn wants_old(&self) -> bool {
+        self.0.wants_old()
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
+    /// Begins an aggregate that several streams add to; this one by `aggregate`, whose result is an
+    /// `A`, or an `Option<A>` where `None` deletes the row.
+    pub fn cogroup<A: 'static, R: Into<Option<A>>>(
+        &self,
+        aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
+        let none = CogroupedKStream { flow: Rc::clone(&self.stream.flow), members: Vec::new() };
+        none.cogroup(self, aggregate)
+    }
+}
+
+impl<K: ?Sized + 'static, A: 'static> CogroupedKStream<K, A> {
+    /// One more stream, with an aggregator of its own.
+    pub fn cogroup<V: ?Sized + 'static, R: Into<Option<A>>>(
+        mut self,
+        group: &KGroupedStream<K, V>,
+        aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
+    ) -> Self {
+        let stream = group.stream.clone();
+        if !Rc::ptr_eq(&self.flow, &stream.flow) {
+            let problem = TopologyError::TwoBuilders { operator: "cogroup".to_owned() };
+            self.flow.borrow_mut().problems.push(problem);
+            return self;
+        }
+        let aggregate = Arc::new(aggregate);
+        self.members.push(Rc::new(move |name, store, init| {
+            let (aggregate, init) = (Arc::clone(&aggregate), Arc::clone(init));
+            let add = move |key: &K, value: &V, row: &A| aggregate(key, value, row);
+            let build = building(store, with_value(from_init(move || init(), add)));
+            let input = keyed(&stream, store, name);
+            let kind = NodeKind::Operator("cogroup-stream");
+            input.flow.borrow_mut().add(Some(name), kind, &[input.node], build)
+        }));
+        self
+    }
+
+    /// One aggregate per key over all streams, which begins as `init()`. Records without key or
+    /// value are dropped and counted.
+    pub fn aggregate(
+        &self,
+        materialized: &Materialized<K, A>,
+        init: impl Fn() -> A + Send + Sync + 'static,
+    ) -> KTable<K, A> {
+        let (name, init): (_, Init<A>) = (&materialized.name, Arc::new(init));
+        let members = self.members.iter().enumerate().map(|(place, member)| {
+            let node = member(&format!("{name}-{place}"), materialized, &init);
+            self.flow.borrow_mut().nodes[node.0].stores.push(Arc::clone(name));
+            node
+        });
+        let nodes: Vec<NodeId> = members.collect();
+        let build = |assembly: &mut Assembly<'_>, id| {
+            let next = assembly.table_downstream::<K, A>(id);
+            assembly.install_table::<K, A>(id, Meet(next));
+        };
+        let mut graph = self.flow.borrow_mut();
+        let node = graph.add(Some(name), NodeKind::Operator("cogroup"), &nodes, Box::new(build));
+        graph.declare(node, materialized.declare(StoreKind::KeyValue));
+        drop(graph);
+        let (view, serdes) = (View::of(materialized), Serdes::of_store(materialized));
+        KTable::new(&self.flow, node, Some(view), serdes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::{I64Be, Utf8};
+    use crate::testing::{numbers, pair};
+    use crate::{DriverOptions, Materialized, StreamsBuilder, TopologyError, TopologyTestDriver};
+
+    #[test]
+    fn streams_of_other_keys_and_types_meet_in_one_row() {
+        let store = Materialized::<str, i64>::as_("all", Utf8, I64Be);
+        let builder = StreamsBuilder::new("test");
+        let plus = builder.stream(&numbers("plus")).group_by_key();
+        let words = builder.stream(&numbers("words")).map_values(|n| n.to_string());
+        let words = words.with_value_serde(Utf8).group_by::<str>(|_, word| word[..1].to_owned());
+        let both = plus.cogroup(|_, n, sum| sum + n);
+        let all = both.cogroup(&words, |_, word, sum| (word.len() > 1).then_some(sum * 10));
+        all.aggregate(&store, || 1).to_stream().to(&numbers("out"));
+        let topology = builder.build().unwrap();
+        let topics = topology.internal_topics();
+        assert!(topics.iter().any(|topic| &*topic.name == "test-all-1-repartition"), "{topics:?}");
+        let options = DriverOptions { partitions: 3, ..Default::default() };
+        let driver = TopologyTestDriver::with(&topology, options);
+        driver.input(&numbers("plus")).pipe("7", &4);
+        driver.input(&numbers("words")).pipe("other key", &71);
+        driver.restart();
+        driver.input(&numbers("words")).pipe("another", &7);
+        driver.input(&numbers("plus")).pipe("7", &1);
+        let expected = [pair("7", 5), pair("7", 50), (Some("7".into()), None), pair("7", 2)];
+        assert_eq!(driver.output(&numbers("out")).read_key_values(), expected);
+    }
+
+    #[test]
+    fn streams_of_two_builders_are_refused() {
+        let (one, other) = (StreamsBuilder::new("one"), StreamsBuilder::new("other"));
+        let foreign = other.stream(&numbers("in")).group_by_key();
+        let group = one.stream(&numbers("in")).group_by_key();
+        group.cogroup::<i64, i64>(|_, n, sum| sum + n).cogroup(&foreign, |_, n, sum| sum - n);
+        let error = one.build().unwrap_err();
+        assert_eq!(error, TopologyError::TwoBuilders { operator: "cogroup".into() });
+    }
+}

@@ -1,0 +1,256 @@
+//! `filter`, `filter_not`, `map_values`, `materialize`: a table made of another, row by row (T03, T04, T11).
+//!
+//! Filtered and mapped tables keep no rows: who reads one reads the table
+//! before it and filters or maps again.
+
+use std::sync::Arc;
+
+use state_stores::{StoreError, StoreKind, TaskState, TimestampedKeyValueStore};
+
+use crate::change::{Before, Change, Changes, TableEdge};
+use crate::context::TaskContext;
+use crate::failure::Failure;
+use crate::graph::{NodeId, NodeKind};
+use crate::materialized::Materialized;
+use crate::stream::Serdes;
+use crate::table::KTable;
+use crate::view::{Rows, Show, View};
+
+type Keep<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
+type Map<K, V, VO> = Arc<dyn Fn(&K, &V) -> VO + Send + Sync>;
+
+/// What doesn't match is a deletion. Where old rows are known, one that never matched is nothing.
+struct FilterTable<K: ?Sized, V: ?Sized> {
+    keep: Keep<K, V>,
+    next: TableEdge<K, V>,
+}
+
+impl<K: ?Sized, V: ?Sized> Changes<K, V> for FilterTable<K, V> {
+    fn change(&mut self, change: Change<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let record = change.record;
+        let kept = |value: &&V| record.key.is_some_and(|key| (self.keep)(key, value));
+        let (new, old) = (record.value.filter(kept), change.old.filter(kept));
+        if self.next.wants_old() && new.is_none() && old.is_none() {
+            return Ok(());
+        }
+        self.next.change(Change { record: record.with_value(new), old }, ctx)
+    }
+
+    fn wants_old(&self) -> bool {
+        self.next.wants_old()
+    }
+}
+
+struct FilteredRows<K: ?Sized, V: ?Sized> {
+    keep: Keep<K, V>,
+    rows: Box<dyn Rows<K, V>>,
+}
+
+impl<K: ?Sized, V: ?Sized> Rows<K, V> for FilteredRows<K, V> {
+    fn read(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        read: &mut Show<'_, V>,
+    ) -> Result<(), StoreError> {
+        let keep = &self.keep;
+        self.rows.read(state, key, &mut |row| read(row.filter(|(row, _)| keep(key, row))))
+    }
+}
+
+struct MapTable<K: ?Sized, V: ?Sized, VO> {
+    map: Map<K, V, VO>,
+    next: TableEdge<K, VO>,
+}
+
+impl<K: ?Sized, V: ?Sized, VO> Changes<K, V> for MapTable<K, V, VO> {
+    fn change(&mut self, change: Change<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let record = change.record;
+        let mapped = |value: &V| record.key.map(|key| (self.map)(key, value));
+        let (new, old) = (record.value.and_then(mapped), change.old.and_then(mapped));
+        let record = record.with_value(new.as_ref());
+        self.next.change(Change { record, old: old.as_ref() }, ctx)
+    }
+
+    fn wants_old(&self) -> bool {
+        self.next.wants_old()
+    }
+}
+
+struct MappedRows<K: ?Sized, V: ?Sized, VO> {
+    map: Map<K, V, VO>,
+    rows: Box<dyn Rows<K, V>>,
+}
+
+impl<K: ?Sized, V: ?Sized, VO> Rows<K, VO> for MappedRows<K, V, VO> {
+    fn read(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        read: &mut Show<'_, VO>,
+    ) -> Result<(), StoreError> {
+        let map = &self.map;
+        self.rows.read(state, key, &mut |row| {
+            let mapped = row.map(|(row, timestamp)| (map(key, row), timestamp));
+            read(mapped.as_ref().map(|(row, timestamp)| (row, *timestamp)));
+        })
+    }
+}
+
+/// Where old rows are known, a deletion of nothing is nothing.
+struct Materialize<K: ?Sized, V: ?Sized> {
+    rows: TimestampedKeyValueStore<K, V>,
+    before: Option<Before<TimestampedKeyValueStore<K, V>>>,
+    next: TableEdge<K, V>,
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> Changes<K, V> for Materialize<K, V> {
+    fn change(&mut self, change: Change<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let record = change.record;
+        let Some(key) = record.key else {
+            ctx.drop_incomplete();
+            return Ok(());
+        };
+        let old = match &mut self.before {
+            Some(Before { store, scratch }) => {
+                let old = store.get_into(&ctx.state, key, scratch)?;
+                if old.is_none() && record.value.is_none() {
+                    return Ok(());
+                }
+                old.map(|(old, _)| old)
+            }
+            None => None,
+        };
+        self.rows.put(&mut ctx.state, key, record.value.map(|value| (value, record.timestamp)))?;
+        self.next.change(Change { record, old }, ctx)
+    }
+
+    fn wants_old(&self) -> bool {
+        false
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
+    /// The rows that satisfy `keep`. A row that doesn't (any more) is a deletion.
+    pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.filtered("filter-table", Arc::new(keep))
+    }
+
+    /// The rows that don't satisfy `drop`. A row that does is a deletion.
+    pub fn filter_not(&self, drop: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.filtered("filter-not-table", Arc::new(move |key: &K, value: &V| !drop(key, value)))
+    }
+
+    fn filtered(&self, kind: &'static str, keep: Keep<K, V>) -> Self {
+        let view = self.view.clone().map(|view| {
+            let keep = Arc::clone(&keep);
+            view.clone().derived(move |assembly| {
+                Box::new(FilteredRows { keep: Arc::clone(&keep), rows: view.open(assembly) })
+            })
+        });
+        let node = self.then(kind, None, move |next| FilterTable { keep: Arc::clone(&keep), next });
+        Self::new(&self.flow, node, view, self.serdes.clone())
+    }
+
+    /// The same rows with other values; a deletion stays a deletion.
+    pub fn map_values<VO: 'static>(
+        &self,
+        map: impl Fn(&V) -> VO + Send + Sync + 'static,
+    ) -> KTable<K, VO> {
+        self.map_values_with_key(move |_, value| map(value))
+    }
+
+    /// As [`Self::map_values`], seeing the key.
+    pub fn map_values_with_key<VO: 'static>(
+        &self,
+        map: impl Fn(&K, &V) -> VO + Send + Sync + 'static,
+    ) -> KTable<K, VO> {
+        let map: Map<K, V, VO> = Arc::new(map);
+        let view = self.view.clone().map(|view| {
+            let map = Arc::clone(&map);
+            view.clone().derived(move |assembly| {
+                Box::new(MappedRows { map: Arc::clone(&map), rows: view.open(assembly) })
+            })
+        });
+        let node = self
+            .then("map-values-table", None, move |next| MapTable { map: Arc::clone(&map), next });
+        KTable::new(&self.flow, node, view, self.serdes.with_value(None))
+    }
+
+    /// The same table, with its rows in a store: to be queried, or so that rows that are dear to
+    /// make are made once.
+    pub fn materialize(&self, materialized: &Materialized<K, V>) -> Self {
+        let rows = materialized.clone();
+        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
+            let next = assembly.table_downstream::<K, V>(id);
+            let store = assembly.store(&rows.name);
+            let open = || TimestampedKeyValueStore::new(store, &rows.key, &rows.value);
+            let before = Before::if_wanted(next.wants_old(), open);
+            assembly.install_table::<K, V>(id, Materialize { rows: open(), before, next });
+        };
+        let mut graph = self.flow.borrow_mut();
+        let kind = NodeKind::Operator("materialize");
+        let node = graph.add(Some(&materialized.name), kind, &[self.node], Box::new(build));
+        graph.declare(node, materialized.declare(StoreKind::KeyValue));
+        drop(graph);
+        let view = View::of_copy(materialized, self.view.as_ref());
+        Self::new(&self.flow, node, Some(view), Serdes::of_store(materialized))
+    }
+
+    /// Adds a node below this one that takes the table's changes.
+    pub(crate) fn then<KO, VO, P>(
+        &self,
+        kind: &'static str,
+        name: Option<&str>,
+        make: impl Fn(TableEdge<KO, VO>) -> P + Send + Sync + 'static,
+    ) -> NodeId
+    where
+        KO: ?Sized + 'static,
+        VO: ?Sized + 'static,
+        P: Changes<K, V> + 'static,
+    {
+        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
+            let next = assembly.table_downstream::<KO, VO>(id);
+            assembly.install_table::<K, V>(id, make(next));
+        };
+        self.flow.borrow_mut().add(name, NodeKind::Operator(kind), &[self.node], Box::new(build))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::{I64Be, Utf8};
+    use crate::testing::{numbers, pair};
+    use crate::{Materialized, StreamsBuilder, TopologyTestDriver};
+
+    #[test]
+    fn a_row_that_stops_matching_is_deleted_and_a_stream_can_join_what_is_left() {
+        let builder = StreamsBuilder::new("test");
+        let even = builder.table("t", &numbers("table")).filter(|_, n| n % 2 == 0);
+        let doubled = even.map_values_with_key(|key, n| n * key.len() as i64);
+        doubled.to_stream().to(&numbers("rows"));
+        let stream = builder.stream(&numbers("in"));
+        stream.left_join("j", &doubled, |n, row| n + row.unwrap_or(&1000)).to(&numbers("out"));
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        for n in [2, 3, 4] {
+            driver.input(&numbers("table")).pipe("kk", &n);
+            driver.input(&numbers("in")).pipe("kk", &1);
+        }
+        let rows = driver.output(&numbers("rows")).read_key_values();
+        assert_eq!(rows, [pair("kk", 4), (Some("kk".into()), None), pair("kk", 8)]);
+        assert_eq!(driver.output(&numbers("out")).read_values(), [5, 1001, 9]);
+    }
+
+    #[test]
+    fn a_materialized_table_is_kept() {
+        let store = Materialized::<str, i64>::as_("odd", Utf8, I64Be);
+        let builder = StreamsBuilder::new("test");
+        builder.table("t", &numbers("in")).filter_not(|_, n| n % 2 == 0).materialize(&store);
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        driver.input(&numbers("in")).pipe("k", &3);
+        driver.restart();
+        assert_eq!(driver.table_row(&store, "k"), Some(3));
+        driver.input(&numbers("in")).pipe("k", &4);
+        assert_eq!(driver.table_row(&store, "k"), None);
+    }
+}
