@@ -12,10 +12,12 @@ use crate::headers::Headers;
 pub struct OutputRecord<'a> {
     /// Where to.
     pub topic: &'a str,
-    /// None: murmur2 of the key, as Kafka's default partitioner.
+    /// None: murmur2 of `partition_key`, as Kafka's default partitioner.
     pub partition: Option<u32>,
     /// Key bytes.
     pub key: Option<&'a [u8]>,
+    /// The part of the key that chooses the partition: all of it, but of a windowed key the key itself.
+    pub partition_key: Option<&'a [u8]>,
     /// None is a tombstone.
     pub value: Option<&'a [u8]>,
     /// Milliseconds since 1970.
@@ -30,6 +32,8 @@ type Span = Option<(usize, usize)>;
 struct Entry {
     topic: u32,
     key: Span,
+    /// Bytes at the key's end that don't choose the partition.
+    unpartitioned: usize,
     value: Span,
     timestamp: i64,
 }
@@ -95,8 +99,15 @@ impl Outputs {
             self.headers.push(Headers::new());
         }
         self.headers[place].copy_from(headers);
-        self.entries.push(Entry { topic, key, value, timestamp });
+        self.entries.push(Entry { topic, key, unpartitioned: 0, value, timestamp });
         Ok(())
+    }
+
+    /// Leaves the last bytes of the key that was added last out of the choice of its partition.
+    pub(crate) fn partition_without(&mut self, bytes: usize) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.unpartitioned = bytes;
+        }
     }
 
     /// How many wait.
@@ -116,6 +127,9 @@ impl Outputs {
                 topic: &self.topics[entry.topic as usize],
                 partition: None,
                 key: entry.key.map(|(from, to)| &self.bytes[from..to]),
+                partition_key: entry.key.map(|(from, to)| {
+                    &self.bytes[from..from.max(to.saturating_sub(entry.unpartitioned))]
+                }),
                 value: entry.value.map(|(from, to)| &self.bytes[from..to]),
                 timestamp: entry.timestamp,
                 headers,

@@ -115,6 +115,10 @@ where
     fn format(&self) -> &str {
         &self.format
     }
+
+    fn unpartitioned_bytes(&self) -> usize {
+        self.layout.len()
+    }
 }
 
 struct WindowedDecoder<K: ?Sized + ToOwned> {

@@ -42,6 +42,11 @@ pub trait Codec<T: ?Sized>: Send + Sync + 'static {
     fn encoder(&self) -> Box<dyn Encoder<T>>;
     /// The format's name, kept in the manifest: another name means that old rows can't be read.
     fn format(&self) -> &str;
+    /// How many bytes at the end of a key don't count when its partition is chosen: those of a window, so that it
+    /// goes where its key goes.
+    fn unpartitioned_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// A shared codec.

@@ -198,7 +198,7 @@ impl Worker {
                 return;
             }
             let count = plan.partitions.get(record.topic).copied().unwrap_or(1);
-            let partition = match (record.partition, record.key) {
+            let partition = match (record.partition, record.partition_key) {
                 (Some(partition), _) => partition,
                 (None, Some(key)) => partition_for_key(key, count),
                 (None, None) => own % count.max(1),

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use state_stores::partition::partition_for_key;
 use state_stores::{MemoryEngine, StateDir, StateOptions, StoreIndex};
 
 use super::DriverOptions;
@@ -210,11 +211,12 @@ impl Core {
                         headers: output.headers.clone(),
                     };
                     // As the runtime does: what has no key stays on its task's partition.
-                    let own = || {
-                        record.key.is_none().then_some(id.partition % log.partitions(output.topic))
-                    };
-                    let partition = output.partition.or_else(own);
-                    pending.push((Arc::from(output.topic), partition, record));
+                    let count = log.partitions(output.topic);
+                    let chosen = output
+                        .partition_key
+                        .map_or(id.partition % count, |key| partition_for_key(key, count));
+                    let partition = output.partition.unwrap_or(chosen);
+                    pending.push((Arc::from(output.topic), Some(partition), record));
                 });
                 if self.auto_commit {
                     self.commit(true);

@@ -20,6 +20,16 @@ pub(crate) struct Sink<K: ?Sized, V: ?Sized> {
     value: Box<dyn Encoder<V>>,
     /// Repartition topics for grouping have no use for records without key.
     needs_key: bool,
+    /// [`state_stores::Codec::unpartitioned_bytes`] of the key.
+    unpartitioned: usize,
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> Sink<K, V> {
+    fn new(id: NodeId, number: u32, topic: &Topic<K, V>, needs_key: bool) -> Self {
+        let (key, value) = (topic.key().encoder(), topic.value().encoder());
+        let unpartitioned = topic.key().unpartitioned_bytes();
+        Self { id, topic: number, key, value, needs_key, unpartitioned }
+    }
 }
 
 impl<K: ?Sized, V: ?Sized> Process<K, V> for Sink<K, V> {
@@ -45,7 +55,11 @@ impl<K: ?Sized, V: ?Sized> Process<K, V> for Sink<K, V> {
                         .map(|value| value.is_some())
                 },
             )
-            .map_err(|error| Failure::node(self.id, error))
+            .map_err(|error| Failure::node(self.id, error))?;
+        if self.unpartitioned > 0 {
+            ctx.outputs.partition_without(self.unpartitioned);
+        }
+        Ok(())
     }
 }
 
@@ -58,9 +72,8 @@ where
     let kind = NodeKind::Sink(vec![Arc::clone(topic.name())]);
     let topic = topic.clone();
     let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
-        let (key, value) = (topic.key().encoder(), topic.value().encoder());
-        let topic = assembly.topic(topic.name());
-        assembly.install::<K, V>(id, Sink { id, topic, key, value, needs_key });
+        let number = assembly.topic(topic.name());
+        assembly.install::<K, V>(id, Sink::new(id, number, &topic, needs_key));
     };
     stream.flow.borrow_mut().add(None, kind, &[stream.node], Box::new(build))
 }
@@ -112,12 +125,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
             let mut sinks = Vec::with_capacity(topics.len());
             for topic in &topics {
-                let (key, value) = (topic.key().encoder(), topic.value().encoder());
                 let number = assembly.topic(topic.name());
-                sinks.push((
-                    Arc::clone(topic.name()),
-                    Sink { id, topic: number, key, value, needs_key: false },
-                ));
+                sinks.push((Arc::clone(topic.name()), Sink::new(id, number, topic, false)));
             }
             assembly.install::<K, V>(id, OneOf { id, choose: Arc::clone(&choose), sinks });
         };

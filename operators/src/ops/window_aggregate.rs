@@ -230,11 +230,14 @@ where
 
 #[cfg(test)]
 mod tests {
+    use state_stores::partition::partition_for_key;
+
     use crate::codec::{I64Be, Utf8};
     use crate::testing::numbers;
     use crate::windows::TimeWindows;
     use crate::{
-        EmitStrategy, Materialized, StreamsBuilder, Topic, TopologyTestDriver, UnlimitedWindows,
+        DriverOptions, EmitStrategy, Materialized, StreamsBuilder, Topic, TopologyTestDriver,
+        UnlimitedWindows,
     };
 
     #[test]
@@ -315,5 +318,27 @@ mod tests {
         assert_eq!(windows, [crate::Window { start: 10, end: i64::MAX }; 2]);
         assert_eq!(records[1].value, Some(6));
         assert_eq!(driver.dropped().late, 0);
+    }
+
+    #[test]
+    fn a_window_is_written_to_the_partition_of_its_key() {
+        let builder = StreamsBuilder::new("test");
+        let grouped = builder.stream(&numbers("in")).group_by_key();
+        let counts = grouped
+            .windowed_by(TimeWindows::of_size(10))
+            .count(&Materialized::as_("count", Utf8, I64Be));
+        let out = Topic::new("out", counts.key_serde().unwrap(), I64Be);
+        counts.to_stream().to(&out);
+        let options = DriverOptions { partitions: 5, ..Default::default() };
+        let driver = TopologyTestDriver::with(&builder.build().unwrap(), options);
+        for time in 0..100 {
+            driver.input(&numbers("in")).pipe_at(&format!("{}", time % 7), &1, time);
+        }
+        let records = driver.output(&out).read_records();
+        assert_eq!(records.len(), 100);
+        for record in records {
+            let key = record.key.unwrap();
+            assert_eq!(record.partition, partition_for_key(key.key().as_bytes(), 5), "{key:?}");
+        }
     }
 }
