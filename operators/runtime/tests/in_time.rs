@@ -32,7 +32,7 @@ fn append(log: &EmbeddedLog, topic: &str, timestamp: i64, numbers: impl Iterator
         let key = format!("user-{number}");
         let value = Some(key.as_bytes());
         let record = NewRecord { key: value, value, timestamp, headers: &[] };
-        appender.append(topic, Some(0), record, Box::new(|done| drop(done.unwrap())));
+        appender.append(topic, Some(0), record, Box::new(|done| assert!(done.is_ok())));
     }
     log.sync().unwrap();
 }
