@@ -90,7 +90,7 @@ pub use self::ops::{
     CogroupedKStream, Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
     GlobalView, Input, KGroupedStream, KGroupedTable, KeyValueDef, MachineContext, Processor,
     ProcessorContext, ProcessorStores, RecordMetadata, SessionWindowedKStream, Settle, Split,
-    StoreDef, TimeWindowedKStream,
+    StoreDef, TimeWindowedCogroupedKStream, TimeWindowedKStream,
 };
 pub use self::outputs::{OutputRecord, Outputs};
 pub use self::punctuation::{Punctuation, PunctuationType};

@@ -40,7 +40,7 @@ where
 }
 
 /// An update for records with a value; others leave the row as it is.
-pub(crate) fn with_value<K: ?Sized + 'static, V: ?Sized + 'static, A: 'static>(
+fn with_value<K: ?Sized + 'static, V: ?Sized + 'static, A: 'static>(
     update: impl Fn(&K, &V, Option<&A>) -> Option<A> + Send + Sync + 'static,
 ) -> Update<K, V, A> {
     Arc::new(move |key, value: Option<&V>, row: Option<&A>| {

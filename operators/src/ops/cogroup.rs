@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use state_stores::StoreKind;
 
-use super::aggregate::{building, from_init, keyed, with_value};
+use super::aggregate::{Update, building, from_init, keyed, or_kept};
 use super::group::KGroupedStream;
+use super::window_aggregate::sharing;
 use crate::assembly::Assembly;
 use crate::builder::Flow;
 use crate::change::{Change, Changes, TableEdge};
@@ -22,19 +23,29 @@ use crate::failure::Failure;
 use crate::graph::{NodeId, NodeKind};
 use crate::materialized::Materialized;
 use crate::stream::Serdes;
+use crate::stream_time::StreamTime;
 use crate::table::KTable;
 use crate::topology::TopologyError;
 use crate::view::View;
+use crate::windowed::{Windowed, time_serde};
+use crate::windows::TimeWindows;
 
 type Init<A> = Arc<dyn Fn() -> A + Send + Sync>;
 
 /// Adds the node of this name for one of the streams, whose type of values is forgotten.
-type Member<K, A> = Rc<dyn Fn(&str, &Materialized<K, A>, &Init<A>) -> NodeId>;
+type Member<K, A> = Rc<dyn Fn(&str, &Materialized<K, A>, &Init<A>, Option<TimeWindows>) -> NodeId>;
 
 /// Streams grouped by one type of key, on the way to one aggregate.
 pub struct CogroupedKStream<K: ?Sized, A> {
     flow: Flow,
     members: Vec<Member<K, A>>,
+}
+
+/// Grouped streams cut into windows of fixed size.
+#[derive(Debug)]
+pub struct TimeWindowedCogroupedKStream<K: ?Sized, A> {
+    group: CogroupedKStream<K, A>,
+    windows: TimeWindows,
 }
 
 impl<K: ?Sized, A> std::fmt::Debug for CogroupedKStream<K, A> {
@@ -56,24 +67,75 @@ impl<K: ?Sized, A> Changes<K, A> for Meet<K, A> {
     }
 }
 
-impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
+impl<K, V> KGroupedStream<K, V>
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized + 'static,
+{
     /// Begins an aggregate that several streams add to; this one by `aggregate`, whose result is an
-    /// `A`, or an `Option<A>` where `None` deletes the row.
-    pub fn cogroup<A: 'static, R: Into<Option<A>>>(
+    /// `A`, or an `Option<A>` where `None` deletes the row. Records without value change nothing.
+    pub fn cogroup<A: Clone + 'static, R: Into<Option<A>>>(
         &self,
         aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
         let none = CogroupedKStream { flow: Rc::clone(&self.stream.flow), members: Vec::new() };
         none.cogroup(self, aggregate)
     }
+
+    /// As [`Self::cogroup`], seeing in windows records without value, too.
+    pub fn cogroup_records<A: 'static, R: Into<Option<A>>>(
+        &self,
+        aggregate: impl Fn(&K, Option<&V>, &A) -> R + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
+        let none = CogroupedKStream { flow: Rc::clone(&self.stream.flow), members: Vec::new() };
+        none.cogroup_records(self, aggregate)
+    }
 }
 
-impl<K: ?Sized + 'static, A: 'static> CogroupedKStream<K, A> {
+impl<K, A> CogroupedKStream<K, A>
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    A: 'static,
+{
     /// One more stream, with an aggregator of its own.
     pub fn cogroup<V: ?Sized + 'static, R: Into<Option<A>>>(
-        mut self,
+        self,
         group: &KGroupedStream<K, V>,
         aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
+    ) -> Self
+    where
+        A: Clone,
+    {
+        let aggregate = Arc::new(aggregate);
+        self.with(group, move |init| {
+            let (aggregate, init) = (Arc::clone(&aggregate), Arc::clone(init));
+            let add = move |key: &K, value: &V, row: &A| aggregate(key, value, row);
+            Arc::new(or_kept(from_init(move || init(), add)))
+        })
+    }
+
+    /// As [`Self::cogroup`], seeing in windows records without value, too.
+    pub fn cogroup_records<V: ?Sized + 'static, R: Into<Option<A>>>(
+        self,
+        group: &KGroupedStream<K, V>,
+        aggregate: impl Fn(&K, Option<&V>, &A) -> R + Send + Sync + 'static,
+    ) -> Self {
+        let aggregate = Arc::new(aggregate);
+        self.with(group, move |init| {
+            let (aggregate, init) = (Arc::clone(&aggregate), Arc::clone(init));
+            Arc::new(move |key, value, row: Option<&A>| match row {
+                Some(row) => aggregate(key, value, row).into(),
+                None => aggregate(key, value, &init()).into(),
+            })
+        })
+    }
+
+    fn with<V: ?Sized + 'static>(
+        mut self,
+        group: &KGroupedStream<K, V>,
+        update: impl Fn(&Init<A>) -> Update<K, V, A> + 'static,
     ) -> Self {
         let stream = group.stream.clone();
         if !Rc::ptr_eq(&self.flow, &stream.flow) {
@@ -81,16 +143,21 @@ impl<K: ?Sized + 'static, A: 'static> CogroupedKStream<K, A> {
             self.flow.borrow_mut().problems.push(problem);
             return self;
         }
-        let aggregate = Arc::new(aggregate);
-        self.members.push(Rc::new(move |name, store, init| {
-            let (aggregate, init) = (Arc::clone(&aggregate), Arc::clone(init));
-            let add = move |key: &K, value: &V, row: &A| aggregate(key, value, row);
-            let build = building(store, with_value(from_init(move || init(), add)));
+        self.members.push(Rc::new(move |name, store, init, windows| {
+            let build = match windows {
+                Some(windows) => sharing(store, name, windows, update(init)),
+                None => building(store, update(init)),
+            };
             let input = keyed(&stream, store, name);
             let kind = NodeKind::Operator("cogroup-stream");
             input.flow.borrow_mut().add(Some(name), kind, &[input.node], build)
         }));
         self
+    }
+
+    /// Combines per key and time window.
+    pub fn windowed_by(self, windows: TimeWindows) -> TimeWindowedCogroupedKStream<K, A> {
+        TimeWindowedCogroupedKStream { group: self, windows }
     }
 
     /// One aggregate per key over all streams, which begins as `init()`. Records without key or
@@ -100,23 +167,68 @@ impl<K: ?Sized + 'static, A: 'static> CogroupedKStream<K, A> {
         materialized: &Materialized<K, A>,
         init: impl Fn() -> A + Send + Sync + 'static,
     ) -> KTable<K, A> {
-        let (name, init): (_, Init<A>) = (&materialized.name, Arc::new(init));
+        let nodes = self.nodes(materialized, Arc::new(init), None);
+        let node = self.meet::<K>(&materialized.name, &nodes);
+        self.flow.borrow_mut().declare(node, materialized.declare(StoreKind::KeyValue));
+        let (view, serdes) = (View::of(materialized), Serdes::of_store(materialized));
+        KTable::new(&self.flow, node, Some(view), serdes)
+    }
+
+    /// One node per stream, named after the result and the stream's place, on the result's store.
+    fn nodes(
+        &self,
+        materialized: &Materialized<K, A>,
+        init: Init<A>,
+        windows: Option<TimeWindows>,
+    ) -> Vec<NodeId> {
+        let name = &materialized.name;
         let members = self.members.iter().enumerate().map(|(place, member)| {
-            let node = member(&format!("{name}-{place}"), materialized, &init);
+            let node = member(&format!("{name}-{place}"), materialized, &init, windows);
             self.flow.borrow_mut().nodes[node.0].stores.push(Arc::clone(name));
             node
         });
-        let nodes: Vec<NodeId> = members.collect();
+        members.collect()
+    }
+
+    /// The node where `nodes` meet.
+    fn meet<KO: ?Sized + 'static>(&self, name: &str, nodes: &[NodeId]) -> NodeId {
         let build = |assembly: &mut Assembly<'_>, id| {
-            let next = assembly.table_downstream::<K, A>(id);
-            assembly.install_table::<K, A>(id, Meet(next));
+            let next = assembly.table_downstream::<KO, A>(id);
+            assembly.install_table::<KO, A>(id, Meet(next));
         };
-        let mut graph = self.flow.borrow_mut();
-        let node = graph.add(Some(name), NodeKind::Operator("cogroup"), &nodes, Box::new(build));
-        graph.declare(node, materialized.declare(StoreKind::KeyValue));
+        let kind = NodeKind::Operator("cogroup");
+        self.flow.borrow_mut().add(Some(name), kind, nodes, Box::new(build))
+    }
+}
+
+impl<K, A> TimeWindowedCogroupedKStream<K, A>
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    A: 'static,
+{
+    /// One aggregate per key and window over all streams, which begins as `init()`. Records without
+    /// key are dropped and counted. Each stream has a stream time of its own.
+    pub fn aggregate(
+        &self,
+        materialized: &Materialized<K, A>,
+        init: impl Fn() -> A + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, A> {
+        let (group, windows, name) = (&self.group, self.windows, &materialized.name);
+        let nodes = group.nodes(materialized, Arc::new(init), Some(windows));
+        let node = group.meet::<Windowed<K>>(name, &nodes);
+        let retention_ms = materialized.retention(windows.retention_ms());
+        let kind = StoreKind::Window { retention_ms, duplicates: false };
+        let mut graph = group.flow.borrow_mut();
+        graph.declare(node, materialized.declare(kind));
+        for (place, member) in nodes.iter().enumerate() {
+            graph.declare(*member, StreamTime::declare(&format!("{name}-{place}")));
+        }
+        graph.nodes[node.0].closes_after_ms = Some(windows.grace_ms());
         drop(graph);
-        let (view, serdes) = (View::of(materialized), Serdes::of_store(materialized));
-        KTable::new(&self.flow, node, Some(view), serdes)
+        let key = Some(time_serde(&materialized.key, windows.size_ms()));
+        let serdes = Serdes { key, value: Some(Arc::clone(&materialized.value)) };
+        KTable::new(&group.flow, node, None, serdes)
     }
 }
 

@@ -39,7 +39,7 @@ mod table_table_join;
 mod window_aggregate;
 mod windowed_table;
 
-pub use self::cogroup::CogroupedKStream;
+pub use self::cogroup::{CogroupedKStream, TimeWindowedCogroupedKStream};
 pub use self::fixed_key::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord};
 pub use self::flat_map::EmitRecord;
 pub use self::group::{KGroupedStream, SessionWindowedKStream, TimeWindowedKStream};

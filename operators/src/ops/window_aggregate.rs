@@ -16,6 +16,7 @@ use super::sliding_aggregate;
 use super::windowed_table::{Results, Updated, WindowedTable};
 use crate::context::TaskContext;
 use crate::failure::Failure;
+use crate::graph::Build;
 use crate::materialized::Materialized;
 use crate::process::Process;
 use crate::record::Record;
@@ -204,6 +205,32 @@ where
             ),
         }
     }
+}
+
+/// Makes the node `name`, one of several on the rows of `materialized`, with a stream time of its own.
+pub(super) fn sharing<K, V, A>(
+    materialized: &Materialized<K, A>,
+    name: &str,
+    windows: TimeWindows,
+    update: Update<K, V, A>,
+) -> Build
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized + 'static,
+    A: 'static,
+{
+    let (store, time_name) = (materialized.clone(), StreamTime::store_name(name));
+    Box::new(move |assembly, id| {
+        let node = WindowAggregate {
+            windows,
+            update: Arc::clone(&update),
+            time: StreamTime(assembly.store(&time_name)),
+            rows: WindowStore::new(assembly.store(&store.name), &store.key, &store.value),
+            results: Results::at_once(assembly.downstream(id)),
+        };
+        assembly.install::<K, V>(id, node);
+    })
 }
 
 fn declare<K, V, A>(

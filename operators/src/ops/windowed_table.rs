@@ -36,6 +36,11 @@ pub(super) struct Updated<'a, A> {
 }
 
 impl<K: ?Sized + ToOwned + 'static, A: 'static> Results<K, A> {
+    /// Results go on with every update.
+    pub(super) fn at_once(next: Edge<Windowed<K>, A>) -> Self {
+        Self { windowed: None, next, closing: None }
+    }
+
     /// To be called when a record moved stream time, before its windows are put.
     pub(super) fn time_moved(
         &mut self,

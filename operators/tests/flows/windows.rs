@@ -6,7 +6,7 @@ use operators::{
     Windowed, Windows,
 };
 
-use super::{Case, KeyKind, ValueKind, builder, longs, shown, store, text_store};
+use super::{Case, KeyKind, ValueKind, builder, longs, shown, store, text_store, texts};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -21,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         case("hopping_aggregate", || aggregate(hopping()), window, ValueKind::Text),
         case("sliding_aggregate", || aggregate(sliding()), window, ValueKind::Text),
         case("tumbling_reduce", reduce, window, ValueKind::Long),
+        case("cogroup_tumbling", cogroup, window, ValueKind::Text),
         case("session_count", session_count, session, ValueKind::Long),
         case("session_aggregate", session_aggregate, session, ValueKind::Text),
         case("tumbling_emit_final", || on_close(tumbling(), None), window, ValueKind::Long),
@@ -146,4 +147,14 @@ fn session_on_close() -> Topology {
 
 fn kept(retention_ms: Option<i64>) -> Materialized<str, i64> {
     retention_ms.map_or_else(|| store("w"), |ms| store("w").retention_ms(ms))
+}
+
+fn cogroup() -> Topology {
+    let builder = builder();
+    let a = builder.stream(&longs("a")).group_by_key();
+    let b = builder.stream(&texts("b")).group_by_key();
+    let both = a.cogroup_records(|_, v, agg: &String| format!("{agg}a{}", shown(v)));
+    let both = both.cogroup_records(&b, |_, v, agg| format!("{agg}b{}", shown(v)));
+    let lists = both.windowed_by(tumbling()).aggregate(&text_store("c"), String::new);
+    text_out(builder, &lists)
 }
