@@ -17,6 +17,9 @@ pub(crate) struct Change<'a, K: ?Sized, V: ?Sized> {
     pub(crate) record: Record<'a, K, V>,
     /// The row before; `None` also when nobody wants it.
     pub(crate) old: Option<&'a V>,
+    /// A version of a versioned table that came late: the row of now is another. Who counts or joins rows passes over
+    /// it (T14).
+    pub(crate) superseded: bool,
 }
 
 /// A node that takes changes of a table.
@@ -50,10 +53,10 @@ impl<K: ?Sized, V: ?Sized> TableEdge<K, V> {
 
 impl<K: ?Sized, V: ?Sized> Changes<K, V> for TableEdge<K, V> {
     fn change(&mut self, change: Change<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
-        let Change { record, old } = change;
+        let Change { record, old, superseded } = change;
         self.listeners.iter_mut().try_for_each(|listener| match listener {
             Listener::Stream(next) => next.process(record, ctx),
-            Listener::Table(next) => next.change(Change { record, old }, ctx),
+            Listener::Table(next) => next.change(Change { record, old, superseded }, ctx),
         })
     }
 
@@ -77,7 +80,7 @@ pub(crate) struct NewRows<K: ?Sized, V: ?Sized>(pub(crate) Box<dyn Changes<K, V>
 
 impl<K: ?Sized, V: ?Sized> Process<K, V> for NewRows<K, V> {
     fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
-        self.0.change(Change { record, old: None }, ctx)
+        self.0.change(Change { record, old: None, superseded: false }, ctx)
     }
 }
 

@@ -80,6 +80,34 @@ impl Headers {
         self.bounds.clear();
     }
 
+    /// Appends `number (4 bytes) | length (4 bytes), name, length, bytes …`, big-endian.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.bounds.len() as u32).to_be_bytes());
+        for (name, value) in self.iter() {
+            for part in [name.as_bytes(), value] {
+                out.extend_from_slice(&(part.len() as u32).to_be_bytes());
+                out.extend_from_slice(part);
+            }
+        }
+    }
+
+    /// Undoes [`Self::write`]; also gives what follows.
+    pub(crate) fn read(row: &[u8]) -> Option<(Self, &[u8])> {
+        fn part(row: &[u8]) -> Option<(&[u8], &[u8])> {
+            let (length, rest) = row.split_first_chunk()?;
+            rest.split_at_checked(u32::from_be_bytes(*length) as usize)
+        }
+        let (number, mut row) = row.split_first_chunk()?;
+        let mut headers = Self::new();
+        for _ in 0..u32::from_be_bytes(*number) {
+            let (name, rest) = part(row)?;
+            let (value, rest) = part(rest)?;
+            headers.push(std::str::from_utf8(name).ok()?, value);
+            row = rest;
+        }
+        Some((headers, row))
+    }
+
     /// Becomes a copy of `other` in the buffer it has.
     pub(crate) fn copy_from(&mut self, other: &Headers) {
         self.bytes.clone_from(&other.bytes);
@@ -108,6 +136,19 @@ impl<'a> FromIterator<(&'a str, &'a [u8])> for Headers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_come_back_from_bytes() {
+        let mut headers = Headers::new();
+        headers.push("a", b"1");
+        headers.push("", b"");
+        headers.push("a", &[0, 255]);
+        let mut row = Vec::new();
+        headers.write(&mut row);
+        row.extend_from_slice(b"rest");
+        assert_eq!(Headers::read(&row), Some((headers, &b"rest"[..])));
+        assert_eq!(Headers::read(&row[..9]), None);
+    }
 
     #[test]
     fn the_last_of_a_name_wins_and_set_leaves_one() {

@@ -51,6 +51,7 @@ mod globals;
 mod graph;
 mod headers;
 mod join_windows;
+mod joined;
 mod materialized;
 mod ops;
 mod outputs;
@@ -85,6 +86,7 @@ pub use self::failure::{BoxError, ErrorPolicy};
 pub use self::globals::Globals;
 pub use self::headers::Headers;
 pub use self::join_windows::JoinWindows;
+pub use self::joined::Joined;
 pub use self::materialized::Materialized;
 pub use self::ops::{
     CogroupedKStream, Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,

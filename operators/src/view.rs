@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use state_stores::{StoreError, TaskState, TimestampedKeyValueStore};
+use state_stores::{StoreError, TaskState, TimestampedKeyValueStore, VersionedKeyValueStore};
 
 use crate::assembly::Assembly;
 use crate::materialized::Materialized;
@@ -20,6 +20,17 @@ pub(crate) trait Rows<K: ?Sized, V: ?Sized>: Send {
         key: &K,
         read: &mut Show<'_, V>,
     ) -> Result<(), StoreError>;
+
+    /// As [`Self::read`], of the row at a time (ms), where versions are kept.
+    fn read_as_of(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        _as_of: i64,
+        read: &mut Show<'_, V>,
+    ) -> Result<(), StoreError> {
+        self.read(state, key, read)
+    }
 }
 
 impl<K: ?Sized, V: ?Sized> dyn Rows<K, V> {
@@ -34,6 +45,19 @@ impl<K: ?Sized, V: ?Sized> dyn Rows<K, V> {
         self.read(state, key, &mut |row| result = read.take().map(|read| read(row)))?;
         Ok(result.expect("a row, or its absence, is shown once"))
     }
+
+    /// As [`Rows::read_as_of`], with a result.
+    pub(crate) fn read_as_of_with<R>(
+        &mut self,
+        state: &TaskState,
+        (key, as_of): (&K, i64),
+        read: impl FnOnce(Option<(&V, i64)>) -> R,
+    ) -> Result<R, StoreError> {
+        let (mut read, mut result) = (Some(read), None);
+        let mut show = |row: Option<(&V, i64)>| result = read.take().map(|read| read(row));
+        self.read_as_of(state, key, as_of, &mut show)?;
+        Ok(result.expect("a row, or its absence, is shown once"))
+    }
 }
 
 type Open<K, V> = dyn Fn(&Assembly<'_>) -> Box<dyn Rows<K, V>> + Send + Sync;
@@ -46,6 +70,8 @@ pub(crate) struct View<K: ?Sized, V: ?Sized> {
     roots: Vec<Arc<str>>,
     /// Whether its table hands on what its rows were before.
     knows_old: bool,
+    /// How long versions are kept (ms, stream time); None: only the row of now is.
+    pub(crate) history_ms: Option<i64>,
     open: Arc<Open<K, V>>,
 }
 
@@ -55,6 +81,7 @@ impl<K: ?Sized, V: ?Sized> Clone for View<K, V> {
             stores: self.stores.clone(),
             roots: self.roots.clone(),
             knows_old: self.knows_old,
+            history_ms: self.history_ms,
             open: Arc::clone(&self.open),
         }
     }
@@ -70,6 +97,7 @@ impl<K: ?Sized, V: ?Sized> View<K, V> {
             stores: self.stores.clone(),
             roots: self.roots.clone(),
             knows_old: self.knows_old,
+            history_ms: self.history_ms,
             open: Arc::new(open),
         }
     }
@@ -84,6 +112,7 @@ impl<K: ?Sized, V: ?Sized> View<K, V> {
             stores: [&self.stores[..], &other.stores].concat(),
             roots: [&self.roots[..], &other.roots].concat(),
             knows_old: !self.shares_roots(other),
+            history_ms: None,
             open: Arc::new(open),
         }
     }
@@ -119,9 +148,25 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> View<K, V> {
             stores: own(),
             roots: original.map_or_else(own, |original| original.roots.clone()),
             knows_old: true,
+            history_ms: None,
             open: Arc::new(move |assembly| {
                 let place = assembly.store(&store.name);
                 Box::new(TimestampedKeyValueStore::new(place, &store.key, &store.value))
+            }),
+        }
+    }
+
+    /// The rows of a versioned store.
+    pub(crate) fn versioned(store: &Materialized<K, V>, history_ms: i64) -> Self {
+        let (store, name) = (store.clone(), Arc::clone(&store.name));
+        Self {
+            stores: vec![Arc::clone(&name)],
+            roots: vec![name],
+            knows_old: true,
+            history_ms: Some(history_ms),
+            open: Arc::new(move |assembly| {
+                let place = assembly.store(&store.name);
+                Box::new(VersionedKeyValueStore::new(place, &store.key, &store.value))
             }),
         }
     }
@@ -135,5 +180,26 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Rows<K, V> for TimestampedKeyValu
         read: &mut Show<'_, V>,
     ) -> Result<(), StoreError> {
         self.get_with(state, key, read)
+    }
+}
+
+impl<K: ?Sized + 'static, V: ?Sized + 'static> Rows<K, V> for VersionedKeyValueStore<K, V> {
+    fn read(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        read: &mut Show<'_, V>,
+    ) -> Result<(), StoreError> {
+        self.get_with(state, key, read)
+    }
+
+    fn read_as_of(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        as_of: i64,
+        read: &mut Show<'_, V>,
+    ) -> Result<(), StoreError> {
+        self.get_as_of_with(state, key, as_of, read)
     }
 }

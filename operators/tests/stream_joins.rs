@@ -1,4 +1,4 @@
-//! Joins of streams and punctuation against naive recomputation, on random input that is out of order and has
+//! Joins of streams, joins with versioned tables and punctuation against naive recomputation, on random input that is out of order and has
 //! tombstones and null keys, with aborts, crashes and restores at random places.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use operators::{
-    BoxError, DriverOptions, Headers, I64Be, JoinWindows, Processor, ProcessorContext, Punctuation,
-    PunctuationType, Record, StoreDef, StreamsBuilder, Topic, TopologyTestDriver, Utf8,
+    BoxError, DriverOptions, Headers, I64Be, JoinWindows, Joined, Processor, ProcessorContext,
+    Punctuation, PunctuationType, Record, StoreDef, StreamsBuilder, Topic, TopologyTestDriver,
+    Utf8,
 };
 use proptest::prelude::*;
 
@@ -142,6 +143,64 @@ fn windows() -> JoinWindows {
     JoinWindows::of_time_difference(AFTER).before(BEFORE).grace(GRACE)
 }
 
+const HISTORY: i64 = 25;
+
+/// The rows a versioned table had.
+#[derive(Default)]
+struct Versions {
+    rows: BTreeMap<&'static str, BTreeMap<i64, Option<i64>>>,
+    time: Option<i64>,
+}
+
+impl Versions {
+    fn put(&mut self, step: &Step) {
+        let Some(key) = step.key else { return };
+        if self.time.is_none_or(|time| step.time >= time - HISTORY) {
+            self.time = self.time.max(Some(step.time));
+            self.rows.entry(key).or_default().insert(step.time, step.value);
+        }
+    }
+
+    fn as_of(&self, key: &str, time: i64) -> Option<i64> {
+        let rows = self.rows.get(key)?;
+        if time < self.time? - HISTORY {
+            let (since, row) = rows.last_key_value()?;
+            return row.filter(|_| *since <= time);
+        }
+        rows.range(..=time).next_back().and_then(|(_, row)| *row)
+    }
+
+    fn left_joined(&self, step: &Step) -> Result {
+        let row = step.key.and_then(|key| self.as_of(key, step.time));
+        (step.key.map(str::to_owned), Some(both(step.value, row)), step.time)
+    }
+}
+
+/// What a left join with a versioned table gives; with a grace, records wait by time, key and coming.
+fn versioned(steps: &[Step], grace: Option<i64>) -> Vec<Result> {
+    let (mut table, mut out) = (Versions::default(), Vec::new());
+    let (mut waiting, mut highest) = (BTreeMap::new(), None::<i64>);
+    for (number, step) in steps.iter().enumerate() {
+        match (step.left, step.value, grace) {
+            (false, ..) => table.put(step),
+            (true, None, _) => {}
+            (true, Some(_), Some(grace))
+                if step.key.is_some() && highest.is_none_or(|most| step.time >= most - grace) =>
+            {
+                highest = highest.max(Some(step.time));
+                waiting.insert((step.time, step.key, number), step);
+                let until = highest.unwrap_or_default() - grace;
+                while let Some(first) = waiting.first_entry().filter(|first| first.key().0 <= until)
+                {
+                    out.push(table.left_joined(first.remove()));
+                }
+            }
+            _ => out.push(table.left_joined(step)),
+        }
+    }
+    out
+}
+
 /// The times at which calls for stream time come: at the first record, and when a multiple of the interval is passed.
 fn calls(steps: &[Step], interval: i64) -> Vec<i64> {
     let (mut calls, mut time, mut next) = (Vec::new(), 0, 0);
@@ -262,6 +321,23 @@ proptest! {
         for (result, times) in &seen {
             prop_assert!(may.get(result) >= Some(times), "{:?} is too much", result);
         }
+    }
+
+    #[test]
+    fn a_versioned_table_shows_the_row_of_the_records_time(steps in steps(), grace in prop::option::of(0..HISTORY)) {
+        let builder = StreamsBuilder::new("test");
+        let table = builder.versioned_table("t", &numbers("right"), HISTORY);
+        let joined = match grace {
+            Some(grace) => Joined::as_("j").with_grace_period(grace),
+            None => Joined::as_("j"),
+        };
+        let stream = builder.stream(&numbers("left"));
+        stream.left_join(joined, &table, |l, r| both(Some(*l), r.copied())).to(&numbers("out"));
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        for step in &steps {
+            pipe(&driver, if step.left { "left" } else { "right" }, step);
+        }
+        prop_assert_eq!(results(&driver), versioned(&steps, grace));
     }
 
     #[test]

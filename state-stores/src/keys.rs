@@ -31,6 +31,13 @@ pub struct Sequence {
 impl Sequence {
     /// Bytes of a sequence in a key.
     pub const LEN: usize = 2 + TIME_LEN + 4;
+
+    /// Appends it, order-preserving.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.source.to_be_bytes());
+        time(self.offset, out);
+        out.extend_from_slice(&self.index.to_be_bytes());
+    }
 }
 
 /// Appends the escaped key and its end mark: the prefix of all its rows.
@@ -63,10 +70,8 @@ pub fn from_ordered(bytes: [u8; TIME_LEN]) -> i64 {
 pub fn window(key: &[u8], start: i64, sequence: Option<Sequence>, out: &mut Vec<u8>) {
     prefix(key, out);
     time(start, out);
-    if let Some(Sequence { source, offset, index }) = sequence {
-        out.extend_from_slice(&source.to_be_bytes());
-        time(offset, out);
-        out.extend_from_slice(&index.to_be_bytes());
+    if let Some(sequence) = sequence {
+        sequence.write(out);
     }
 }
 

@@ -98,6 +98,20 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
         self.coder.read(state, timestamped, |row| read(row.map(|(since, value)| (value, since))))
     }
 
+    /// The newest value of `key` and since when it is valid (ms), copied to `scratch`: it stays readable while the state
+    /// changes.
+    pub fn get_into<'s>(
+        &'s mut self,
+        state: &TaskState,
+        key: &K,
+        scratch: &'s mut Vec<u8>,
+    ) -> Result<Option<(&'s V, i64)>, StoreError> {
+        self.locate(state, key)?;
+        self.coder.full.clone_from(&self.latest);
+        let row = self.coder.read_into(state, timestamped, scratch)?;
+        Ok(row.map(|(since, value)| (value, since)))
+    }
+
     /// Calls `read` with the value that `key` had at `as_of` (ms) and since when, or `None`. Of times before stream
     /// time − history retention only the newest value is known, if it is that old.
     pub fn get_as_of_with<R>(

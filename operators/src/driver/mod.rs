@@ -15,7 +15,10 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use state_stores::{Direction, KeyValueStore, StoreIndex, TaskState, TimestampedKeyValueStore};
+use state_stores::{
+    Direction, KeyValueStore, StoreIndex, StoreKind, TaskState, TimestampedKeyValueStore,
+    VersionedKeyValueStore,
+};
 
 use self::core::Core;
 use self::log::Stored;
@@ -163,8 +166,29 @@ impl TopologyTestDriver {
         V: ?Sized + ToOwned + 'static,
     {
         self.find(&table.name, |state, store| {
-            let mut rows = TimestampedKeyValueStore::new(store, &table.key, &table.value);
-            let row = rows.get(state, key).unwrap_or_else(|error| panic!("{error}"));
+            let row = if matches!(state.spec(store).kind, StoreKind::Versioned { .. }) {
+                VersionedKeyValueStore::new(store, &table.key, &table.value).get(state, key)
+            } else {
+                TimestampedKeyValueStore::new(store, &table.key, &table.value).get(state, key)
+            };
+            row.unwrap_or_else(|error| panic!("{error}")).map(|(row, _)| row)
+        })
+    }
+
+    /// A versioned table's row at a time (ms).
+    pub fn table_row_as_of<K, V>(
+        &self,
+        table: &Materialized<K, V>,
+        key: &K,
+        as_of: i64,
+    ) -> Option<V::Owned>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + ToOwned + 'static,
+    {
+        self.find(&table.name, |state, store| {
+            let mut rows = VersionedKeyValueStore::new(store, &table.key, &table.value);
+            let row = rows.get_as_of(state, key, as_of).unwrap_or_else(|error| panic!("{error}"));
             row.map(|(row, _)| row)
         })
     }

@@ -75,7 +75,7 @@ impl<K: ?Sized + 'static, V: ?Sized, A: 'static> Process<K, V> for Aggregate<K, 
         };
         self.rows.put(&mut ctx.state, key, row.as_ref().map(|row| (row, timestamp)))?;
         let record = record.with_value(row.as_ref()).with_timestamp(timestamp);
-        self.next.change(Change { record, old }, ctx)
+        self.next.change(Change { record, old, superseded: false }, ctx)
     }
 }
 

@@ -9,6 +9,7 @@ mod flat_map;
 mod foreign_key;
 mod global_join;
 mod group;
+mod join_buffer;
 mod lookup;
 mod machine_context;
 mod map;
@@ -36,6 +37,7 @@ mod table_join;
 mod table_map;
 mod table_source;
 mod table_table_join;
+mod versioned_table;
 mod window_aggregate;
 mod windowed_table;
 

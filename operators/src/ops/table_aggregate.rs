@@ -80,7 +80,7 @@ impl<K: ?Sized + 'static, V, A: 'static> Process<K, [u8]> for TableAggregate<K, 
         };
         self.rows.put(&mut ctx.state, key, row.as_ref().map(|row| (row, timestamp)))?;
         let record = record.with_value(row.as_ref()).with_timestamp(timestamp);
-        self.next.change(Change { record, old }, ctx)
+        self.next.change(Change { record, old, superseded: false }, ctx)
     }
 }
 

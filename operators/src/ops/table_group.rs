@@ -119,6 +119,9 @@ where
             ctx.drop_incomplete();
             return Ok(());
         };
+        if change.superseded {
+            return Ok(());
+        }
         let new = record.value.map(|value| (self.select)(key, value));
         let old = change.old.map(|value| (self.select)(key, value));
         if let (Some((group, new)), Some((left, old))) = (&new, &old) {

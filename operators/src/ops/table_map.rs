@@ -33,7 +33,7 @@ impl<K: ?Sized, V: ?Sized> Changes<K, V> for FilterTable<K, V> {
         if self.next.wants_old() && new.is_none() && old.is_none() {
             return Ok(());
         }
-        self.next.change(Change { record: record.with_value(new), old }, ctx)
+        self.next.change(Change { record: record.with_value(new), old, ..change }, ctx)
     }
 
     fn wants_old(&self) -> bool {
@@ -56,6 +56,18 @@ impl<K: ?Sized, V: ?Sized> Rows<K, V> for FilteredRows<K, V> {
         let keep = &self.keep;
         self.rows.read(state, key, &mut |row| read(row.filter(|(row, _)| keep(key, row))))
     }
+
+    fn read_as_of(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        as_of: i64,
+        read: &mut Show<'_, V>,
+    ) -> Result<(), StoreError> {
+        let keep = &self.keep;
+        let mut filtered = |row: Option<(&V, i64)>| read(row.filter(|(row, _)| keep(key, row)));
+        self.rows.read_as_of(state, key, as_of, &mut filtered)
+    }
 }
 
 struct MapTable<K: ?Sized, V: ?Sized, VO> {
@@ -69,11 +81,24 @@ impl<K: ?Sized, V: ?Sized, VO> Changes<K, V> for MapTable<K, V, VO> {
         let mapped = |value: &V| record.key.map(|key| (self.map)(key, value));
         let (new, old) = (record.value.and_then(mapped), change.old.and_then(mapped));
         let record = record.with_value(new.as_ref());
-        self.next.change(Change { record, old: old.as_ref() }, ctx)
+        let superseded = change.superseded;
+        self.next.change(Change { record, old: old.as_ref(), superseded }, ctx)
     }
 
     fn wants_old(&self) -> bool {
         self.next.wants_old()
+    }
+}
+
+/// Shows rows mapped.
+fn mapped<'r, K: ?Sized, V: ?Sized, VO>(
+    map: &'r Map<K, V, VO>,
+    key: &'r K,
+    read: &'r mut Show<'_, VO>,
+) -> impl FnMut(Option<(&V, i64)>) + 'r {
+    move |row| {
+        let mapped = row.map(|(row, timestamp)| (map(key, row), timestamp));
+        read(mapped.as_ref().map(|(row, timestamp)| (row, *timestamp)));
     }
 }
 
@@ -89,11 +114,17 @@ impl<K: ?Sized, V: ?Sized, VO> Rows<K, VO> for MappedRows<K, V, VO> {
         key: &K,
         read: &mut Show<'_, VO>,
     ) -> Result<(), StoreError> {
-        let map = &self.map;
-        self.rows.read(state, key, &mut |row| {
-            let mapped = row.map(|(row, timestamp)| (map(key, row), timestamp));
-            read(mapped.as_ref().map(|(row, timestamp)| (row, *timestamp)));
-        })
+        self.rows.read(state, key, &mut mapped(&self.map, key, read))
+    }
+
+    fn read_as_of(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        as_of: i64,
+        read: &mut Show<'_, VO>,
+    ) -> Result<(), StoreError> {
+        self.rows.read_as_of(state, key, as_of, &mut mapped(&self.map, key, read))
     }
 }
 
@@ -111,6 +142,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Changes<K, V> for Materialize<K, 
             ctx.drop_incomplete();
             return Ok(());
         };
+        if change.superseded {
+            return Ok(());
+        }
         let old = match &mut self.before {
             Some(Before { store, scratch }) => {
                 let old = store.get_into(&ctx.state, key, scratch)?;
@@ -122,7 +156,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Changes<K, V> for Materialize<K, 
             None => None,
         };
         self.rows.put(&mut ctx.state, key, record.value.map(|value| (value, record.timestamp)))?;
-        self.next.change(Change { record, old }, ctx)
+        self.next.change(Change { record, old, superseded: false }, ctx)
     }
 
     fn wants_old(&self) -> bool {

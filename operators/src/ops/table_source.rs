@@ -32,7 +32,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Process<K, V> for TableSource<K, 
             None => None,
         };
         self.rows.put(&mut ctx.state, key, record.value.map(|value| (value, record.timestamp)))?;
-        self.next.change(Change { record, old: old.map(|(old, _)| old) }, ctx)
+        let old = old.map(|(old, _)| old);
+        self.next.change(Change { record, old, superseded: false }, ctx)
     }
 }
 

@@ -34,11 +34,14 @@ struct Side<K: ?Sized, V: ?Sized, O: ?Sized, VO> {
 
 impl<K: ?Sized, V: ?Sized, O: ?Sized, VO> Changes<K, V> for Side<K, V, O, VO> {
     fn change(&mut self, change: Change<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
-        let Change { record, old } = change;
+        let Change { record, old, superseded } = change;
         let Some(key) = record.key else {
             ctx.drop_incomplete();
             return Ok(());
         };
+        if superseded {
+            return Ok(());
+        }
         let (join, wants_old) = (&self.join, self.next.wants_old());
         let nothing_was = !self.needs_old || (record.value.is_none() && old.is_none());
         let joined = self.others.read_with(&ctx.state, key, |other| {
@@ -52,7 +55,7 @@ impl<K: ?Sized, V: ?Sized, O: ?Sized, VO> Changes<K, V> for Side<K, V, O, VO> {
         })?;
         let Some((new, old, timestamp)) = &joined else { return Ok(()) };
         let record = record.with_value(new.as_ref()).with_timestamp(*timestamp);
-        self.next.change(Change { record, old: old.as_ref() }, ctx)
+        self.next.change(Change { record, old: old.as_ref(), superseded: false }, ctx)
     }
 
     fn wants_old(&self) -> bool {

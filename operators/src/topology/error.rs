@@ -65,6 +65,18 @@ pub enum TopologyError {
         /// The operator.
         operator: String,
     },
+    /// A join with a grace needs the table's rows of some time ago.
+    #[error(
+        "join `{operator}` has a grace of {grace_ms} ms, but its table keeps {history_ms} ms of history; make it with `versioned_table` and a history retention of at least the grace"
+    )]
+    GraceWithoutHistory {
+        /// The join.
+        operator: String,
+        /// Its grace (ms).
+        grace_ms: i64,
+        /// What the table keeps (ms).
+        history_ms: i64,
+    },
     /// A stream was joined or merged after its key changed.
     #[error(
         "operator `{operator}` needs its input by key, but the key may have changed; call `repartition` before it"

@@ -8,6 +8,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case("table_source", table, ValueKind::Long),
         case("table_source_materialized", table, ValueKind::Long),
+        case("versioned_table_source", versioned, ValueKind::Long),
         case("table_filter", filter, ValueKind::Long),
         case("table_filter_materialized", filter_materialized, ValueKind::Long),
         case("table_map_values", map_values, ValueKind::Text),
@@ -31,6 +32,12 @@ pub(super) fn cases() -> Vec<Case> {
 fn table() -> Topology {
     let builder = builder();
     builder.table("t", &longs("in")).to_stream().to(&longs("out"));
+    builder.build().unwrap()
+}
+
+fn versioned() -> Topology {
+    let builder = builder();
+    builder.versioned_table("t", &longs("in"), 300).to_stream().to(&longs("out"));
     builder.build().unwrap()
 }
 

@@ -93,12 +93,12 @@ where
     FK: ?Sized + ToOwned,
 {
     fn change(&mut self, change: Change<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
-        let Change { record, old } = change;
+        let Change { record, old, superseded } = change;
         let Some(key) = record.key else {
             ctx.drop_incomplete();
             return Ok(());
         };
-        if record.value.is_none() && old.is_none() {
+        if superseded || (record.value.is_none() && old.is_none()) {
             return Ok(());
         }
         let id = self.id;
@@ -193,6 +193,7 @@ where
         };
         self.rows.put(&mut ctx.state, key, row.as_ref().map(|row| (row, record.timestamp)))?;
         let record = record.with_key(Some(key)).with_value(row.as_ref());
-        self.next.change(Change { record, old: old.map(|(old, _)| old) }, ctx)
+        let old = old.map(|(old, _)| old);
+        self.next.change(Change { record, old, superseded: false }, ctx)
     }
 }

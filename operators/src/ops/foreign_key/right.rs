@@ -156,6 +156,9 @@ impl<FK: ?Sized, R: ?Sized> Changes<FK, R> for Foreign<FK, R> {
             ctx.drop_incomplete();
             return Ok(());
         };
+        if change.superseded {
+            return Ok(());
+        }
         let id = self.answers.id;
         let failed = |error: CodecError| Failure::node(id, error);
         self.answers.locate(key).map_err(failed)?;
