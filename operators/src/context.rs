@@ -17,6 +17,8 @@ pub struct Dropped {
     pub incomplete: u64,
     /// Later than window end plus grace.
     pub late: u64,
+    /// Seen before, within the interval of a deduplication.
+    pub duplicates: u64,
     /// A node failed and its policy is [`crate::ErrorPolicy::Skip`].
     pub skipped: u64,
     /// Sent to `dead_letters`.

@@ -247,6 +247,42 @@ proptest! {
     }
 
     #[test]
+    fn only_the_first_of_an_interval_goes_through(steps in steps(), interval in 1i64..40) {
+        let builder = StreamsBuilder::new("test");
+        let stream = builder.stream(&numbers("in"));
+        stream.deduplicate_by_key("by-key", interval).to(&numbers("keys"));
+        let parity = |_: &str, n: &i64| (n % 5 != 0).then_some(n % 2);
+        stream.deduplicate_by_key_value::<i64>("by-id", interval, I64Be, parity).to(&numbers("ids"));
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        steps.iter().for_each(|step| pipe(&driver, step));
+        let expected = |id: &dyn Fn(&Step) -> Option<(&'static str, i64)>| {
+            let (mut begun, mut now, mut out) = (Vec::new(), i64::MIN, Vec::new());
+            for step in &steps {
+                now = now.max(step.time);
+                let same = |(other, first): &(_, i64)| {
+                    Some(*other) == id(step) && now - first <= interval && first - step.time <= interval
+                };
+                if begun.iter().any(same) {
+                    continue;
+                }
+                let running = begun.iter().any(|(other, first)| Some(*other) == id(step) && now - first <= interval);
+                if let (Some(id), true, false) = (id(step), now - step.time <= interval, running) {
+                    begun.push((id, step.time));
+                }
+                out.push((step.key.to_owned(), step.value, step.time));
+            }
+            out
+        };
+        let plain = |name: &str| {
+            let records = driver.output(&numbers(name)).read_records();
+            records.into_iter().map(|r| (r.key.unwrap(), r.value, r.timestamp)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(plain("keys"), expected(&|step| Some((step.key, 0))));
+        let id = |step: &Step| step.value.and_then(|n| Some((step.key, parity("", &n)?)));
+        prop_assert_eq!(plain("ids"), expected(&id));
+    }
+
+    #[test]
     fn suppress_until_a_time_limit_holds_the_newest(steps in steps(), limit in 0i64..60, most in 1usize..5) {
         let builder = StreamsBuilder::new("test");
         let table = builder.table("t", &numbers("in"));

@@ -266,6 +266,7 @@ impl Core {
         tasks.fold(Dropped::default(), |sum, task| Dropped {
             incomplete: sum.incomplete + task.incomplete,
             late: sum.late + task.late,
+            duplicates: sum.duplicates + task.duplicates,
             skipped: sum.skipped + task.skipped,
             dead_letters: sum.dead_letters + task.dead_letters,
         })

@@ -3,6 +3,7 @@
 mod aggregate;
 mod closing;
 mod cogroup;
+mod deduplicate;
 mod filter;
 mod fixed_key;
 mod flat_map;
