@@ -5,8 +5,9 @@
 //! sessions      end | start (8 bytes each, order-preserving) | key
 //! ```
 //!
-//! Invariant: the index holds exactly the windows that have a row and weren't emitted. Closed windows are emitted
-//! before the record that closes them is put: none of them can be hidden by that record's expiry of older ones.
+//! Invariant: the index holds exactly the windows that have a row and weren't emitted. No closed window is lost to
+//! expiry: it is emitted in the transaction that closes it, its row is read past the store's horizon, and rows are
+//! removed only below the committed stream time.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -15,7 +15,8 @@ pub(crate) struct Accepted {
 const CONDITION: &str =
     "stream time jumps by about a window, and the store has its default retention";
 const REASON: &str = "Kafka Streams expires closed windows before it reads them for their only result, and loses them; \
-    we emit them before the record that closes them is put, so retention doesn't decide what comes out";
+    we read them in the transaction that closes them, before they can be removed, so retention doesn't decide what \
+    comes out";
 
 const fn retained(case: &'static str, instead: &'static str) -> Accepted {
     Accepted { case, instead, condition: CONDITION, reason: REASON }

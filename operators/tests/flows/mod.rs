@@ -3,10 +3,12 @@
 mod accepted;
 mod joins;
 mod processors;
+pub(crate) mod replay;
 mod stateless;
 mod stream_joins;
 mod suppress;
 mod tables;
+pub(crate) mod vectors;
 mod windows;
 
 pub(crate) use accepted::ACCEPTED;

@@ -1,0 +1,152 @@
+//! The vector files: what is fed, and what must come out.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+use operators::Headers;
+use serde_json::{Value, json};
+
+use super::{ACCEPTED, KeyKind, ValueKind};
+
+/// `ORACLE_DIR`, or the committed copy.
+fn folder() -> PathBuf {
+    let committed = || {
+        // Also included by the tests of crates beside and below `operators`.
+        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let of = |crate_folder: &std::path::Path| crate_folder.join("tests/vectors");
+        if of(&here).is_dir() { of(&here) } else { of(here.parent().unwrap()) }
+    };
+    std::env::var_os("ORACLE_DIR").map_or_else(committed, PathBuf::from)
+}
+
+/// Whether a case has a file there.
+pub(crate) fn exists(case: &str) -> bool {
+    path(case).is_file()
+}
+
+fn path(case: &str) -> PathBuf {
+    folder().join(format!("{case}.jsonl"))
+}
+
+/// One round: its own application with empty stores.
+pub(crate) struct Round {
+    pub(crate) start_wall_ms: i64,
+    pub(crate) input: Vec<Value>,
+    expected: Vec<Value>,
+    number: i64,
+}
+
+/// The rounds of a case, one after the other, with the output that is accepted for it.
+pub(crate) fn rounds(case: &str) -> impl Iterator<Item = Round> {
+    let accepted = ACCEPTED.iter().find(|accepted| accepted.case == case);
+    let instead = accepted.map(|accepted| lines(accepted.instead));
+    let mut instead = instead.into_iter().flatten();
+    lines(case).map(move |own| {
+        let expected = match accepted {
+            None => own["output"].clone(),
+            Some(accepted) => {
+                let matched = instead.next().expect("as many rounds as the accepted case");
+                assert_eq!(own["input"], matched["input"], "{accepted:?}");
+                matched["output"].clone()
+            }
+        };
+        let (Value::Array(input), Value::Array(expected)) = (own["input"].clone(), expected) else {
+            panic!("case {case}: `input` and `output` are lists");
+        };
+        let start_wall_ms = own["start_wall_ms"].as_i64().unwrap();
+        Round { start_wall_ms, input, expected, number: own["round"].as_i64().unwrap() }
+    })
+}
+
+fn lines(case: &str) -> impl Iterator<Item = Value> + use<> {
+    let path = path(case);
+    let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    BufReader::new(file).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+}
+
+impl Round {
+    /// Where the application is killed: after every third step, in long rounds 32 times (a restore
+    /// reads the whole changelog).
+    pub(crate) fn restarts_before(&self, step: usize) -> bool {
+        let every = (self.input.len() / 32).max(3);
+        step % every == every - 1
+    }
+
+    /// Compares record by record; the error is the first difference.
+    pub(crate) fn compare(&self, actual: &[Value]) -> Result<(), String> {
+        let round = self.number;
+        for (place, (expected, actual)) in self.expected.iter().zip(actual).enumerate() {
+            if actual != expected {
+                let step = &self.input[expected["step"].as_u64().unwrap() as usize];
+                return Err(format!(
+                    "round {round}, output {place}, at input {step}: expected {expected}, got {actual}"
+                ));
+            }
+        }
+        let (expected, actual) = (self.expected.len(), actual.len());
+        if actual == expected {
+            return Ok(());
+        }
+        Err(format!("round {round}: expected {expected} records, got {actual}"))
+    }
+}
+
+/// An input step.
+pub(crate) enum Step<'a> {
+    AdvanceWallClock(i64),
+    Flush,
+    Pipe {
+        topic: &'a str,
+        key: Option<&'a [u8]>,
+        value: Option<Vec<u8>>,
+        timestamp: i64,
+        headers: Headers,
+    },
+}
+
+impl<'a> Step<'a> {
+    pub(crate) fn of(input: &'a Value) -> Self {
+        if let Some(ms) = input["advance_wall_ms"].as_i64() {
+            return Self::AdvanceWallClock(ms);
+        }
+        let Some(topic) = input["topic"].as_str() else { return Self::Flush };
+        let value = match &input["value"] {
+            Value::Null => None,
+            Value::Number(number) => Some(number.as_i64().unwrap().to_be_bytes().to_vec()),
+            other => Some(other.as_str().unwrap().as_bytes().to_vec()),
+        };
+        let mut headers = Headers::new();
+        for header in input["headers"].as_array().into_iter().flatten() {
+            headers.push(header[0].as_str().unwrap(), header[1].as_str().unwrap().as_bytes());
+        }
+        let key = input["key"].as_str().map(str::as_bytes);
+        let timestamp = input["ts"].as_i64().unwrap();
+        Self::Pipe { topic, key, value, timestamp, headers }
+    }
+}
+
+/// A topic of the output, and how its records are written.
+pub(crate) type OutputTopic = (&'static str, KeyKind, ValueKind);
+
+/// An output record as the vectors write it.
+pub(crate) fn written<'h>(
+    step: usize,
+    (topic, key, value): OutputTopic,
+    record: (Option<&[u8]>, Option<&[u8]>, i64),
+    headers: impl Iterator<Item = (&'h str, &'h [u8])>,
+) -> Value {
+    let mut seen = json!({
+        "step": step,
+        "topic": topic,
+        "key": record.0.map(|bytes| key.decode(bytes)),
+        "value": record.1.map(|bytes| value.decode(bytes)),
+        "ts": record.2,
+    });
+    let headers: Vec<Value> =
+        headers.map(|(name, value)| json!([name, String::from_utf8_lossy(value)])).collect();
+    if !headers.is_empty() {
+        seen["headers"] = Value::Array(headers);
+    }
+    seen
+}
