@@ -7,11 +7,13 @@ mod cli;
 mod commands;
 mod config;
 mod data_dir;
+mod output;
 mod parts;
 mod progress;
 mod replay;
 mod roles;
 mod secrets;
+mod table;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -23,12 +25,14 @@ use clap::Parser as _;
 use cli::{Cli, Command, ReplayArgs, SinkCommand, TopicsCommand, TopologyCommand, WebhooksCommand};
 use commands::token::For;
 use config::{Config, Env};
+use output::{ReaderGone, say};
 use roles::until_signal;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match start(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("orders: {error:#}");
             ExitCode::FAILURE
@@ -82,9 +86,7 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
                 yes,
             )?;
             roles::egress::reset_webhooks(config).await?;
-            println!(
-                "the dispatcher goes on from the end of the log; what was pending stays pending"
-            );
+            say!("the dispatcher goes on from the end of the log; what was pending stays pending");
             Ok(())
         }
         Command::Sink { command: None } => {
@@ -93,7 +95,7 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
         Command::Sink { command: Some(SinkCommand::Rebuild) } => {
             let database = parts::database(config, true).await?;
             egress::sink::rebuild(&database).await?;
-            println!("the projections are empty; the sink reads the log again from its start");
+            say!("the projections are empty; the sink reads the log again from its start");
             Ok(())
         }
         Command::Registry => until_signal(|stop| roles::registry(config, stop)).await,
@@ -157,7 +159,7 @@ async fn healthcheck(url: &str, json: bool) -> Result<()> {
         let said = serde_json::json!({
             "url": url, "healthy": status.is_success(), "status": status.as_u16(), "body": body,
         });
-        println!("{said}");
+        say!("{said}");
     }
     if !status.is_success() {
         bail!("{url} answered {status}");

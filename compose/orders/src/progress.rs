@@ -54,12 +54,14 @@ impl Progress {
         if last || shown.elapsed() >= EVERY {
             *shown = Instant::now();
             let (at, of) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            eprintln!(
-                "{}: {at}/{of}, {:.0}/s, {} s left",
-                self.what,
-                self.bar.per_sec(),
-                self.bar.eta().as_secs()
-            );
+            let (what, rate) = (self.what, self.bar.per_sec());
+            // Before the first step there is no rate to tell the remaining time from.
+            if at == 0 {
+                eprintln!("{what}: {at}/{of}");
+            } else {
+                let left = self.bar.eta().as_secs();
+                eprintln!("{what}: {at}/{of}, {rate:.0}/s, {left} s left");
+            }
         }
     }
 }

@@ -1,19 +1,21 @@
 //! `orders topics …` and `orders topology …`: what is on the log, and the flow.
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::CellAlignment;
 use log::{Isolation, TopicPartition};
 use topology::{Application, diagram, hops};
 
 use crate::config::Config;
+use crate::output::say;
 use crate::parts;
 use crate::roles::workers::choose;
+use crate::table::table;
 
 /// Creates every topic that is missing (R274–R278).
 pub(crate) fn create_topics(config: &Config) -> Result<()> {
     let specs = parts::topic_specs(config);
     parts::log(config, true)?.admin()?.ensure_topics(&specs)?;
-    println!("Topics created successfully!");
+    say!("Topics created successfully!");
     Ok(())
 }
 
@@ -40,11 +42,11 @@ pub(crate) fn list_topics(config: &Config, json: bool) -> Result<()> {
             .iter()
             .map(|(name, partitions, ends)| serde_json::json!({"topic": name, "partitions": partitions, "ends": ends}))
             .collect();
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        say!("{}", serde_json::to_string_pretty(&value)?);
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["topic", "partitions", "end offsets"]);
+    let mut table = table();
+    table.set_header(["topic", "partitions", "end offsets"]);
     if let Some(column) = table.column_mut(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -53,7 +55,7 @@ pub(crate) fn list_topics(config: &Config, json: bool) -> Result<()> {
         let ends = ends.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         table.add_row([name.clone(), partitions, ends]);
     }
-    println!("{table}");
+    say!("{table}");
     Ok(())
 }
 
@@ -71,24 +73,24 @@ pub(crate) fn show_topology(
     };
     if json {
         let all: Vec<_> = shown.iter().map(described).collect();
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        say!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
     if mermaid && application.is_none() {
-        println!("{}", diagram::mermaid(&shown));
+        say!("{}", diagram::mermaid(&shown));
         return Ok(());
     }
     for application in &shown {
         if mermaid {
-            println!("{}", application.topology.mermaid());
+            say!("{}", application.topology.mermaid());
         } else {
-            println!("{}: {}\n{}", application.id, application.about, application.topology);
+            say!("{}: {}\n{}", application.id, application.about, application.topology);
         }
     }
     if application.is_none() {
         let topologies: Vec<_> = shown.iter().map(|application| &application.topology).collect();
         if let Some(count) = hops::post_to_validated(&topologies) {
-            println!("POST to `validated` on the feed: {count} transactional hops");
+            say!("POST to `validated` on the feed: {count} transactional hops");
         }
     }
     Ok(())

@@ -1,7 +1,6 @@
 //! `orders order …`: acting as a caller of the REST API and the feed.
 
 use anyhow::{Context, Result, bail};
-use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use futures::{SinkExt, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,6 +9,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::api::Api;
 use crate::cli::{OrderCommand, Target};
+use crate::output::say;
+use crate::table::table;
 
 /// Runs one of the commands.
 pub(crate) async fn run(command: OrderCommand, target: &Target, token: String) -> Result<()> {
@@ -87,11 +88,10 @@ fn body(items: &[String], currency: &str, method: &str, token: Option<&str>) -> 
 
 fn show(order: &Value, as_json: bool) -> Result<()> {
     if as_json {
-        println!("{}", serde_json::to_string_pretty(order)?);
+        say!("{}", serde_json::to_string_pretty(order)?);
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    let mut table = table();
     for name in [
         "order_id",
         "status",
@@ -110,23 +110,17 @@ fn show(order: &Value, as_json: bool) -> Result<()> {
             table.add_row([name.to_owned(), plain(value)]);
         }
     }
-    println!("{table}");
+    say!("{table}");
     Ok(())
 }
 
 fn list(orders: &Value, as_json: bool) -> Result<()> {
     if as_json {
-        println!("{}", serde_json::to_string_pretty(orders)?);
+        say!("{}", serde_json::to_string_pretty(orders)?);
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
-        "order_id",
-        "status",
-        "total",
-        "currency",
-        "created_at",
-    ]);
+    let mut table = table();
+    table.set_header(["order_id", "status", "total", "currency", "created_at"]);
     for order in orders.as_array().into_iter().flatten() {
         let text = |name: &str| order.get(name).map(plain).unwrap_or_default();
         table.add_row([
@@ -137,7 +131,7 @@ fn list(orders: &Value, as_json: bool) -> Result<()> {
             text("created_at"),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
     Ok(())
 }
 
@@ -162,14 +156,15 @@ async fn watch(target: &Target, token: &str, order_id: Option<uuid::Uuid>) -> Re
         let Message::Text(text) = message? else { continue };
         let value: Value = serde_json::from_str(&text)?;
         if target.json {
-            println!("{value}");
+            say!("{value}");
         }
         let kind = value.get("type").and_then(Value::as_str).unwrap_or_default();
         let statuses: Vec<String> = match kind {
-            "event" => vec![line(&value, target.json)],
+            "event" => vec![line(&value, target.json)?],
             "subscribed" => {
                 let rows = value.get("snapshot").and_then(Value::as_array);
-                rows.into_iter().flatten().map(|order| row(order, target.json)).collect()
+                let shown = rows.into_iter().flatten().map(|order| row(order, target.json));
+                shown.collect::<Result<_>>()?
             }
             "error" => bail!("{}", value.get("message").map(plain).unwrap_or_default()),
             _ => Vec::new(),
@@ -185,20 +180,20 @@ async fn watch(target: &Target, token: &str, order_id: Option<uuid::Uuid>) -> Re
 }
 
 /// Prints an event; its status.
-fn line(event: &Value, quiet: bool) -> String {
+fn line(event: &Value, quiet: bool) -> Result<String> {
     print_line(event, "occurred_at", "event_type", quiet)
 }
 
 /// Prints how an order stands now; its status.
-fn row(order: &Value, quiet: bool) -> String {
+fn row(order: &Value, quiet: bool) -> Result<String> {
     print_line(order, "updated_at", "", quiet)
 }
 
-fn print_line(value: &Value, at: &str, event: &str, quiet: bool) -> String {
+fn print_line(value: &Value, at: &str, event: &str, quiet: bool) -> Result<String> {
     let text = |name: &str| value.get(name).map(plain).unwrap_or_default();
     if !quiet {
         let event = if event.is_empty() { "(now)".to_owned() } else { text(event) };
-        println!("{}  {}  {event:<18} {}", text(at), text("order_id"), text("status"));
+        say!("{}  {}  {event:<18} {}", text(at), text("order_id"), text("status"));
     }
-    text("status")
+    Ok(text("status"))
 }

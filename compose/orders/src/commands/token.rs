@@ -8,6 +8,7 @@ use schemas::UserId;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::output::say;
 use crate::parts;
 use crate::secrets::Secrets;
 
@@ -36,9 +37,9 @@ pub(crate) fn print(config: &Config, whom: For, json: bool) -> Result<()> {
         let said = serde_json::json!({
             "access_token": token, "token_type": "bearer", "expires_in": config.jwt_minutes * 60,
         });
-        println!("{said}");
+        say!("{said}");
     } else {
-        println!("{token}");
+        say!("{token}");
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use csv::StringRecord;
 use serde::Deserialize;
 
 /// One line of a file, exact: the price in pence.
@@ -53,10 +54,13 @@ struct Row {
 pub(crate) fn read(path: &Path) -> Result<Vec<FileLine>> {
     let mut reader =
         csv::Reader::from_path(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let headers = reader.headers().with_context(|| path.display().to_string())?.clone();
     let mut lines = Vec::new();
-    for (number, row) in reader.deserialize::<Row>().enumerate() {
+    for (number, record) in reader.records().enumerate() {
         let place = || format!("{} line {}", path.display(), number + 2);
-        let row = row.with_context(place)?;
+        let record = record.with_context(place)?;
+        let row = record.deserialize::<Row>(Some(&headers));
+        let row = row.map_err(|error| column(&error, &headers, &record)).with_context(place)?;
         lines.push(FileLine {
             price_minor: pence(&row.price).with_context(place)?,
             invoice: row.invoice,
@@ -69,6 +73,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<FileLine>> {
         });
     }
     Ok(lines)
+}
+
+/// Names the column that can't be read, and what it holds.
+fn column(error: &csv::Error, headers: &StringRecord, record: &StringRecord) -> anyhow::Error {
+    let csv::ErrorKind::Deserialize { err, .. } = error.kind() else { return anyhow!("{error}") };
+    let Some(place) = err.field().and_then(|place| usize::try_from(place).ok()) else {
+        return anyhow!("{}; columns are read by the names of the first line", err.kind());
+    };
+    let name = headers.get(place).unwrap_or("a column without a name");
+    anyhow!("{name} {:?}: {}", record.get(place).unwrap_or_default(), err.kind())
 }
 
 /// `2.55` → 255, `2.5` → 250, `0.0` → 0.
@@ -103,5 +117,27 @@ mod tests {
             assert_eq!(pence(text).unwrap(), minor, "{text}");
         }
         assert!(pence("2.555").is_err() && pence("two").is_err());
+    }
+
+    #[test]
+    fn a_value_that_cant_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("day.csv");
+        let refused = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            format!("{:#}", read(&path).unwrap_err())
+                .replace(&path.display().to_string(), "day.csv")
+        };
+        let names =
+            "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
+        let good = "536365,71053,LANTERN,6,2010-12-01 08:26:00,3.39,17850.0,United Kingdom\n";
+        assert_eq!(
+            refused(&format!("{names}{good}{}", good.replace(",6,", ",six,"))),
+            "day.csv line 3: Quantity \"six\": invalid digit found in string"
+        );
+        assert_eq!(
+            refused(&format!("{}{good}", names.replace("Country", "Land"))),
+            "day.csv line 2: missing field `Country`; columns are read by the names of the first line"
+        );
     }
 }

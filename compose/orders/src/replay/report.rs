@@ -1,10 +1,12 @@
 //! The table at the end of a replay, for people and as JSON.
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, Table};
 
 use super::plan::Plan;
 use super::send::Report;
+use crate::output::say;
+use crate::table::table;
 
 /// Prints what became of the files.
 pub(crate) fn print(plan: &Plan, report: &Report, settled: bool, json: bool) -> Result<()> {
@@ -26,7 +28,7 @@ pub(crate) fn print(plan: &Plan, report: &Report, settled: bool, json: bool) -> 
             "currency": "GBP",
             "seconds": report.elapsed.as_secs_f64(),
         });
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        say!("{}", serde_json::to_string_pretty(&value)?);
         return Ok(());
     }
     let mut table = sheet("read from the files", "count");
@@ -36,7 +38,7 @@ pub(crate) fn print(plan: &Plan, report: &Report, settled: bool, json: bool) -> 
     for (outcome, count) in &plan.outcomes {
         table.add_row([format!("  {outcome}"), count.to_string()]);
     }
-    println!("{table}\n");
+    say!("{table}\n");
     let mut table = sheet("orders", "count");
     table.add_row(["placed now".to_owned(), report.placed.to_string()]);
     table.add_row(["placed by an earlier run".to_owned(), report.replayed.to_string()]);
@@ -49,25 +51,21 @@ pub(crate) fn print(plan: &Plan, report: &Report, settled: bool, json: bool) -> 
     for (reason, count) in &report.refused {
         table.add_row([format!("refused: {reason}"), count.to_string()]);
     }
-    println!("{table}\n");
+    say!("{table}\n");
     let mut table = sheet("revenue by country", "GBP");
     for (country, minor) in &report.revenue {
         table.add_row([country.clone(), decimal(*minor)]);
     }
     table.add_row(["total".to_owned(), decimal(report.revenue.values().sum())]);
-    println!("{table}");
+    say!("{table}");
     let per_second = report.placed as f64 / report.elapsed.as_secs_f64().max(0.001);
-    println!(
-        "{} orders in {:.1} s ({per_second:.0}/s)",
-        report.placed,
-        report.elapsed.as_secs_f64()
-    );
+    say!("{} orders in {:.1} s ({per_second:.0}/s)", report.placed, report.elapsed.as_secs_f64());
     Ok(())
 }
 
 fn sheet(left: &str, right: &str) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([left, right]);
+    let mut table = table();
+    table.set_header([left, right]);
     if let Some(column) = table.column_mut(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
