@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use system_tests::api::{HAPPY_PATH, guide_order};
+use system_tests::binary::binary;
 use system_tests::process::{APPLICATIONS, output_of};
 use system_tests::replay::{
     check_totals, day, independent_totals, independent_totals_enforced, stock,
@@ -121,6 +122,17 @@ async fn the_flow_can_be_shown_without_a_server() -> Result<()> {
     ensure!(shown.contains("POST to `validated` on the feed: 4 transactional hops"), "{shown}");
     let drawn = orders.run(&["topology", "show", "order-validator", "--mermaid"]).await?;
     ensure!(drawn.starts_with("flowchart") && drawn.contains("order_created"), "{drawn}");
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() -> Result<()> {
+    let (reader, writer) = std::io::pipe()?;
+    let mut command = std::process::Command::new(binary()?);
+    command.args(["topology", "show"]).stdout(writer);
+    drop(reader);
+    let done = command.output()?;
+    ensure!(done.status.success() && done.stderr.is_empty(), "{done:?}");
     Ok(())
 }
 
