@@ -5,10 +5,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::consumed::Consumed;
 use crate::failure::ErrorPolicy;
 use crate::graph::{GlobalTable, Graph, NodeId, NodeKind};
-use crate::source::Source;
+use crate::source::{Source, time_owner};
 use crate::stream::{KStream, Serdes};
+use crate::stream_time::StreamTime;
 use crate::table::{GlobalKTable, KTable};
 use crate::topic::Topic;
 use crate::topology::{Topology, TopologyError};
@@ -42,6 +44,45 @@ impl StreamsBuilder {
     {
         let node = source(&self.flow, topic);
         KStream::new(&self.flow, node, Serdes::of(topic), false)
+    }
+
+    /// As [`Self::stream`], with timestamps made otherwise, or keys checked. All who read the topic get its records so;
+    /// say it where the topic is read first.
+    pub fn stream_with<K, V>(&self, topic: &Topic<K, V>, consumed: Consumed<K, V>) -> KStream<K, V>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        if self.flow.borrow().sources.iter().any(|(name, _, _)| name == topic.name()) {
+            let topic = topic.name().to_string();
+            self.flow.borrow_mut().problems.push(TopologyError::ConsumedTwice { topic });
+        }
+        let node = source_with(&self.flow, topic, consumed);
+        KStream::new(&self.flow, node, Serdes::of(topic), false)
+    }
+
+    /// Reads several topics as one stream, by timestamp as far as their records are at hand. They must have one
+    /// partition count. A topic may be read by other streams, too: it is one source.
+    ///
+    /// # Panics
+    /// When there is no topic.
+    pub fn stream_of<'t, K, V>(
+        &self,
+        topics: impl IntoIterator<Item = &'t Topic<K, V>>,
+    ) -> KStream<K, V>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+    {
+        let mut known: Vec<&Topic<K, V>> = Vec::new();
+        for topic in topics {
+            if known.iter().all(|other| other.name() != topic.name()) {
+                known.push(topic);
+            }
+        }
+        let streams: Vec<KStream<K, V>> = known.iter().map(|topic| self.stream(topic)).collect();
+        let (first, others) = streams.split_first().expect("a stream is read from a topic");
+        first.merge_all(others)
     }
 
     /// Reads a topic as a table kept in the store `name`: the last value of each key.
@@ -91,6 +132,14 @@ where
     K: ?Sized + 'static,
     V: ?Sized + 'static,
 {
+    source_with(flow, topic, Consumed::default())
+}
+
+fn source_with<K, V>(flow: &Flow, topic: &Topic<K, V>, consumed: Consumed<K, V>) -> NodeId
+where
+    K: ?Sized + 'static,
+    V: ?Sized + 'static,
+{
     let mut graph = flow.borrow_mut();
     let types = (TypeId::of::<K>(), TypeId::of::<V>());
     if let Some((_, node, known)) = graph.sources.iter().find(|(name, _, _)| name == topic.name()) {
@@ -100,18 +149,20 @@ where
         }
         graph.problems.push(TopologyError::SourceTypes { topic: topic.name().to_string() });
     }
-    let codecs = topic.clone();
+    let (codecs, keeps_time) = (topic.clone(), consumed.timestamps.needs_time());
     let node = graph.add(
         None,
         NodeKind::Source(Arc::clone(topic.name())),
         &[],
         Box::new(move |assembly, id| {
-            let next = assembly.downstream::<K, V>(id);
-            let (key, value) = (codecs.key().decoder(), codecs.value().decoder());
-            assembly.install_source(id, Box::new(Source { key, value, next }));
+            let source = Source::new(assembly, id, &codecs, &consumed);
+            assembly.install_source(id, Box::new(source));
         }),
     );
     graph.nodes[node.0].policy = ErrorPolicy::DeadLetter;
+    if keeps_time {
+        graph.declare(node, StreamTime::declare(&time_owner(topic.name())));
+    }
     graph.sources.push((Arc::clone(topic.name()), node, types));
     node
 }

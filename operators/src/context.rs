@@ -37,6 +37,8 @@ pub(crate) struct TaskContext {
     pub(crate) id: TaskId,
     /// The topics of the task's sources.
     pub(crate) topics: Vec<Arc<str>>,
+    /// How many partitions each of them has, if that is known.
+    pub(crate) partitions: Option<u32>,
     pub(crate) state: TaskState,
     pub(crate) outputs: Outputs,
     pub(crate) timers: Timers,

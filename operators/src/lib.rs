@@ -44,6 +44,7 @@
 mod assembly;
 mod builder;
 mod change;
+mod consumed;
 mod context;
 mod driver;
 mod failure;
@@ -78,6 +79,7 @@ pub use state_stores::codec::{self, *};
 pub use state_stores::{Direction, KeyValueStore, StoreError, TaskState};
 
 pub use self::builder::StreamsBuilder;
+pub use self::consumed::{Consumed, TimestampExtractor};
 pub use self::context::Dropped;
 pub use self::driver::{
     DriverOptions, TestInputTopic, TestOutputTopic, TestRecord, TopologyTestDriver,

@@ -21,15 +21,20 @@ impl StreamTime {
         StoreDecl { name: Self::store_name(operator).into(), kind: StoreKind::KeyValue, formats }
     }
 
+    /// The stream time so far.
+    pub(crate) fn known(&self, state: &TaskState) -> Result<Option<i64>, StoreError> {
+        state.get_with(self.0, ROW, |row| {
+            row.and_then(|row| row.try_into().ok()).map(i64::from_be_bytes)
+        })
+    }
+
     /// The stream time before and after a record of this timestamp.
     pub(crate) fn advance(
         &self,
         state: &mut TaskState,
         timestamp: i64,
     ) -> Result<Advance, StoreError> {
-        let before = state.get_with(self.0, ROW, |row| {
-            row.and_then(|row| row.try_into().ok()).map(i64::from_be_bytes)
-        })?;
+        let before = self.known(state)?;
         match before {
             Some(known) if known >= timestamp => Ok(Advance { before, now: known }),
             _ => {

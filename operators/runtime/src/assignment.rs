@@ -11,7 +11,7 @@ use std::time::Duration;
 use log::error::LogError;
 use log::record::TopicPartition;
 use log::traits::{GroupOptions, Polled};
-use operators::{Globals, TaskId};
+use operators::{Globals, Task, TaskId};
 
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
@@ -268,9 +268,17 @@ impl Worker {
         }
     }
 
+    /// Tells a new task how many partitions its topics have.
+    pub(crate) fn set_partitions(&self, task: &mut Task) {
+        if let Some(clients) = &self.clients {
+            task.set_partitions(&|topic| clients.plan.partitions.get(topic).copied());
+        }
+    }
+
     fn slot(&self, restored: Restoring) -> Slot {
         let globals = self.globals();
         let mut task = self.topology.task(restored.id, restored.state, globals);
+        self.set_partitions(&mut task);
         for (source, (_, offset)) in restored.inputs.iter().enumerate() {
             task.set_position(source, *offset);
         }

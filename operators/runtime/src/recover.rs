@@ -131,6 +131,7 @@ impl Worker {
             let mut state = slot.task.into_state();
             state.discard();
             let mut task = self.topology.task(slot.id, state, globals.clone());
+            self.set_partitions(&mut task);
             for (source, offset) in slot.committed.iter().enumerate() {
                 task.set_position(source, *offset);
             }

@@ -99,6 +99,7 @@ impl Core {
 
     /// Sets a new task to the committed positions.
     fn begin(&mut self, id: TaskId, mut task: Task) {
+        task.set_partitions(&|topic| Some(self.log.partitions(topic)));
         let sources = task.positions().len();
         let position = |source| self.offsets.get(&(id, source)).copied().unwrap_or(0);
         let fetched = (0..sources).map(|source| {

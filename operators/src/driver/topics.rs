@@ -58,15 +58,40 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> TestInputTopic<K, V> {
         self.core.borrow_mut().run()
     }
 
+    /// Writes any record to a partition of the test's choice and runs the flow to quiet.
+    ///
+    /// # Panics
+    /// When the topic has no such partition, or the flow stops with an error.
+    pub fn pipe_to_partition(
+        &self,
+        partition: u32,
+        key: Option<&K>,
+        value: Option<&V>,
+        timestamp: i64,
+    ) {
+        self.append(Some(partition), key, value, (timestamp, &Headers::new()));
+        self.core.borrow_mut().run().unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Writes any record; the flow doesn't see it before the next run.
     ///
     /// # Panics
     /// When a codec refuses key or value.
     pub fn enqueue(&self, key: Option<&K>, value: Option<&V>, timestamp: i64, headers: &Headers) {
+        self.append(None, key, value, (timestamp, headers));
+    }
+
+    fn append(
+        &self,
+        partition: Option<u32>,
+        key: Option<&K>,
+        value: Option<&V>,
+        (timestamp, headers): (i64, &Headers),
+    ) {
         let key = key.map(|key| encode(self.topic.key().encoder(), key));
         let value = value.map(|value| encode(self.topic.value().encoder(), value));
         let record = Stored { key, value, timestamp, headers: headers.clone() };
-        self.core.borrow_mut().log.append(self.topic.name(), None, record);
+        self.core.borrow_mut().log.append(self.topic.name(), partition, record);
     }
 }
 

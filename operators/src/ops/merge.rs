@@ -22,22 +22,32 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
     /// The records of both, by timestamp as far as both are at hand. Their topics must have one
     /// partition count.
     pub fn merge(&self, other: &Self) -> Self {
-        if !Rc::ptr_eq(&self.flow, &other.flow) {
+        self.merge_all([other])
+    }
+
+    /// As [`Self::merge`], of any number of streams.
+    pub fn merge_all<'s>(&'s self, others: impl IntoIterator<Item = &'s Self>) -> Self {
+        let streams: Vec<&Self> = std::iter::once(self).chain(others).collect();
+        if streams.iter().any(|stream| !Rc::ptr_eq(&self.flow, &stream.flow)) {
             self.problem(TopologyError::TwoBuilders { operator: "merge".to_owned() });
+            return self.clone();
+        }
+        if streams.len() == 1 {
             return self.clone();
         }
         let build = |assembly: &mut crate::assembly::Assembly<'_>, id| {
             let next = assembly.downstream::<K, V>(id);
             assembly.install::<K, V>(id, Merge(next));
         };
-        let parents = [self.node, other.node];
+        let parents: Vec<_> = streams.iter().map(|stream| stream.node).collect();
+        let rekeyed = streams.iter().any(|stream| stream.rekeyed);
         let node = self.flow.borrow_mut().add(
             None,
             NodeKind::Operator("merge"),
             &parents,
             Box::new(build),
         );
-        Self::new(&self.flow, node, self.serdes.clone(), self.rekeyed || other.rekeyed)
+        Self::new(&self.flow, node, self.serdes.clone(), rekeyed)
     }
 }
 
@@ -51,6 +61,16 @@ mod tests {
         let flow = |stream: crate::KStream<str, i64>| stream.map_values(|n| n * 10).merge(&stream);
         let (out, _) = through(flow, &SAMPLE[..2]);
         assert_eq!(out, [pair("a", 10), pair("a", 1), pair("b", 20), pair("b", 2)]);
+    }
+
+    #[test]
+    fn three_streams_are_one_in_the_order_they_were_declared() {
+        let flow = |stream: crate::KStream<str, i64>| {
+            let [tens, hundreds] = [10, 100].map(|by| stream.map_values(move |n| n * by));
+            hundreds.merge_all([&stream, &tens])
+        };
+        let (out, _) = through(flow, &SAMPLE[..1]);
+        assert_eq!(out, [pair("a", 10), pair("a", 100), pair("a", 1)]);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct InputRecord<'a> {
 pub(crate) struct Buffered {
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
+    /// Its source has given it this timestamp.
+    pub(crate) stamped: bool,
     bytes: Vec<u8>,
     key_len: Option<usize>,
     has_value: bool,
@@ -36,6 +38,7 @@ impl Buffered {
     fn fill(&mut self, record: InputRecord<'_>) {
         self.offset = record.offset;
         self.timestamp = record.timestamp;
+        self.stamped = false;
         self.bytes.clear();
         self.bytes.extend_from_slice(record.key.unwrap_or_default());
         self.bytes.extend_from_slice(record.value.unwrap_or_default());
@@ -76,6 +79,10 @@ impl Buffer {
 
     pub(crate) fn front(&self) -> Option<&Buffered> {
         self.queue.front()
+    }
+
+    pub(crate) fn front_mut(&mut self) -> Option<&mut Buffered> {
+        self.queue.front_mut()
     }
 
     pub(crate) fn back(&self) -> Option<&Buffered> {

@@ -84,6 +84,8 @@ pub struct Task {
     ctx: TaskContext,
     ends: Option<Ends>,
     held: Option<Held>,
+    /// Whether some source makes its own timestamps.
+    stamps: bool,
     /// Set where the order of records of different sources matters.
     in_time: Option<InTime>,
     timer_key: Vec<u8>,
@@ -117,11 +119,13 @@ impl Task {
             |(topic, node, process)| SourceSlot { topic, node, process, buffer: Buffer::default() };
         let sources: Vec<SourceSlot> = built.into_iter().map(slot).collect();
         let count = sources.len();
+        let stamps = sources.iter().any(|source| source.process.stamps());
         let by_time = count > 1 && nodes.iter().any(|node| graph.nodes[node.0].by_time);
         let topics = sources.iter().map(|source| Arc::clone(&source.topic)).collect();
         let ctx = TaskContext {
             id,
             topics,
+            partitions: None,
             state,
             outputs,
             timers,
@@ -143,6 +147,7 @@ impl Task {
             ctx,
             ends: None,
             held: None,
+            stamps,
             in_time: by_time.then(|| InTime::new(count)),
             timer_key: Vec::new(),
             dead_letters,
@@ -153,6 +158,12 @@ impl Task {
     /// Which sub-topology and partition it runs.
     pub fn id(&self) -> TaskId {
         self.id
+    }
+
+    /// Says how many partitions topics have: what checks or chooses partitions needs it. Without it keys aren't
+    /// checked, and a topic counts as one partition.
+    pub fn set_partitions(&mut self, of: &dyn Fn(&str) -> Option<u32>) {
+        self.ctx.partitions = self.sources.first().and_then(|source| of(&source.topic));
     }
 
     /// Copies a record into the buffer of a source (numbered as [`SubTopology::sources`]).

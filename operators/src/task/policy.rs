@@ -13,11 +13,12 @@ use crate::headers::NO_HEADERS;
 use crate::source::RawRecord;
 
 impl Task {
-    /// Follows the policy of the node that can't process the head record of a source.
+    /// Follows the policy of the node that can't process the head record of a source; `exception` is the kind of failure.
     pub(super) fn give_up(
         &mut self,
         node: NodeId,
         source: usize,
+        exception: &str,
         cause: BoxError,
     ) -> Result<(), TaskError> {
         let topology = self.topology.clone();
@@ -36,7 +37,6 @@ impl Task {
             }
             ErrorPolicy::Skip => self.ctx.dropped.skipped += 1,
             ErrorPolicy::DeadLetter => {
-                let exception = if node == source.node { "decode" } else { "processing" };
                 let place = (&*source.topic, record.offset);
                 bury(
                     &mut self.ctx,

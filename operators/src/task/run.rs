@@ -16,6 +16,9 @@ impl Task {
         if let Some(punctuator) = self.punctuators.due(self.ctx.stream_time) {
             return self.punctuate(punctuator);
         }
+        if self.stamps {
+            self.stamp_heads()?;
+        }
         let head = self.head();
         let timer = self.ctx.timers.earliest(&self.ctx.state)?;
         if let Some((due, queue)) = timer
@@ -37,6 +40,19 @@ impl Task {
         waits.map_or_else(|| self.run_record(source), Ok)
     }
 
+    /// Lets sources that make their own timestamps say those of their next records.
+    fn stamp_heads(&mut self) -> Result<(), TaskError> {
+        for source in self.sources.iter_mut().filter(|source| source.process.stamps()) {
+            if let Some(record) = source.buffer.front_mut()
+                && !record.stamped
+            {
+                record.timestamp = source.process.stamp(record.raw(), &self.ctx)?;
+                record.stamped = true;
+            }
+        }
+        Ok(())
+    }
+
     /// Timestamp and source of the buffered record with the lowest timestamp.
     fn head(&self) -> Option<(i64, usize)> {
         let heads = self.sources.iter().enumerate();
@@ -56,12 +72,12 @@ impl Task {
         self.punctuators.observe(record.timestamp, &mut self.ctx);
         let failed = match source.process.process(record.raw(), &mut self.ctx) {
             Ok(()) => None,
-            Err(SourceFailure::Decode { part, error }) => {
-                Some((source.node, format!("{part}: {error}").into()))
+            Err(SourceFailure::Refused { exception, cause }) => {
+                Some((source.node, exception, cause))
             }
             Err(SourceFailure::Downstream(failure)) => match failure.into_kind() {
                 FailureKind::Store(error) => return Err(error.into()),
-                FailureKind::Node { node, cause } => Some((node, cause)),
+                FailureKind::Node { node, cause } => Some((node, "processing", cause)),
                 FailureKind::Hold { table } => {
                     self.ctx.rollback(savepoint);
                     self.ctx.settled.push(table);
@@ -70,9 +86,9 @@ impl Task {
                 }
             },
         };
-        if let Some((node, cause)) = failed {
+        if let Some((node, exception, cause)) = failed {
             self.ctx.rollback(savepoint);
-            self.give_up(node, number, cause)?;
+            self.give_up(node, number, exception, cause)?;
         }
         self.sources[number].buffer.pop();
         self.positions[number] = Some(offset + 1);

@@ -39,6 +39,14 @@ pub enum TopologyError {
         /// The topic.
         topic: String,
     },
+    /// A topic that is read already is to be read in another way.
+    #[error(
+        "topic `{topic}` is read already; say how it is read (`stream_with`) where it is read first, and once"
+    )]
+    ConsumedTwice {
+        /// The topic.
+        topic: String,
+    },
     /// A stateful operator after a change of type, with no codec to write the record.
     #[error(
         "operator `{operator}` has no codec for the {part}s of its input; attach one with `with_{part}_serde` before it"
