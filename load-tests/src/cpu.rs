@@ -160,12 +160,14 @@ pub(crate) fn run(command: &[String]) -> Result<ExitCode> {
 mod tests {
     use super::*;
 
-    /// A busy process of that name whose parent is gone.
+    /// A busy process of that name whose parent is gone; it ends by itself after 60 s of CPU.
     fn busy_orders(folder: &std::path::Path) -> u32 {
         let name = folder.join("orders");
         std::os::unix::fs::symlink("/bin/sh", &name).unwrap();
-        let script =
-            format!("'{}' -c 'while :; do :; done' >/dev/null 2>&1 & echo $!", name.display());
+        let script = format!(
+            "'{}' -c 'ulimit -t 60; while :; do :; done' >/dev/null 2>&1 & echo $!",
+            name.display()
+        );
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
     }
@@ -182,7 +184,7 @@ mod tests {
         while cpu(pid) < 0.5 {
             thread::yield_now();
         }
-        let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        let killed = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status().unwrap();
         assert!(killed.success());
         let used = watch.stop().unwrap();
         assert!(used.processes >= 1 && used.cpu_seconds >= 0.3, "{used:?}");

@@ -170,7 +170,7 @@ impl Orders {
     pub async fn stop(&mut self) -> Result<Option<i32>> {
         let Some(mut child) = self.child.take() else { return Ok(None) };
         if let Some(pid) = child.id() {
-            Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+            Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().await?;
         }
         let status = tokio::time::timeout(std::time::Duration::from_secs(30), child.wait())
             .await
