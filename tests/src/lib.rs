@@ -4,6 +4,7 @@
 pub mod api;
 pub mod binary;
 pub mod feed;
+pub mod ports;
 pub mod process;
 pub mod receiver;
 pub mod replay;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -40,11 +39,10 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Asks the operating system for free ones.
+    /// Ports nobody listens on.
     pub fn free() -> Result<Self> {
-        let port =
-            || Ok::<u16, std::io::Error>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
-        Ok(Self { ingress: port()?, websocket: port()?, registry: port()?, admin: port()? })
+        use crate::ports::free;
+        Ok(Self { ingress: free()?, websocket: free()?, registry: free()?, admin: free()? })
     }
 }
 

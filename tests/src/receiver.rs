@@ -1,7 +1,6 @@
 //! A receiver of webhooks: `orders webhooks listen`, which checks signatures.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
@@ -26,7 +25,7 @@ pub struct Receiver {
 impl Receiver {
     /// An endpoint nobody has registered yet.
     pub fn new() -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = crate::ports::free()?;
         Ok(Self {
             port,
             webhook_id: String::new(),
