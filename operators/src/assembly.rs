@@ -3,6 +3,7 @@
 //! Invariant: when a node's factory runs, every child of it is installed.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(crate) struct Assembly<'a> {
     /// Node → `Edge<K, V>` (one parent) or `Shared<Edge<K, V>>` (several); for nodes that take a
     /// table's changes, `Box<dyn Changes<K, V>>` or `Shared` of it.
     installed: BTreeMap<NodeId, Box<dyn Any + Send>>,
+    /// Buffers of suppressed tables whose rows are read.
+    read_priors: RefCell<Vec<Arc<str>>>,
     /// Store of the timers, and what they wake.
     pub(crate) timers: Vec<(StoreIndex, Box<dyn TimerHandler>)>,
     pub(crate) punctuators: Punctuators,
@@ -40,6 +43,7 @@ impl<'a> Assembly<'a> {
             stores,
             outputs,
             installed: BTreeMap::new(),
+            read_priors: RefCell::default(),
             timers: Vec::new(),
             punctuators: Punctuators::default(),
             sources: Vec::new(),
@@ -176,6 +180,17 @@ impl<'a> Assembly<'a> {
     pub(crate) fn store(&self, name: &str) -> StoreIndex {
         let place = self.stores.iter().position(|store| &**store == name);
         StoreIndex(place.expect("a node's stores are among its sub-topology's"))
+    }
+
+    /// A node reads the rows of the table that is suppressed in the buffer `name`. It comes after it, so it is built
+    /// before.
+    pub(crate) fn read_prior(&self, name: &Arc<str>) {
+        self.read_priors.borrow_mut().push(Arc::clone(name));
+    }
+
+    /// Whether some node does [`Self::read_prior`].
+    pub(crate) fn reads_prior(&self, name: &Arc<str>) -> bool {
+        self.read_priors.borrow().contains(name)
     }
 
     /// The number of a topic that the task writes.

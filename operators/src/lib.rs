@@ -93,8 +93,9 @@ pub use self::materialized::Materialized;
 pub use self::ops::{
     CogroupedKStream, Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
     GlobalView, Input, KGroupedStream, KGroupedTable, KeyValueDef, MachineContext, Processor,
-    ProcessorContext, ProcessorStores, RecordMetadata, SessionWindowedKStream, Settle, Split,
-    StoreDef, TimeWindowedCogroupedKStream, TimeWindowedKStream,
+    ProcessorContext, ProcessorStores, RecordMetadata, SessionWindowedCogroupedKStream,
+    SessionWindowedKStream, Settle, Split, StoreDef, TimeWindowedCogroupedKStream,
+    TimeWindowedKStream,
 };
 pub use self::outputs::{OutputRecord, Outputs};
 pub use self::punctuation::{Punctuation, PunctuationType};

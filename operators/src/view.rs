@@ -4,10 +4,14 @@
 
 use std::sync::Arc;
 
-use state_stores::{StoreError, TaskState, TimestampedKeyValueStore, VersionedKeyValueStore};
+use state_stores::{
+    Session, SessionStore, StoreError, TaskState, TimestampedKeyValueStore, VersionedKeyValueStore,
+    WindowStore,
+};
 
 use crate::assembly::Assembly;
 use crate::materialized::Materialized;
+use crate::windowed::Windowed;
 
 /// What is called with a row's value and timestamp.
 pub(crate) type Show<'r, V> = dyn FnMut(Option<(&V, i64)>) + 'r;
@@ -88,6 +92,25 @@ impl<K: ?Sized, V: ?Sized> Clone for View<K, V> {
 }
 
 impl<K: ?Sized, V: ?Sized> View<K, V> {
+    /// The rows of a table that changes by itself, in these stores: its rows' first.
+    pub(crate) fn own(
+        stores: Vec<Arc<str>>,
+        open: impl Fn(&Assembly<'_>) -> Box<dyn Rows<K, V>> + Send + Sync + 'static,
+    ) -> Self {
+        let (roots, open) = (stores[..1].to_vec(), Arc::new(open));
+        Self { stores, roots, knows_old: true, history_ms: None, open }
+    }
+
+    /// The view of a table that shows this one's rows later; the store says which.
+    pub(crate) fn held_in(
+        &self,
+        store: Arc<str>,
+        open: impl Fn(&Assembly<'_>) -> Box<dyn Rows<K, V>> + Send + Sync + 'static,
+    ) -> Self {
+        let stores = self.stores.iter().cloned().chain([store]).collect();
+        Self { stores, ..self.derived(open) }
+    }
+
     /// The view of a table made of this one's rows.
     pub(crate) fn derived<VO: ?Sized>(
         &self,
@@ -169,6 +192,38 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> View<K, V> {
                 Box::new(VersionedKeyValueStore::new(place, &store.key, &store.value))
             }),
         }
+    }
+}
+
+impl<K, V> Rows<Windowed<K>, V> for WindowStore<K, V>
+where
+    K: ?Sized + ToOwned + 'static,
+    V: ?Sized + 'static,
+{
+    fn read(
+        &mut self,
+        state: &TaskState,
+        key: &Windowed<K>,
+        read: &mut Show<'_, V>,
+    ) -> Result<(), StoreError> {
+        self.get_with(state, key.key(), key.window.start, read)
+    }
+}
+
+/// A session's timestamp is its end.
+impl<K, V> Rows<Windowed<K>, V> for SessionStore<K, V>
+where
+    K: ?Sized + ToOwned + 'static,
+    V: ?Sized + 'static,
+{
+    fn read(
+        &mut self,
+        state: &TaskState,
+        key: &Windowed<K>,
+        read: &mut Show<'_, V>,
+    ) -> Result<(), StoreError> {
+        let session = Session { start: key.window.start, end: key.window.end };
+        self.get_with(state, key.key(), session, |row| read(row.map(|row| (row, session.end))))
     }
 }
 

@@ -13,17 +13,19 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use state_stores::{
-    CodecError, Decoder, Direction, Encoder, StoreError, StoreIndex, StoreKind, TaskState, keys,
+    CodecError, Decoder, Direction, Encoder, Serde, StoreError, StoreIndex, StoreKind, TaskState,
+    keys,
 };
 
+use crate::change::{Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::graph::StoreDecl;
 use crate::headers::Headers;
 use crate::materialized::Materialized;
-use crate::process::Edge;
 use crate::record::Record;
 use crate::stream_time::Advance;
+use crate::view::{Rows, Show};
 use crate::windowed::Windowed;
 use crate::windows::Window;
 
@@ -43,12 +45,70 @@ pub(super) struct Close {
     pub(super) step_ms: i64,
 }
 
+/// Where windows are in the index.
+struct Places<K: ?Sized> {
+    by_end: bool,
+    key: Box<dyn Encoder<K>>,
+    full: Vec<u8>,
+}
+
+impl<K: ?Sized + 'static> Places<K> {
+    fn new(close: Close, key: &Serde<K>) -> Self {
+        Self { by_end: close.size_ms.is_none(), key: key.encoder(), full: Vec::new() }
+    }
+
+    fn of(&mut self, key: &K, window: Window) -> Result<&[u8], CodecError> {
+        self.full.clear();
+        if self.by_end {
+            keys::time(window.end, &mut self.full);
+        }
+        keys::time(window.start, &mut self.full);
+        self.key.encode(key, &mut self.full)?;
+        Ok(&self.full)
+    }
+}
+
+/// The rows of windows that were emitted: those that aren't in the index.
+pub(super) struct ClosedRows<K: ?Sized + ToOwned, A> {
+    index: StoreIndex,
+    places: Places<K>,
+    rows: Box<dyn Rows<Windowed<K>, A>>,
+}
+
+impl<K: ?Sized + ToOwned + 'static, A> ClosedRows<K, A> {
+    pub(super) fn new(
+        close: Close,
+        index: StoreIndex,
+        key: &Serde<K>,
+        rows: Box<dyn Rows<Windowed<K>, A>>,
+    ) -> Self {
+        Self { index, places: Places::new(close, key), rows }
+    }
+}
+
+impl<K: ?Sized + ToOwned + 'static, A> Rows<Windowed<K>, A> for ClosedRows<K, A> {
+    fn read(
+        &mut self,
+        state: &TaskState,
+        key: &Windowed<K>,
+        read: &mut Show<'_, A>,
+    ) -> Result<(), StoreError> {
+        let place = self.places.of(key.key(), key.window);
+        let place = place.map_err(|error| damaged(state, self.index, error))?;
+        if state.get_with(self.index, place, |open| open.is_some())? {
+            read(None);
+            return Ok(());
+        }
+        self.rows.read(state, key, read)
+    }
+}
+
 /// The index of one task.
 pub(super) struct Closing<K: ?Sized, A> {
     close: Close,
     index: StoreIndex,
     rows: StoreIndex,
-    key_encoder: Box<dyn Encoder<K>>,
+    places: Places<K>,
     key_decoder: Box<dyn Decoder<K>>,
     value_decoder: Box<dyn Decoder<A>>,
     closed: Vec<Box<[u8]>>,
@@ -77,7 +137,7 @@ impl<K: ?Sized + ToOwned + 'static, A: 'static> Closing<K, A> {
             close,
             index,
             rows,
-            key_encoder: store.key.encoder(),
+            places: Places::new(close, &store.key),
             key_decoder: store.key.decoder(),
             value_decoder: store.value.decoder(),
             closed: Vec::new(),
@@ -94,14 +154,10 @@ impl<K: ?Sized + ToOwned + 'static, A: 'static> Closing<K, A> {
         window: Window,
         present: bool,
     ) -> Result<(), StoreError> {
-        self.full.clear();
-        if self.close.size_ms.is_none() {
-            keys::time(window.end, &mut self.full);
+        match self.places.of(key, window) {
+            Ok(place) => state.put(self.index, place, present.then_some(PRESENT)),
+            Err(error) => return Err(damaged(state, self.rows, error)),
         }
-        keys::time(window.start, &mut self.full);
-        let encoded = self.key_encoder.encode(key, &mut self.full);
-        encoded.map_err(|error| damaged(state, self.rows, error))?;
-        state.put(self.index, &self.full, present.then_some(PRESENT));
         Ok(())
     }
 
@@ -111,7 +167,7 @@ impl<K: ?Sized + ToOwned + 'static, A: 'static> Closing<K, A> {
         advance: Advance,
         headers: &Headers,
         windowed: &mut Option<Windowed<K>>,
-        next: &mut Edge<Windowed<K>, A>,
+        next: &mut TableEdge<Windowed<K>, A>,
         ctx: &mut TaskContext,
     ) -> Result<(), Failure> {
         let Close { after_ms, step_ms, .. } = self.close;
@@ -154,7 +210,7 @@ impl<K: ?Sized + ToOwned + 'static, A: 'static> Closing<K, A> {
         entry: &[u8],
         headers: &Headers,
         windowed: &mut Option<Windowed<K>>,
-        next: &mut Edge<Windowed<K>, A>,
+        next: &mut TableEdge<Windowed<K>, A>,
         ctx: &mut TaskContext,
     ) -> Result<(), Failure> {
         ctx.state.put(self.index, entry, None);
@@ -186,7 +242,8 @@ impl<K: ?Sized + ToOwned + 'static, A: 'static> Closing<K, A> {
         let windowed = windowed.get_or_insert_with(|| Windowed::new(key, window));
         windowed.set(key, window);
         let (key, value) = (Some(&*windowed), Some(value));
-        next.process(Record { key, value, timestamp, headers }, ctx)
+        let record = Record { key, value, timestamp, headers };
+        next.change(Change { record, old: None, superseded: false }, ctx)
     }
 
     /// The window and the key's bytes of an index row.

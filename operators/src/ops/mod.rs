@@ -42,7 +42,9 @@ mod versioned_table;
 mod window_aggregate;
 mod windowed_table;
 
-pub use self::cogroup::{CogroupedKStream, TimeWindowedCogroupedKStream};
+pub use self::cogroup::{
+    CogroupedKStream, SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream,
+};
 pub use self::fixed_key::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord};
 pub use self::flat_map::EmitRecord;
 pub use self::group::{KGroupedStream, SessionWindowedKStream, TimeWindowedKStream};

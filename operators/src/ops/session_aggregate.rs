@@ -12,9 +12,11 @@ use state_stores::{Direction, Session, SessionStore, StoreKind};
 use super::aggregate::{Update, counting, from_init, from_reduce, or_kept};
 use super::closing::Close;
 use super::group::SessionWindowedKStream;
-use super::windowed_table::{Results, Updated, WindowedTable};
+use super::windowed_table::{self, Results, Updated, WindowedTable};
+use crate::change::Before;
 use crate::context::TaskContext;
 use crate::failure::Failure;
+use crate::graph::Build;
 use crate::headers::NO_HEADERS;
 use crate::materialized::Materialized;
 use crate::process::Process;
@@ -26,7 +28,7 @@ use crate::windowed::{Windowed, session_serde};
 use crate::windows::{SessionWindows, Window};
 
 /// Two sessions' aggregates as one; the first is `None` before any session was met.
-type Merge<K, A> = Arc<dyn Fn(&K, Option<&A>, &A) -> A + Send + Sync>;
+pub(super) type Merge<K, A> = Arc<dyn Fn(&K, Option<&A>, &A) -> A + Send + Sync>;
 
 struct SessionAggregate<K: ?Sized + ToOwned, V: ?Sized, A> {
     windows: SessionWindows,
@@ -35,6 +37,7 @@ struct SessionAggregate<K: ?Sized + ToOwned, V: ?Sized, A> {
     time: StreamTime,
     rows: SessionStore<K, A>,
     merged: Vec<Session>,
+    before: Option<Before<SessionStore<K, A>>>,
     results: Results<K, A>,
 }
 
@@ -63,14 +66,12 @@ where
         if !alone {
             let mut merged = std::mem::take(&mut self.merged);
             for session in merged.drain(..) {
-                self.rows.put(&mut ctx.state, key, session, None)?;
-                self.updated(key, session, None, true, ctx)?;
+                self.set(key, session, (None, true), ctx)?;
             }
             self.merged = merged;
         }
         let row = (self.update)(key, record.value, row.as_ref());
-        self.rows.put(&mut ctx.state, key, whole, row.as_ref())?;
-        self.updated(key, whole, row.as_ref(), had_row, ctx)
+        self.set(key, whole, (row.as_ref(), had_row), ctx)
     }
 }
 
@@ -103,17 +104,22 @@ where
         Ok((whole, row))
     }
 
-    fn updated(
+    /// Sets a session's row and hands it on.
+    fn set(
         &mut self,
         key: &K,
         session: Session,
-        row: Option<&A>,
-        had_row: bool,
+        (row, had_row): (Option<&A>, bool),
         ctx: &mut TaskContext,
     ) -> Result<(), Failure> {
+        let old = match &mut self.before {
+            Some(Before { store, scratch }) => store.get_into(&ctx.state, key, session, scratch)?,
+            None => None,
+        };
+        self.rows.put(&mut ctx.state, key, session, row)?;
         let window = Window { start: session.start, end: session.end };
         let (timestamp, headers) = (session.end, &NO_HEADERS);
-        self.results.updated(key, &Updated { window, row, had_row, timestamp, headers }, ctx)
+        self.results.updated(key, &Updated { window, row, had_row, old, timestamp, headers }, ctx)
     }
 }
 
@@ -168,11 +174,8 @@ where
         update: impl Fn(&K, Option<&V>, Option<&A>) -> Option<A> + Send + Sync + 'static,
         merge: impl Fn(&K, &A, &A) -> A + Send + Sync + 'static,
     ) -> KTable<Windowed<K>, A> {
-        let merge = move |key: &K, a: Option<&A>, b: &A| match a {
-            Some(a) => merge(key, a, b),
-            None => merge(key, &init(), b),
-        };
-        self.build("session-aggregate", materialized, Arc::new(update), Arc::new(merge))
+        let merge = merging(init, merge);
+        self.build("session-aggregate", materialized, Arc::new(update), merge)
     }
 
     fn build<A: 'static>(
@@ -182,31 +185,86 @@ where
         update: Update<K, V, A>,
         merge: Merge<K, A>,
     ) -> KTable<Windowed<K>, A> {
-        let (windows, store) = (self.windows, materialized.clone());
-        let on_close = self.emit == EmitStrategy::OnWindowClose;
-        // A session is open until stream time is beyond its end plus retention, and what it may still be joined with
-        // ended a gap before.
-        let beyond = if on_close { windows.gap_ms.saturating_add(1) } else { 0 };
-        let least_ms = windows.retention_ms().saturating_add(beyond);
-        let after_ms = windows.retention_ms().saturating_add(1);
-        let table = WindowedTable {
-            kind,
-            materialized,
-            store: StoreKind::Session { retention_ms: materialized.retention(least_ms) },
-            serde: session_serde(&materialized.key),
-            closes_after_ms: Some(windows.retention_ms()),
-            on_close: on_close.then_some(Close { size_ms: None, after_ms, step_ms: 1 }),
-        };
-        table.declare(&self.stream, move |parts| SessionAggregate {
-            windows,
-            update: Arc::clone(&update),
-            merge: Arc::clone(&merge),
-            time: parts.time,
-            rows: SessionStore::new(parts.rows, &store.key, &store.value),
-            merged: Vec::new(),
-            results: parts.results,
-        })
+        let table = described(kind, materialized, self.windows, self.emit);
+        let combine = Combine { update, merge };
+        let name = &materialized.name;
+        let build = building(materialized, name, self.windows, (table.on_close, combine));
+        table.declare(&self.stream, build)
     }
+}
+
+/// What a record does to a session's aggregate, and what becomes of two.
+pub(super) struct Combine<K: ?Sized, V: ?Sized, A> {
+    pub(super) update: Update<K, V, A>,
+    pub(super) merge: Merge<K, A>,
+}
+
+/// Merging that begins with `merge(init(), first)`.
+pub(super) fn merging<K: ?Sized, A>(
+    init: impl Fn() -> A + Send + Sync + 'static,
+    merge: impl Fn(&K, &A, &A) -> A + Send + Sync + 'static,
+) -> Merge<K, A> {
+    Arc::new(move |key: &K, a: Option<&A>, b: &A| match a {
+        Some(a) => merge(key, a, b),
+        None => merge(key, &init(), b),
+    })
+}
+
+/// The table that an aggregation over these sessions makes.
+pub(super) fn described<'m, K, A>(
+    kind: &'static str,
+    materialized: &'m Materialized<K, A>,
+    windows: SessionWindows,
+    emit: EmitStrategy,
+) -> WindowedTable<'m, K, A>
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    A: 'static,
+{
+    let on_close = emit == EmitStrategy::OnWindowClose;
+    // A session is open until stream time is beyond its end plus retention, and what it may still be joined with
+    // ended a gap before.
+    let beyond = if on_close { windows.gap_ms.saturating_add(1) } else { 0 };
+    let least_ms = windows.retention_ms().saturating_add(beyond);
+    let after_ms = windows.retention_ms().saturating_add(1);
+    WindowedTable {
+        kind,
+        materialized,
+        store: StoreKind::Session { retention_ms: materialized.retention(least_ms) },
+        serde: session_serde(&materialized.key),
+        closes_after_ms: Some(windows.retention_ms()),
+        on_close: on_close.then_some(Close { size_ms: None, after_ms, step_ms: 1 }),
+    }
+}
+
+/// Makes the node `name` on the rows of `materialized`, with a stream time of its own.
+pub(super) fn building<K, V, A>(
+    materialized: &Materialized<K, A>,
+    name: &str,
+    windows: SessionWindows,
+    (on_close, combine): (Option<Close>, Combine<K, V, A>),
+) -> Build
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized + 'static,
+    A: 'static,
+{
+    let store = materialized.clone();
+    windowed_table::building(materialized, name, on_close, move |parts| {
+        let open = || SessionStore::new(parts.rows, &store.key, &store.value);
+        SessionAggregate {
+            windows,
+            update: Arc::clone(&combine.update),
+            merge: Arc::clone(&combine.merge),
+            time: parts.time,
+            rows: open(),
+            merged: Vec::new(),
+            before: Before::if_wanted(parts.results.wants_old(), open),
+            results: parts.results,
+        }
+    })
 }
 
 #[cfg(test)]

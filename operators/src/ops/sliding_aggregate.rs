@@ -14,17 +14,17 @@ use state_stores::{Direction, StoreKind, WindowStore};
 
 use super::aggregate::Update;
 use super::closing::Close;
-use super::windowed_table::{Results, Updated, WindowedTable};
+use super::windowed_table::{self, Results, Updated, WindowedTable};
+use crate::change::Before;
 use crate::context::TaskContext;
 use crate::failure::Failure;
+use crate::graph::Build;
 use crate::materialized::Materialized;
 use crate::process::Process;
 use crate::record::Record;
-use crate::stream::KStream;
 use crate::stream_time::StreamTime;
-use crate::table::KTable;
 use crate::window_kinds::{EmitStrategy, SlidingWindows};
-use crate::windowed::{Windowed, time_serde};
+use crate::windowed::time_serde;
 use crate::windows::Window;
 
 struct SlidingAggregate<K: ?Sized + ToOwned, V: ?Sized, A> {
@@ -34,6 +34,7 @@ struct SlidingAggregate<K: ?Sized + ToOwned, V: ?Sized, A> {
     rows: WindowStore<K, A>,
     /// What the record at work writes, in this order.
     writes: Vec<Write<A>>,
+    before: Option<Before<WindowStore<K, A>>>,
     results: Results<K, A>,
 }
 
@@ -98,11 +99,18 @@ where
         let mut writes = std::mem::take(&mut self.writes);
         for Write { start, row, timestamp, had_row } in writes.drain(..) {
             let row = row.as_ref();
+            let old = match &mut self.before {
+                Some(Before { store, scratch }) => {
+                    store.get_into(&ctx.state, key, start, scratch)?
+                }
+                None => None,
+            };
+            let old = old.map(|(old, _)| old);
             self.rows.put(&mut ctx.state, key, start, row.map(|row| (row, timestamp)))?;
             let window = Window { start, end: self.windows.end(start) };
             self.results.updated(
                 key,
-                &Updated { window, row, had_row, timestamp, headers },
+                &Updated { window, row, had_row, old, timestamp, headers },
                 ctx,
             )?;
         }
@@ -267,19 +275,17 @@ impl<A> Seen<A> {
     }
 }
 
-/// Declares the node.
-pub(super) fn table<K, V, A>(
+/// The table that an aggregation over these windows makes.
+pub(super) fn described<'m, K, A>(
     kind: &'static str,
-    materialized: &Materialized<K, A>,
-    (windows, emit): (SlidingWindows, EmitStrategy),
-    stream: &KStream<K, V>,
-    update: Update<K, V, A>,
-) -> KTable<Windowed<K>, A>
+    materialized: &'m Materialized<K, A>,
+    windows: SlidingWindows,
+    emit: EmitStrategy,
+) -> WindowedTable<'m, K, A>
 where
     K: ?Sized + ToOwned + 'static,
     K::Owned: Send,
-    V: ?Sized + 'static,
-    A: Clone + Send + 'static,
+    A: 'static,
 {
     let SlidingWindows { difference_ms, grace_ms } = windows;
     let on_close = emit == EmitStrategy::OnWindowClose;
@@ -288,30 +294,47 @@ where
     let differences = difference_ms.saturating_mul(if on_close { 3 } else { 2 });
     let least_ms =
         differences.saturating_add(grace_ms).saturating_add(if on_close { 2 } else { 0 });
+    let retention_ms = materialized.retention(least_ms);
     let close = Close {
         size_ms: Some(difference_ms),
         after_ms: difference_ms.saturating_add(grace_ms).saturating_add(1),
         step_ms: 1,
     };
-    let table = WindowedTable {
+    WindowedTable {
         kind,
         materialized,
-        store: StoreKind::Window {
-            retention_ms: materialized.retention(least_ms),
-            duplicates: false,
-        },
+        store: StoreKind::Window { retention_ms, duplicates: false },
         serde: time_serde(&materialized.key, difference_ms),
         closes_after_ms: Some(grace_ms),
         on_close: on_close.then_some(close),
-    };
+    }
+}
+
+/// Makes the node `name` on the rows of `materialized`, with a stream time of its own.
+pub(super) fn building<K, V, A>(
+    materialized: &Materialized<K, A>,
+    name: &str,
+    windows: SlidingWindows,
+    (on_close, update): (Option<Close>, Update<K, V, A>),
+) -> Build
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized + 'static,
+    A: Clone + Send + 'static,
+{
     let store = materialized.clone();
-    table.declare(stream, move |parts| SlidingAggregate {
-        windows,
-        update: Arc::clone(&update),
-        time: parts.time,
-        rows: WindowStore::new(parts.rows, &store.key, &store.value),
-        writes: Vec::new(),
-        results: parts.results,
+    windowed_table::building(materialized, name, on_close, move |parts| {
+        let open = || WindowStore::new(parts.rows, &store.key, &store.value);
+        SlidingAggregate {
+            windows,
+            update: Arc::clone(&update),
+            time: parts.time,
+            rows: open(),
+            writes: Vec::new(),
+            before: Before::if_wanted(parts.results.wants_old(), open),
+            results: parts.results,
+        }
     })
 }
 

@@ -2,21 +2,25 @@
 //!
 //! Stream time is the node's own, of the results it receives, and durable like the buffer: a restart neither loses a
 //! result nor emits one twice. A later result of a key replaces the one held and keeps its place in the order.
+//!
+//! The table that this makes shows what went out: while a result is held, the one before it (W16). That is the row before
+//! the first of the changes that are held, since the row of a key that isn't held went out.
 
 use std::sync::Arc;
 
-use state_stores::{CodecError, Decoder, Encoder, StoreError};
+use state_stores::{CodecError, Decoder, Encoder, Serde, StoreError, StoreIndex, TaskState};
 
-use super::suppress_buffer::{self, Buffer, Entry, State};
+use super::suppress_buffer::{self, Buffer, Entry, Row, State};
 use crate::assembly::Assembly;
+use crate::change::{Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::graph::{NodeId, NodeKind};
-use crate::process::{Edge, Process};
 use crate::record::Record;
 use crate::suppressed::{Limits, Suppressed, Until};
 use crate::table::KTable;
 use crate::topology::TopologyError;
+use crate::view::{Rows, Show, View};
 
 struct Suppress<K: ?Sized, V: ?Sized> {
     id: NodeId,
@@ -30,21 +34,27 @@ struct Suppress<K: ?Sized, V: ?Sized> {
     entry: Entry,
     key: Vec<u8>,
     value: Vec<u8>,
-    next: Edge<K, V>,
+    prior: Vec<u8>,
+    /// Whether results before those held are kept.
+    keeps_prior: bool,
+    next: TableEdge<K, V>,
 }
 
 struct Coders<K: ?Sized, V: ?Sized> {
     key: (Box<dyn Encoder<K>>, Box<dyn Decoder<K>>),
     value: (Box<dyn Encoder<V>>, Box<dyn Decoder<V>>),
+    prior: Box<dyn Decoder<V>>,
 }
 
-impl<K: ?Sized, V: ?Sized> Process<K, V> for Suppress<K, V> {
-    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+impl<K: ?Sized, V: ?Sized> Changes<K, V> for Suppress<K, V> {
+    fn change(&mut self, change: Change<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        let record = change.record;
         let Some(key) = record.key else {
             ctx.drop_incomplete();
             return Ok(());
         };
-        self.encode(key, record.value)?;
+        let prior = change.old.filter(|_| self.keeps_prior);
+        self.encode(key, record.value, prior)?;
         let mut held = self.buffer.load(&ctx.state)?;
         let stream_time = held.stream_time.map_or(record.timestamp, |t| t.max(record.timestamp));
         held.stream_time = Some(stream_time);
@@ -52,7 +62,9 @@ impl<K: ?Sized, V: ?Sized> Process<K, V> for Suppress<K, V> {
             Until::TimeLimit(_) => record.timestamp,
             Until::WindowCloses(end) => end(key),
         };
-        let row = (&self.key[..], record.value.map(|_| &self.value[..]));
+        let (value, prior) =
+            (record.value.map(|_| &self.value[..]), prior.map(|_| &self.prior[..]));
+        let row = Row { key: &self.key, value, prior };
         let origin = (record.timestamp, record.headers);
         self.buffer.put(&mut ctx.state, &mut held, buffer_time, row, origin)?;
         let due = stream_time.saturating_sub(self.wait_ms);
@@ -67,16 +79,24 @@ impl<K: ?Sized, V: ?Sized> Process<K, V> for Suppress<K, V> {
         self.buffer.save(&mut ctx.state, &held);
         Ok(())
     }
+
+    fn wants_old(&self) -> bool {
+        self.keeps_prior
+    }
 }
 
 impl<K: ?Sized, V: ?Sized> Suppress<K, V> {
-    fn encode(&mut self, key: &K, value: Option<&V>) -> Result<(), Failure> {
+    fn encode(&mut self, key: &K, value: Option<&V>, prior: Option<&V>) -> Result<(), Failure> {
+        let (keys, values) = (&mut self.coders.key.0, &mut self.coders.value.0);
         self.key.clear();
-        self.value.clear();
-        let key = self.coders.key.0.encode(key, &mut self.key);
-        let value =
-            value.map_or(Ok(()), |value| self.coders.value.0.encode(value, &mut self.value));
-        key.and(value).map_err(|error| Failure::node(self.id, error))
+        let mut encoded = keys.encode(key, &mut self.key);
+        for (value, bytes) in [(value, &mut self.value), (prior, &mut self.prior)] {
+            bytes.clear();
+            if let Some(value) = value {
+                encoded = encoded.and_then(|()| values.encode(value, bytes));
+            }
+        }
+        encoded.map_err(|error| Failure::node(self.id, error))
     }
 
     /// Hands on what was taken from the buffer; final results that are deletions were never seen, so they go nowhere.
@@ -90,13 +110,11 @@ impl<K: ?Sized, V: ?Sized> Suppress<K, V> {
         let key = self.coders.key.1.decode(key).map_err(damaged)?;
         let values = &mut self.coders.value.1;
         let value = self.entry.value().map(|value| values.decode(value)).transpose();
-        let record = Record {
-            key: Some(key),
-            value: value.map_err(damaged)?,
-            timestamp: *timestamp,
-            headers,
-        };
-        self.next.process(record, ctx)
+        let prior = &mut self.coders.prior;
+        let prior = self.entry.prior().map(|prior_value| prior.decode(prior_value)).transpose();
+        let (value, old) = (value.map_err(damaged)?, prior.map_err(damaged)?);
+        let record = Record { key: Some(key), value, timestamp: *timestamp, headers };
+        self.next.change(Change { record, old, superseded: false }, ctx)
     }
 
     fn check_size(&self, held: &State) -> Result<(), Failure> {
@@ -112,11 +130,54 @@ impl<K: ?Sized, V: ?Sized> Suppress<K, V> {
     }
 }
 
+/// Of what went out before the result that is held, as in Kafka Streams.
+const UNKNOWN_TIME: i64 = -1;
+
+/// What went out last: the prior of the row held, or else the row of the table before.
+struct SuppressedRows<K: ?Sized, V: ?Sized> {
+    buffer: StoreIndex,
+    key: Box<dyn Encoder<K>>,
+    value: Box<dyn Decoder<V>>,
+    bytes: Vec<u8>,
+    rows: Box<dyn Rows<K, V>>,
+}
+
+impl<K: ?Sized, V: ?Sized> Rows<K, V> for SuppressedRows<K, V> {
+    fn read(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        read: &mut Show<'_, V>,
+    ) -> Result<(), StoreError> {
+        let damaged = |source: CodecError| StoreError::Codec {
+            store: state.spec(self.buffer).name.to_string(),
+            source,
+        };
+        self.bytes.clear();
+        self.key.encode(key, &mut self.bytes).map_err(damaged)?;
+        let values = &mut self.value;
+        let held = state.get_with(self.buffer, &self.bytes, |row| {
+            let Some(row) = row else { return Ok(false) };
+            let prior = suppress_buffer::prior(row);
+            match prior.ok_or_else(|| CodecError::new("suppressed", "the row is damaged"))? {
+                Some(prior) => read(Some((values.decode(prior)?, UNKNOWN_TIME))),
+                None => read(None),
+            }
+            Ok(true)
+        })?;
+        match held.map_err(damaged)? {
+            true => Ok(()),
+            false => self.rows.read(state, key, read),
+        }
+    }
+}
+
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
     /// Holds results back: each window's until it is final ([`Suppressed::until_window_closes`], KIP-328), or each
     /// key's for some time ([`Suppressed::until_time_limit`]). The buffer is a durable store called `name`.
     ///
-    /// Only results move the time that this waits for: the last ones stay until others come.
+    /// Only results move the time that this waits for: the last ones stay until others come. Who reads the table's rows
+    /// sees what went out.
     pub fn suppress(&self, name: &str, suppressed: Suppressed<K>) -> Self {
         let Suppressed { until, limits } = suppressed;
         let wait_ms = match until {
@@ -136,10 +197,17 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
             self.flow.borrow_mut().problems.push(TopologyError::NoSerde { operator, part });
             return self.clone();
         };
+        if self.view.as_ref().is_some_and(|view| view.history_ms.is_some()) {
+            let operator = name.to_owned();
+            self.flow.borrow_mut().problems.push(TopologyError::VersionedSuppress { operator });
+        }
         let stores = suppress_buffer::declare(name, (key.format(), value.format()));
         let name_of_buffer: Arc<str> = Arc::from(name);
+        let view = self.view_of_held(&name_of_buffer, (&key, &value));
+        let knows_prior = view.is_some();
         let build = move |assembly: &mut Assembly<'_>, id| {
-            let next = assembly.downstream::<K, V>(id);
+            let next = assembly.table_downstream::<K, V>(id);
+            let is_read = next.wants_old() || assembly.reads_prior(&name_of_buffer);
             let stores = suppress_buffer::stores(&name_of_buffer);
             let node = Suppress {
                 id,
@@ -151,13 +219,16 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
                 coders: Coders {
                     key: (key.encoder(), key.decoder()),
                     value: (value.encoder(), value.decoder()),
+                    prior: value.decoder(),
                 },
                 entry: Entry::default(),
                 key: Vec::new(),
                 value: Vec::new(),
+                prior: Vec::new(),
+                keeps_prior: knows_prior && is_read,
                 next,
             };
-            assembly.install::<K, V>(id, node);
+            assembly.install_table::<K, V>(id, node);
         };
         let mut graph = self.flow.borrow_mut();
         let kind = NodeKind::Operator("suppress");
@@ -166,7 +237,28 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
             graph.declare(node, store);
         }
         drop(graph);
-        KTable::new(&self.flow, node, None, self.serdes.clone())
+        KTable::new(&self.flow, node, view, self.serdes.clone())
+    }
+
+    /// The view of this table's results that went out of the buffer `name`, if it can be known what those were.
+    fn view_of_held(
+        &self,
+        name: &Arc<str>,
+        (key, value): (&Serde<K>, &Serde<V>),
+    ) -> Option<View<K, V>> {
+        let view = self.view.clone().filter(View::knows_old)?;
+        let (name, key, value) = (Arc::clone(name), Arc::clone(key), Arc::clone(value));
+        let rows = view.clone();
+        Some(view.held_in(Arc::clone(&name), move |assembly| {
+            assembly.read_prior(&name);
+            Box::new(SuppressedRows {
+                buffer: assembly.store(&name),
+                key: key.encoder(),
+                value: value.decoder(),
+                bytes: Vec::new(),
+                rows: rows.open(assembly),
+            })
+        }))
     }
 }
 
@@ -255,6 +347,48 @@ mod tests {
         let out: Vec<_> = out.into_iter().map(|r| (r.timestamp, r.key.unwrap())).collect();
         assert_eq!(out, expected);
         assert_eq!(driver.rows("held").len(), 1);
+    }
+
+    #[test]
+    fn while_a_result_is_held_the_table_shows_the_one_before() {
+        let builder = StreamsBuilder::new("test");
+        let table = builder.table("t", &numbers("table"));
+        let buffer = BufferConfig::unbounded();
+        let held = table.suppress("held", Suppressed::until_time_limit(100, buffer));
+        let stream = builder.stream(&numbers("in"));
+        stream.left_join("j", &held, |n, row| n + row.unwrap_or(&-5)).to(&numbers("out"));
+        let sums = held.group_by::<str, i64>(|_, n| ("all".to_owned(), *n));
+        let store = Materialized::<str, i64>::as_("sum", Utf8, I64Be);
+        sums.reduce(&store, |sum, n| sum + n, |sum, n| sum - n);
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let (shown, sum) = (driver.output(&numbers("out")), || driver.table_row(&store, "all"));
+        let mut shown = shown;
+        let mut show = |time| {
+            driver.input(&numbers("in")).pipe_at("k", &0, time);
+            shown.read_value()
+        };
+        driver.input(&numbers("table")).pipe_at("k", &1, 0);
+        assert_eq!((show(0), sum()), (Some(-5), None));
+        driver.input(&numbers("table")).pipe_at("other", &10, 100);
+        driver.restart();
+        assert_eq!((show(100), sum()), (Some(1), Some(1)));
+        for (n, time) in [(2, 110), (3, 120)] {
+            driver.input(&numbers("table")).pipe_at("k", &n, time);
+            driver.restart();
+            assert_eq!((show(time), sum()), (Some(1), Some(1)), "{n} is held");
+        }
+        driver.input(&numbers("table")).pipe_at("end", &100, 210);
+        assert_eq!((show(210), sum()), (Some(3), Some(13)), "k and other went out");
+    }
+
+    #[test]
+    fn a_versioned_table_isnt_suppressed() {
+        let builder = StreamsBuilder::new("test");
+        let table = builder.versioned_table("t", &numbers("in"), 100).filter(|_, n| *n > 0);
+        table.suppress("held", Suppressed::until_time_limit(1, BufferConfig::unbounded()));
+        let error = builder.build().unwrap_err();
+        assert_eq!(error, TopologyError::VersionedSuppress { operator: "held".into() });
+        assert!(error.to_string().contains("materialize"));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The buffer of `suppress`: rows by key and, in a second store, the order they go out in.
 //!
 //! ```text
-//! <name>        key → buffer time | timestamp (8 bytes each, big-endian) | headers | value
+//! <name>        key → buffer time | timestamp (8 bytes each, big-endian) | headers | values
 //! <name>-order  buffer time (8 bytes, order-preserving) | key → one byte
 //! <name>-state  one row: stream time | records | bytes (8 bytes each) | key of the first row in order
 //! headers       number (4 bytes) | for each: length (4 bytes), name, length, bytes
-//! value         0, or 1 and the value's bytes
+//! values        which there are (1: value, 2: prior) | length of the prior (4 bytes), prior | value
 //! ```
+//!
+//! The prior is what went out last of a key before the row was put, where somebody needs it.
 //!
 //! Invariant: the row of state says what the other stores hold, and where the first row in order is, so that looking
 //! for it reads over nothing that was removed.
@@ -21,6 +23,9 @@ use crate::suppressed::Limits;
 
 const STATE: &[u8] = b"state";
 const PRESENT: &[u8] = &[1];
+
+const VALUE: u8 = 1;
+const PRIOR: u8 = 2;
 
 /// How many rows in order are read at a time, at most.
 const CHUNK: usize = 512;
@@ -87,13 +92,27 @@ pub(super) struct Entry {
     pub(super) timestamp: i64,
     pub(super) headers: Headers,
     value: Vec<u8>,
-    has_value: bool,
+    prior: Vec<u8>,
+    has: u8,
 }
 
 impl Entry {
     pub(super) fn value(&self) -> Option<&[u8]> {
-        self.has_value.then_some(&self.value)
+        (self.has & VALUE != 0).then_some(&self.value)
     }
+
+    pub(super) fn prior(&self) -> Option<&[u8]> {
+        (self.has & PRIOR != 0).then_some(&self.prior)
+    }
+}
+
+/// A key's encoded row.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) value: Option<&'a [u8]>,
+    /// What went out last of the key.
+    pub(super) prior: Option<&'a [u8]>,
 }
 
 /// The buffer of one task.
@@ -103,6 +122,8 @@ pub(super) struct Buffer {
     state: StoreIndex,
     row: Vec<u8>,
     place: Vec<u8>,
+    /// The prior of a row that is replaced.
+    prior: Vec<u8>,
     /// The next rows in order, as far as read: the last one is the next.
     ahead: Vec<Box<[u8]>>,
     chunk: usize,
@@ -110,8 +131,8 @@ pub(super) struct Buffer {
 
 impl Buffer {
     pub(super) fn new([rows, order, state]: [StoreIndex; 3]) -> Self {
-        let (row, place, ahead) = (Vec::new(), Vec::new(), Vec::new());
-        Self { rows, order, state, row, place, ahead, chunk: 2 }
+        let (row, place, prior, ahead) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { rows, order, state, row, place, prior, ahead, chunk: 2 }
     }
 
     pub(super) fn load(&self, state: &TaskState) -> Result<State, StoreError> {
@@ -138,32 +159,46 @@ impl Buffer {
         state.put(self.state, STATE, Some(&self.row));
     }
 
-    /// Sets the row of a key. If it has one already, its buffer time stays.
+    /// Sets the row of a key. If it has one already, its buffer time and its prior stay.
     pub(super) fn put(
         &mut self,
         state: &mut TaskState,
         buffered: &mut State,
         buffer_time: i64,
-        (key, value): (&[u8], Option<&[u8]>),
+        Row { key, value, prior }: Row<'_>,
         (timestamp, headers): (i64, &Headers),
     ) -> Result<(), StoreError> {
+        let kept = &mut self.prior;
         let old = state.get_with(self.rows, key, |row| {
-            row.map(|row| (row.first_chunk().copied().map(i64::from_be_bytes), row.len()))
+            row.map(|row| {
+                let time = row.first_chunk().copied().map(i64::from_be_bytes)?;
+                let prior = Parts::of(row)?.prior;
+                kept.clear();
+                kept.extend_from_slice(prior.unwrap_or_default());
+                Some((time, row.len(), prior.is_some()))
+            })
         })?;
-        let time = match old {
-            Some((Some(time), _)) => time,
-            Some((None, _)) => return Err(self.corrupt(state)),
-            None => buffer_time,
+        let (time, prior, old) = match old {
+            Some(Some((time, len, has_prior))) => {
+                (time, has_prior.then_some(&self.prior[..]), Some(len))
+            }
+            Some(None) => return Err(self.corrupt(state)),
+            None => (buffer_time, prior, None),
         };
         self.row.clear();
         self.row.extend_from_slice(&time.to_be_bytes());
         self.row.extend_from_slice(&timestamp.to_be_bytes());
         write_headers(headers, &mut self.row);
-        self.row.push(u8::from(value.is_some()));
+        let has = if value.is_some() { VALUE } else { 0 };
+        self.row.push(has | if prior.is_some() { PRIOR } else { 0 });
+        if let Some(prior) = prior {
+            self.row.extend_from_slice(&(prior.len() as u32).to_be_bytes());
+            self.row.extend_from_slice(prior);
+        }
         self.row.extend_from_slice(value.unwrap_or_default());
         state.put(self.rows, key, Some(&self.row));
         buffered.bytes += self.row.len() as u64;
-        if let Some((_, len)) = old {
+        if let Some(len) = old {
             buffered.bytes = buffered.bytes.saturating_sub(len as u64);
             return Ok(());
         }
@@ -244,29 +279,63 @@ fn write_headers(headers: &Headers, out: &mut Vec<u8>) {
     }
 }
 
+/// The parts of a row.
+struct Parts<'r> {
+    timestamp: i64,
+    /// After the timestamp.
+    headers: &'r [u8],
+    has: u8,
+    prior: Option<&'r [u8]>,
+    value: &'r [u8],
+}
+
+fn number(bytes: &mut &[u8]) -> Option<usize> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u32::from_be_bytes(*number) as usize)
+}
+
+fn part<'r>(bytes: &mut &'r [u8]) -> Option<&'r [u8]> {
+    let len = number(bytes)?;
+    let (part, rest) = bytes.split_at_checked(len)?;
+    *bytes = rest;
+    Some(part)
+}
+
+impl<'r> Parts<'r> {
+    /// `None`: the row is damaged.
+    fn of(row: &'r [u8]) -> Option<Self> {
+        let (timestamp, headers) = row.get(8..)?.split_first_chunk()?;
+        let mut rest: &'r [u8] = headers;
+        for _ in 0..number(&mut rest)? {
+            part(&mut rest)?;
+            part(&mut rest)?;
+        }
+        let (has, mut value) = rest.split_first()?;
+        let prior = if has & PRIOR != 0 { Some(part(&mut value)?) } else { None };
+        let timestamp = i64::from_be_bytes(*timestamp);
+        Some(Self { timestamp, headers, has: *has, prior, value })
+    }
+}
+
+/// The prior of a row, if it has one; the outer `None`: the row is damaged.
+pub(super) fn prior(row: &[u8]) -> Option<Option<&[u8]>> {
+    Parts::of(row).map(|parts| parts.prior)
+}
+
 /// Reads a row into `entry`, without the key; gives the row's length, or `None` if it is damaged.
 fn read(row: &[u8], entry: &mut Entry) -> Option<usize> {
-    fn number(bytes: &mut &[u8]) -> Option<usize> {
-        let (number, rest) = bytes.split_first_chunk()?;
-        *bytes = rest;
-        Some(u32::from_be_bytes(*number) as usize)
-    }
-    fn part<'r>(bytes: &mut &'r [u8]) -> Option<&'r [u8]> {
-        let len = number(bytes)?;
-        let (part, rest) = bytes.split_at_checked(len)?;
-        *bytes = rest;
-        Some(part)
-    }
-    let (timestamp, mut rest) = row.get(8..)?.split_first_chunk()?;
-    entry.timestamp = i64::from_be_bytes(*timestamp);
+    let mut parts = Parts::of(row)?;
+    entry.timestamp = parts.timestamp;
     entry.headers.clear();
-    for _ in 0..number(&mut rest)? {
-        let name = std::str::from_utf8(part(&mut rest)?).ok()?;
-        entry.headers.push(name, part(&mut rest)?);
+    for _ in 0..number(&mut parts.headers)? {
+        let name = std::str::from_utf8(part(&mut parts.headers)?).ok()?;
+        entry.headers.push(name, part(&mut parts.headers)?);
     }
-    let (has_value, value) = rest.split_first()?;
-    entry.has_value = *has_value != 0;
+    entry.has = parts.has;
     entry.value.clear();
-    entry.value.extend_from_slice(value);
+    entry.value.extend_from_slice(parts.value);
+    entry.prior.clear();
+    entry.prior.extend_from_slice(parts.prior.unwrap_or_default());
     Some(row.len())
 }

@@ -13,14 +13,14 @@ use super::aggregate::{Update, counting, from_init, from_reduce, or_kept};
 use super::closing::Close;
 use super::group::TimeWindowedKStream;
 use super::sliding_aggregate;
-use super::windowed_table::{Results, Updated, WindowedTable};
+use super::windowed_table::{self, Results, Updated, WindowedTable};
+use crate::change::Before;
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::graph::Build;
 use crate::materialized::Materialized;
 use crate::process::Process;
 use crate::record::Record;
-use crate::stream::KStream;
 use crate::stream_time::StreamTime;
 use crate::table::KTable;
 use crate::window_kinds::{EmitStrategy, UnlimitedWindows, Windows};
@@ -70,6 +70,7 @@ struct WindowAggregate<K: ?Sized + ToOwned, V: ?Sized, A, C> {
     update: Update<K, V, A>,
     time: StreamTime,
     rows: WindowStore<K, A>,
+    before: Option<Before<WindowStore<K, A>>>,
     results: Results<K, A>,
 }
 
@@ -94,18 +95,25 @@ where
                 continue;
             }
             let update = &self.update;
-            let (row, timestamp, had_row) = self.rows.get_with(&ctx.state, key, start, |row| {
+            let after = |row: Option<(&A, i64)>| {
                 let timestamp =
                     row.map_or(record.timestamp, |(_, known)| known.max(record.timestamp));
                 (update(key, record.value, row.map(|(row, _)| row)), timestamp, row.is_some())
-            })?;
+            };
+            let (old, (row, timestamp, had_row)) = match &mut self.before {
+                Some(Before { store, scratch }) => {
+                    let old = store.get_into(&ctx.state, key, start, scratch)?;
+                    (old.map(|(old, _)| old), after(old))
+                }
+                None => (None, self.rows.get_with(&ctx.state, key, start, after)?),
+            };
             let row = row.as_ref();
             self.rows.put(&mut ctx.state, key, start, row.map(|row| (row, timestamp)))?;
             let window = Window { start, end: start.saturating_add(self.windows.size_ms()) };
             let headers = record.headers;
             self.results.updated(
                 key,
-                &Updated { window, row, had_row, timestamp, headers },
+                &Updated { window, row, had_row, old, timestamp, headers },
                 ctx,
             )?;
         }
@@ -166,53 +174,76 @@ where
         materialized: &Materialized<K, A>,
         update: Update<K, V, A>,
     ) -> KTable<Windowed<K>, A> {
-        match self.windows.into() {
-            Windows::Time(windows) => {
-                let close = Close {
-                    size_ms: Some(windows.size_ms()),
-                    after_ms: windows.retention_ms(),
-                    step_ms: windows.advance_ms(),
-                };
-                let on_close = (self.emit == EmitStrategy::OnWindowClose).then_some(close);
-                let retention_ms = materialized.retention(windows.retention_ms());
-                let table = WindowedTable {
-                    kind,
-                    materialized,
-                    store: StoreKind::Window { retention_ms, duplicates: false },
-                    serde: time_serde(&materialized.key, windows.size_ms()),
-                    closes_after_ms: Some(windows.grace_ms()),
-                    on_close,
-                };
-                declare(table, &self.stream, windows, update)
-            }
-            Windows::Unlimited(windows) => {
-                let table = WindowedTable {
-                    kind,
-                    materialized,
-                    store: StoreKind::Window { retention_ms: i64::MAX, duplicates: false },
-                    serde: time_serde(&materialized.key, i64::MAX),
-                    closes_after_ms: None,
-                    on_close: None,
-                };
-                declare(table, &self.stream, windows, update)
-            }
-            Windows::Sliding(windows) => sliding_aggregate::table(
-                kind,
-                materialized,
-                (windows, self.emit),
-                &self.stream,
-                update,
-            ),
+        let windows = self.windows.into();
+        let table = described(kind, materialized, windows, self.emit);
+        let name = &materialized.name;
+        let build = building(materialized, name, windows, (table.on_close, update));
+        table.declare(&self.stream, build)
+    }
+}
+
+/// The table that an aggregation over these windows makes.
+pub(super) fn described<'m, K, A>(
+    kind: &'static str,
+    materialized: &'m Materialized<K, A>,
+    windows: Windows,
+    emit: EmitStrategy,
+) -> WindowedTable<'m, K, A>
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    A: 'static,
+{
+    let (size_ms, retention_ms, closes_after_ms, close) = match windows {
+        Windows::Time(windows) => {
+            let (size_ms, retention_ms) = (windows.size_ms(), windows.retention_ms());
+            let step_ms = windows.advance_ms();
+            let close = Close { size_ms: Some(size_ms), after_ms: retention_ms, step_ms };
+            (size_ms, retention_ms, Some(windows.grace_ms()), Some(close))
+        }
+        Windows::Unlimited(_) => (i64::MAX, i64::MAX, None, None),
+        Windows::Sliding(windows) => {
+            return sliding_aggregate::described(kind, materialized, windows, emit);
+        }
+    };
+    let retention_ms = materialized.retention(retention_ms);
+    WindowedTable {
+        kind,
+        materialized,
+        store: StoreKind::Window { retention_ms, duplicates: false },
+        serde: time_serde(&materialized.key, size_ms),
+        closes_after_ms,
+        on_close: close.filter(|_| emit == EmitStrategy::OnWindowClose),
+    }
+}
+
+/// Makes the node `name` on the rows of `materialized`, with a stream time of its own.
+pub(super) fn building<K, V, A>(
+    materialized: &Materialized<K, A>,
+    name: &str,
+    windows: Windows,
+    (on_close, update): (Option<Close>, Update<K, V, A>),
+) -> Build
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized + 'static,
+    A: Clone + Send + 'static,
+{
+    match windows {
+        Windows::Time(windows) => cut(materialized, name, windows, (on_close, update)),
+        Windows::Unlimited(windows) => cut(materialized, name, windows, (on_close, update)),
+        Windows::Sliding(windows) => {
+            sliding_aggregate::building(materialized, name, windows, (on_close, update))
         }
     }
 }
 
-/// Makes the node `name`, one of several on the rows of `materialized`, with a stream time of its own.
-pub(super) fn sharing<K, V, A>(
+fn cut<K, V, A>(
     materialized: &Materialized<K, A>,
     name: &str,
-    windows: TimeWindows,
-    update: Update<K, V, A>,
+    windows: impl Cut,
+    (on_close, update): (Option<Close>, Update<K, V, A>),
 ) -> Build
 where
     K: ?Sized + ToOwned + 'static,
@@ -220,38 +251,17 @@ where
     V: ?Sized + 'static,
     A: 'static,
 {
-    let (store, time_name) = (materialized.clone(), StreamTime::store_name(name));
-    Box::new(move |assembly, id| {
-        let node = WindowAggregate {
+    let store = materialized.clone();
+    windowed_table::building(materialized, name, on_close, move |parts| {
+        let open = || WindowStore::new(parts.rows, &store.key, &store.value);
+        WindowAggregate {
             windows,
             update: Arc::clone(&update),
-            time: StreamTime(assembly.store(&time_name)),
-            rows: WindowStore::new(assembly.store(&store.name), &store.key, &store.value),
-            results: Results::at_once(assembly.downstream(id)),
-        };
-        assembly.install::<K, V>(id, node);
-    })
-}
-
-fn declare<K, V, A>(
-    table: WindowedTable<'_, K, A>,
-    stream: &KStream<K, V>,
-    windows: impl Cut,
-    update: Update<K, V, A>,
-) -> KTable<Windowed<K>, A>
-where
-    K: ?Sized + ToOwned + 'static,
-    K::Owned: Send,
-    V: ?Sized + 'static,
-    A: 'static,
-{
-    let store = table.materialized.clone();
-    table.declare(stream, move |parts| WindowAggregate {
-        windows,
-        update: Arc::clone(&update),
-        time: parts.time,
-        rows: WindowStore::new(parts.rows, &store.key, &store.value),
-        results: parts.results,
+            time: parts.time,
+            rows: open(),
+            before: Before::if_wanted(parts.results.wants_old(), open),
+            results: parts.results,
+        }
     })
 }
 

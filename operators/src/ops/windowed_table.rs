@@ -1,26 +1,32 @@
-//! What aggregations over windows have in common: how their results leave, and how the node is declared.
+//! What aggregations over windows have in common: how their results leave, how the node is declared, and how their
+//! rows are read.
 
-use state_stores::{Serde, StoreIndex, StoreKind};
+use std::sync::Arc;
+
+use state_stores::{Serde, SessionStore, StoreIndex, StoreKind, WindowStore};
 
 use super::aggregate::aggregated;
-use super::closing::{self, Close, Closing};
+use super::closing::{self, Close, ClosedRows, Closing};
 use crate::assembly::Assembly;
+use crate::change::{Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
+use crate::graph::Build;
 use crate::headers::Headers;
 use crate::materialized::Materialized;
-use crate::process::{Edge, Process};
+use crate::process::Process;
 use crate::record::Record;
 use crate::stream::KStream;
 use crate::stream_time::{Advance, StreamTime};
 use crate::table::KTable;
+use crate::view::{Rows, View};
 use crate::windowed::Windowed;
 use crate::windows::Window;
 
 /// Where results go: on at once, or when their window closes.
 pub(super) struct Results<K: ?Sized + ToOwned, A> {
     windowed: Option<Windowed<K>>,
-    next: Edge<Windowed<K>, A>,
+    next: TableEdge<Windowed<K>, A>,
     closing: Option<Closing<K, A>>,
 }
 
@@ -31,14 +37,16 @@ pub(super) struct Updated<'a, A> {
     pub(super) row: Option<&'a A>,
     /// Whether it had a row before.
     pub(super) had_row: bool,
+    /// That row, where [`Results::wants_old`].
+    pub(super) old: Option<&'a A>,
     pub(super) timestamp: i64,
     pub(super) headers: &'a Headers,
 }
 
 impl<K: ?Sized + ToOwned + 'static, A: 'static> Results<K, A> {
-    /// Results go on with every update.
-    pub(super) fn at_once(next: Edge<Windowed<K>, A>) -> Self {
-        Self { windowed: None, next, closing: None }
+    /// Whether the rows before are needed. What is emitted on close had none: a window comes out once.
+    pub(super) fn wants_old(&self) -> bool {
+        self.closing.is_none() && self.next.wants_old()
     }
 
     /// To be called when a record moved stream time, before its windows are put.
@@ -63,7 +71,7 @@ impl<K: ?Sized + ToOwned + 'static, A: 'static> Results<K, A> {
         updated: &Updated<'_, A>,
         ctx: &mut TaskContext,
     ) -> Result<(), Failure> {
-        let Updated { window, row, had_row, timestamp, headers } = *updated;
+        let Updated { window, row, had_row, old, timestamp, headers } = *updated;
         if let Some(closing) = &mut self.closing {
             if had_row != row.is_some() {
                 closing.set(&mut ctx.state, key, window, row.is_some())?;
@@ -72,7 +80,8 @@ impl<K: ?Sized + ToOwned + 'static, A: 'static> Results<K, A> {
         }
         let windowed = self.windowed.get_or_insert_with(|| Windowed::new(key, window));
         windowed.set(key, window);
-        self.next.process(Record { key: Some(&*windowed), value: row, timestamp, headers }, ctx)
+        let record = Record { key: Some(&*windowed), value: row, timestamp, headers };
+        self.next.change(Change { record, old, superseded: false }, ctx)
     }
 }
 
@@ -96,40 +105,77 @@ pub(super) struct Parts<K: ?Sized + ToOwned, A> {
     pub(super) results: Results<K, A>,
 }
 
+/// Makes the node `name` on the rows of `materialized`; `make` is called once per task.
+pub(super) fn building<K, V, A, P>(
+    materialized: &Materialized<K, A>,
+    name: &str,
+    on_close: Option<Close>,
+    make: impl Fn(Parts<K, A>) -> P + Send + Sync + 'static,
+) -> Build
+where
+    K: ?Sized + ToOwned + 'static,
+    K::Owned: Send,
+    V: ?Sized + 'static,
+    A: 'static,
+    P: Process<K, V> + 'static,
+{
+    let (store, time_name) = (materialized.clone(), StreamTime::store_name(name));
+    Box::new(move |assembly: &mut Assembly<'_>, id| {
+        let next = assembly.table_downstream::<Windowed<K>, A>(id);
+        let time = StreamTime(assembly.store(&time_name));
+        let rows = assembly.store(&store.name);
+        let closing = on_close.map(|close| {
+            let index = assembly.store(&closing::store_name(&store.name));
+            Closing::new(close, (index, rows), &store)
+        });
+        let results = Results { windowed: None, next, closing };
+        assembly.install::<K, V>(id, make(Parts { rows, time, results }));
+    })
+}
+
 impl<K, A> WindowedTable<'_, K, A>
 where
     K: ?Sized + ToOwned + 'static,
     K::Owned: Send,
     A: 'static,
 {
-    /// Declares the node; `make` is called once per task.
-    pub(super) fn declare<V, P>(
+    /// Declares the node that `build` makes, with its stores.
+    pub(super) fn declare<V: ?Sized + 'static>(
         self,
         stream: &KStream<K, V>,
-        make: impl Fn(Parts<K, A>) -> P + Send + Sync + 'static,
-    ) -> KTable<Windowed<K>, A>
-    where
-        V: ?Sized + 'static,
-        P: Process<K, V> + 'static,
-    {
-        let Self { kind, materialized, store: store_kind, serde, closes_after_ms, on_close } = self;
-        let (store, name) = (materialized.clone(), &materialized.name);
-        let build = move |assembly: &mut Assembly<'_>, id| {
-            let next = assembly.downstream::<Windowed<K>, A>(id);
-            let time = StreamTime(assembly.store(&StreamTime::store_name(&store.name)));
-            let rows = assembly.store(&store.name);
-            let closing = on_close.map(|close| {
-                let index = assembly.store(&closing::store_name(&store.name));
-                Closing::new(close, (index, rows), &store)
-            });
-            let results = Results { windowed: None, next, closing };
-            assembly.install::<K, V>(id, make(Parts { rows, time, results }));
-        };
-        let rows = materialized.declare(store_kind);
+        build: Build,
+    ) -> KTable<Windowed<K>, A> {
+        let name = &self.materialized.name;
+        let view = self.view();
+        let Self { kind, materialized, store, serde, closes_after_ms, on_close } = self;
+        let rows = materialized.declare(store);
         let index = on_close.map(|_| closing::declare(name));
         let stores = [rows, StreamTime::declare(name)].into_iter().chain(index);
-        let table = aggregated(stream, kind, materialized, stores, serde, Box::new(build));
+        let table = aggregated(stream, kind, materialized, stores, serde, build);
         table.flow.borrow_mut().nodes[table.node.0].closes_after_ms = closes_after_ms;
-        table
+        KTable { view: Some(view), ..table }
+    }
+
+    /// The rows of its windows; of those that are emitted on close only the closed ones.
+    pub(super) fn view(&self) -> View<Windowed<K>, A> {
+        let (store, kind, on_close) = (self.materialized.clone(), self.store, self.on_close);
+        let index = on_close.map(|_| Arc::from(closing::store_name(&store.name)));
+        let stores = [Arc::clone(&store.name)].into_iter().chain(index);
+        View::own(stores.collect(), move |assembly| {
+            let place = assembly.store(&store.name);
+            let rows: Box<dyn Rows<Windowed<K>, A>> = match kind {
+                StoreKind::Session { .. } => {
+                    Box::new(SessionStore::new(place, &store.key, &store.value))
+                }
+                _ => Box::new(WindowStore::new(place, &store.key, &store.value)),
+            };
+            match on_close {
+                Some(close) => {
+                    let index = assembly.store(&closing::store_name(&store.name));
+                    Box::new(ClosedRows::new(close, index, &store.key, rows))
+                }
+                None => rows,
+            }
+        })
     }
 }

@@ -73,6 +73,14 @@ pub enum TopologyError {
         /// The operator.
         operator: String,
     },
+    /// `suppress` of a table that keeps versions.
+    #[error(
+        "operator `{operator}` suppresses a versioned table, whose late rows are no results of now; put `.materialize(…)` before it, or begin with `table` instead of `versioned_table`"
+    )]
+    VersionedSuppress {
+        /// The operator.
+        operator: String,
+    },
     /// A join with a grace needs the table's rows of some time ago.
     #[error(
         "join `{operator}` has a grace of {grace_ms} ms, but its table keeps {history_ms} ms of history; make it with `versioned_table` and a history retention of at least the grace"

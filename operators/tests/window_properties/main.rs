@@ -1,153 +1,22 @@
-//! Sliding windows, emission on close and suppression against naive recomputation, on random input that is out of
-//! order and has tombstones, with restarts, aborts and crashes at random places.
+//! Windows, emission on close, suppression and deduplication against naive recomputation, on random input that is out
+//! of order and has tombstones, with restarts, aborts and crashes at random places.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+mod steps;
+mod tables;
 
 use std::collections::BTreeMap;
 
 use operators::{
-    BufferConfig, EmitStrategy, Headers, I64Be, KTable, Materialized, SessionWindows,
-    SlidingWindows, StreamsBuilder, Suppressed, TestRecord, TimeWindows, Topic, TopologyTestDriver,
-    Utf8, Windowed,
+    BufferConfig, EmitStrategy, I64Be, Materialized, SlidingWindows, StreamsBuilder, Suppressed,
+    Topic, TopologyTestDriver, Utf8,
 };
 use proptest::prelude::*;
+use steps::{Kind, Place, Row, Step, kinds, numbers, pipe, row, steps};
 
-const KEYS: [&str; 3] = ["a", "b", "c"];
-
-#[derive(Clone, Copy, Debug)]
-enum Trouble {
-    None,
-    /// The application is killed before the record and restored from the log.
-    Restart,
-    /// The record's transaction is aborted once.
-    Abort,
-    /// The application dies after the record's transaction is in the log.
-    Crash,
-}
-
-#[derive(Clone, Debug)]
-struct Step {
-    key: &'static str,
-    value: Option<i64>,
-    time: i64,
-    trouble: Trouble,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let trouble = prop_oneof![
-        6 => Just(Trouble::None),
-        1 => Just(Trouble::Restart),
-        1 => Just(Trouble::Abort),
-        1 => Just(Trouble::Crash),
-    ];
-    let value = prop::option::weighted(0.85, -9i64..10);
-    let step = (prop::sample::select(&KEYS[..]), value, 0i64..60, -40i64..30, trouble);
-    prop::collection::vec(step, 1..60).prop_map(|steps| {
-        let mut clock = 0;
-        let at =
-            |(key, value, ahead, back, trouble): (&'static str, Option<i64>, i64, i64, Trouble)| {
-                clock += ahead / 4;
-                Step { key, value, time: (clock + back).max(0), trouble }
-            };
-        steps.into_iter().map(at).collect()
-    })
-}
-
-fn numbers(name: &str) -> Topic<str, i64> {
-    Topic::new(name, Utf8, I64Be)
-}
-
-fn pipe(driver: &TopologyTestDriver, step: &Step) {
-    if matches!(step.trouble, Trouble::Restart) {
-        driver.restart();
-    }
-    driver.auto_commit(matches!(step.trouble, Trouble::None | Trouble::Restart));
-    let input = driver.input(&numbers("in"));
-    input.try_pipe(Some(step.key), step.value.as_ref(), step.time, &Headers::new()).unwrap();
-    match step.trouble {
-        Trouble::None | Trouble::Restart => {}
-        Trouble::Abort => {
-            driver.abort();
-            driver.run().unwrap();
-            driver.commit();
-        }
-        Trouble::Crash => {
-            driver.commit_and_die();
-            driver.restart();
-        }
-    }
-}
-
-type Place = (i64, i64, String);
-
-/// A result: its window by end, start and key, value and timestamp.
-type Row = (Place, Option<i64>, i64);
-
-fn row(record: TestRecord<Windowed<str>, i64>) -> Row {
-    let key = record.key.unwrap();
-    let place = (key.window.end, key.window.start, key.key().to_owned());
-    (place, record.value, record.timestamp)
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Tumbling,
-    Hopping,
-    Sliding,
-    Session,
-}
-
-impl Kind {
-    /// How far stream time is beyond a window's end when it is closed.
-    fn closed_after(self) -> i64 {
-        match self {
-            Self::Tumbling | Self::Hopping => 15,
-            Self::Sliding => 15 + 1,
-            Self::Session => 15 + 5 + 1,
-        }
-    }
-
-    /// The retention that emission on close has at least.
-    fn least_retention(self) -> i64 {
-        match self {
-            Self::Tumbling | Self::Hopping => 20 + 15,
-            Self::Sliding => 3 * 20 + 15 + 2,
-            Self::Session => 5 + 15 + 5 + 1,
-        }
-    }
-
-    /// Sums of the windows, on update or on close. Both get one retention, so that they see the same rows.
-    fn sums(
-        self,
-        builder: &StreamsBuilder,
-        name: &str,
-        emit: EmitStrategy,
-        more_ms: i64,
-    ) -> KTable<Windowed<str>, i64> {
-        let grouped = builder.stream(&numbers("in")).group_by_key();
-        let kept =
-            Materialized::as_(name, Utf8, I64Be).retention_ms(self.least_retention() + more_ms);
-        let sum = |a: &i64, b: &i64| a + b;
-        let tumbling = TimeWindows::of_size(20).grace(15);
-        match self {
-            Self::Tumbling => grouped.windowed_by(tumbling).emit_strategy(emit).reduce(&kept, sum),
-            Self::Hopping => {
-                grouped.windowed_by(tumbling.advance_by(7)).emit_strategy(emit).reduce(&kept, sum)
-            }
-            Self::Sliding => {
-                let windows = SlidingWindows::of_time_difference(20).grace(15);
-                grouped.windowed_by(windows).emit_strategy(emit).reduce(&kept, sum)
-            }
-            Self::Session => {
-                let windows = SessionWindows::of_gap(5).grace(15);
-                grouped.windowed_by_sessions(windows).emit_strategy(emit).reduce(&kept, sum)
-            }
-        }
-    }
-}
-
-fn kinds() -> impl Strategy<Value = Kind> {
-    prop::sample::select(vec![Kind::Tumbling, Kind::Hopping, Kind::Sliding, Kind::Session])
+fn grouped(builder: &StreamsBuilder) -> operators::KGroupedStream<str, i64> {
+    builder.stream(&numbers("in")).group_by_key()
 }
 
 /// What `suppress` gives for these results, which come with their place in the order: (time, key).
@@ -210,8 +79,8 @@ proptest! {
     #[test]
     fn on_close_each_window_comes_out_as_it_was_last(steps in steps(), kind in kinds(), more_ms in prop::sample::select(vec![0i64, 1_000_000])) {
         let builder = StreamsBuilder::new("test");
-        let updates = kind.sums(&builder, "updates", EmitStrategy::OnWindowUpdate, more_ms);
-        let finals = kind.sums(&builder, "finals", EmitStrategy::OnWindowClose, more_ms);
+        let updates = kind.sums(grouped(&builder), "updates", EmitStrategy::OnWindowUpdate, more_ms);
+        let finals = kind.sums(grouped(&builder), "finals", EmitStrategy::OnWindowClose, more_ms);
         let keys = updates.key_serde().unwrap();
         let (all, last) = (Topic::new("all", keys.clone(), I64Be), Topic::new("last", keys, I64Be));
         updates.to_stream().to(&all);
@@ -302,7 +171,7 @@ proptest! {
     #[test]
     fn suppress_until_windows_close_gives_final_results(steps in steps(), kind in kinds()) {
         let builder = StreamsBuilder::new("test");
-        let updates = kind.sums(&builder, "updates", EmitStrategy::OnWindowUpdate, 0);
+        let updates = kind.sums(grouped(&builder), "updates", EmitStrategy::OnWindowUpdate, 0);
         let keys = updates.key_serde().unwrap();
         let (all, last) = (Topic::new("all", keys.clone(), I64Be), Topic::new("last", keys, I64Be));
         updates.to_stream().to(&all);
