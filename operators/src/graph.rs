@@ -61,6 +61,8 @@ pub(crate) struct StoreDecl {
 pub(crate) struct Repartition {
     pub(crate) topic: Arc<str>,
     pub(crate) writer: NodeId,
+    /// How many partitions it has, if the flow says so.
+    pub(crate) partitions: Option<u32>,
 }
 
 /// A table that every instance holds whole.

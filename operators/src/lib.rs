@@ -59,6 +59,7 @@ mod outputs;
 mod process;
 mod punctuation;
 mod record;
+mod repartitioned;
 mod source;
 mod stream;
 mod stream_time;
@@ -92,14 +93,15 @@ pub use self::joined::Joined;
 pub use self::materialized::Materialized;
 pub use self::ops::{
     CogroupedKStream, Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
-    GlobalView, Input, KGroupedStream, KGroupedTable, KeyValueDef, MachineContext, Processor,
-    ProcessorContext, ProcessorStores, RecordMetadata, SessionWindowedCogroupedKStream,
+    GlobalView, Input, KGroupedStream, KGroupedTable, KeyValueDef, MachineContext, Partitions,
+    Processor, ProcessorContext, ProcessorStores, RecordMetadata, SessionWindowedCogroupedKStream,
     SessionWindowedKStream, Settle, Split, StoreDef, TimeWindowedCogroupedKStream,
     TimeWindowedKStream,
 };
 pub use self::outputs::{OutputRecord, Outputs};
 pub use self::punctuation::{Punctuation, PunctuationType};
 pub use self::record::Record;
+pub use self::repartitioned::Repartitioned;
 pub use self::stream::KStream;
 pub use self::suppressed::{BufferConfig, Eager, Strict, Suppressed};
 pub use self::table::{GlobalKTable, KTable};

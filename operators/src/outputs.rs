@@ -34,6 +34,8 @@ struct Entry {
     key: Span,
     /// Bytes at the key's end that don't choose the partition.
     unpartitioned: usize,
+    /// Chosen by the flow.
+    partition: Option<u32>,
     value: Span,
     timestamp: i64,
 }
@@ -49,6 +51,8 @@ pub(crate) struct Mark {
 #[derive(Default)]
 pub struct Outputs {
     topics: Vec<Arc<str>>,
+    /// How many partitions the topics have, as far as that was said.
+    counts: Vec<u32>,
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     /// Headers of entry i; kept when cleared, so that their buffers live on.
@@ -99,7 +103,14 @@ impl Outputs {
             self.headers.push(Headers::new());
         }
         self.headers[place].copy_from(headers);
-        self.entries.push(Entry { topic, key, unpartitioned: 0, value, timestamp });
+        self.entries.push(Entry {
+            topic,
+            key,
+            unpartitioned: 0,
+            partition: None,
+            value,
+            timestamp,
+        });
         Ok(())
     }
 
@@ -108,6 +119,23 @@ impl Outputs {
         if let Some(entry) = self.entries.last_mut() {
             entry.unpartitioned = bytes;
         }
+    }
+
+    /// Sends the record that was added last to a partition of the flow's choice.
+    pub(crate) fn to_partition(&mut self, partition: u32) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.partition = Some(partition);
+        }
+    }
+
+    pub(crate) fn set_partitions(&mut self, of: &dyn Fn(&str) -> Option<u32>) {
+        self.counts = self.topics.iter().map(|topic| of(topic).unwrap_or(1)).collect();
+    }
+
+    /// Name of a topic, and how many partitions it has (1 unless that was said).
+    pub(crate) fn partitions(&self, topic: u32) -> (&str, u32) {
+        let topic = topic as usize;
+        (&self.topics[topic], self.counts.get(topic).copied().unwrap_or(1))
     }
 
     /// How many wait.
@@ -125,7 +153,7 @@ impl Outputs {
         for (entry, headers) in self.entries.iter().zip(&self.headers) {
             visit(OutputRecord {
                 topic: &self.topics[entry.topic as usize],
-                partition: None,
+                partition: entry.partition,
                 key: entry.key.map(|(from, to)| &self.bytes[from..to]),
                 partition_key: entry.key.map(|(from, to)| {
                     &self.bytes[from..from.max(to.saturating_sub(entry.unpartitioned))]

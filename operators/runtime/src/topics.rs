@@ -91,7 +91,8 @@ fn internal_specs(
     loop {
         let before = open.len();
         open.retain(|topic| {
-            let Some(count) = partitions.get(&topic.partitions_like).copied() else { return true };
+            let like = partitions.get(&topic.partitions_like).copied();
+            let Some(count) = topic.partitions.or(like) else { return true };
             partitions.insert(topic.name.clone(), count);
             specs.push(TopicSpec {
                 name: topic.name.to_string(),

@@ -51,8 +51,9 @@ impl Core {
     pub(super) fn new(topology: &Topology, options: DriverOptions) -> Self {
         let mut counts = options.topic_partitions;
         for topic in topology.internal_topics() {
-            let like = counts.get(&topic.partitions_like).copied().unwrap_or(options.partitions);
-            counts.entry(topic.name).or_insert(like);
+            let like = counts.get(&topic.partitions_like).copied();
+            let count = topic.partitions.or(like).unwrap_or(options.partitions);
+            counts.entry(topic.name).or_insert(count);
         }
         let mut core = Self {
             topology: topology.clone(),

@@ -1,5 +1,6 @@
-//! `peek` sees every record; `with_headers` changes headers.
+//! `peek`, `for_each`, `print` see every record; `with_headers` changes headers.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::context::TaskContext;
@@ -39,11 +40,38 @@ impl<K: ?Sized, V: ?Sized> Process<K, V> for WithHeaders<K, V> {
     }
 }
 
+fn shown<T: Debug + ?Sized>(value: Option<&T>) -> String {
+    value.map_or_else(|| "null".to_owned(), |value| format!("{value:?}"))
+}
+
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
     /// Shows each record to `look`, unchanged. Seen again when a transaction is repeated.
     pub fn peek(&self, look: impl for<'a> Fn(Record<'a, K, V>) + Send + Sync + 'static) -> Self {
         let look: Look<K, V> = Arc::new(look);
         self.at(self.then("peek", None, move |_, next| Peek { look: Arc::clone(&look), next }))
+    }
+
+    /// Shows each record to `act`, and ends there. Seen again when a transaction is repeated.
+    pub fn for_each(&self, act: impl for<'a> Fn(Record<'a, K, V>) + Send + Sync + 'static) {
+        let look: Look<K, V> = Arc::new(act);
+        self.then("for-each", None, move |_, next: Edge<K, V>| Peek {
+            look: Arc::clone(&look),
+            next,
+        });
+    }
+
+    /// Hands each record to `write` as the line `[label]: key, value` (e.g. `|line| println!("{line}")`), and ends
+    /// there. Written again when a transaction is repeated.
+    pub fn print(&self, label: &str, write: impl Fn(&str) + Send + Sync + 'static)
+    where
+        K: Debug,
+        V: Debug,
+    {
+        let label = label.to_owned();
+        self.for_each(move |record| {
+            let (key, value) = (shown(record.key), shown(record.value));
+            write(&format!("[{label}]: {key}, {value}"));
+        });
     }
 
     /// Changes the headers of each record, which begin as those it came with.
@@ -60,6 +88,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -75,6 +104,20 @@ mod tests {
         };
         let (out, _) = through(|stream| stream.peek(look), &SAMPLE);
         assert_eq!((out.len(), seen.load(Ordering::Relaxed)), (5, 5));
+    }
+
+    #[test]
+    fn what_is_printed_ends_there() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&lines);
+        let builder = StreamsBuilder::new("test");
+        let write = move |line: &str| written.lock().unwrap().push(line.to_owned());
+        builder.stream(&numbers("in")).print("in", write);
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        driver.input(&numbers("in")).pipe("k", &7);
+        driver.input(&numbers("in")).try_pipe(None, None, 0, &Headers::new()).unwrap();
+        assert_eq!(*lines.lock().unwrap(), [r#"[in]: "k", 7"#, "[in]: null, null"]);
+        assert_eq!(driver.topics().len(), 1);
     }
 
     #[test]

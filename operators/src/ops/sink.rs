@@ -15,7 +15,7 @@ use crate::topic::Topic;
 /// One topic with encoders of the task's own.
 pub(crate) struct Sink<K: ?Sized, V: ?Sized> {
     id: NodeId,
-    topic: u32,
+    pub(super) topic: u32,
     key: Box<dyn Encoder<K>>,
     value: Box<dyn Encoder<V>>,
     /// Repartition topics for grouping have no use for records without key.
@@ -25,7 +25,7 @@ pub(crate) struct Sink<K: ?Sized, V: ?Sized> {
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> Sink<K, V> {
-    fn new(id: NodeId, number: u32, topic: &Topic<K, V>, needs_key: bool) -> Self {
+    pub(super) fn new(id: NodeId, number: u32, topic: &Topic<K, V>, needs_key: bool) -> Self {
         let (key, value) = (topic.key().encoder(), topic.value().encoder());
         let unpartitioned = topic.key().unpartitioned_bytes();
         Self { id, topic: number, key, value, needs_key, unpartitioned }

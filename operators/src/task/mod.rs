@@ -163,6 +163,7 @@ impl Task {
     /// Says how many partitions topics have: what checks or chooses partitions needs it. Without it keys aren't
     /// checked, and a topic counts as one partition.
     pub fn set_partitions(&mut self, of: &dyn Fn(&str) -> Option<u32>) {
+        self.ctx.outputs.set_partitions(of);
         self.ctx.partitions = self.sources.first().and_then(|source| of(&source.topic));
     }
 

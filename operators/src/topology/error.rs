@@ -135,6 +135,18 @@ pub enum TopologyError {
         /// Its partitions.
         second_count: u32,
     },
+    /// A repartition topic exists with another number of partitions than the flow says.
+    #[error(
+        "topic `{topic}` has {found} partitions, but is to have {fixed}; give its `Repartitioned` the number it has, or another name"
+    )]
+    PartitionsFixed {
+        /// The topic.
+        topic: String,
+        /// What the flow says.
+        fixed: u32,
+        /// What it has.
+        found: u32,
+    },
     /// Nothing is read.
     #[error("the topology reads no topic; begin with StreamsBuilder::stream or table")]
     Empty,

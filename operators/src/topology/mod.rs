@@ -56,8 +56,10 @@ pub struct InternalTopic {
     pub name: Arc<str>,
     /// What it is for.
     pub kind: InternalTopicKind,
-    /// A topic of the user's that has the same partition count.
+    /// A topic of the user's that has the same partition count, unless [`Self::partitions`] says it.
     pub partitions_like: Arc<str>,
+    /// Its partition count, where the flow fixes it.
+    pub partitions: Option<u32>,
 }
 
 /// What an internal topic is for.

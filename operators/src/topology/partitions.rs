@@ -10,14 +10,25 @@ use super::{InternalTopic, InternalTopicKind, Topology, TopologyError};
 /// A changelog of windows keeps a day more than the store does, as Kafka Streams does.
 const ADDITIONAL_RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// Where a topic's partition count comes from.
+enum Count {
+    /// The flow says it.
+    Fixed(u32),
+    /// The user's topic that has it: itself, or another.
+    Like(Arc<str>),
+}
+
 pub(super) fn internal_topics(topology: &Topology) -> Vec<InternalTopic> {
     let mut topics = Vec::new();
+    let mut add = |name: &Arc<str>, kind, read: &Arc<str>| {
+        let (partitions, partitions_like) = match count(topology, read) {
+            Count::Fixed(partitions) => (Some(partitions), Arc::clone(read)),
+            Count::Like(topic) => (None, topic),
+        };
+        topics.push(InternalTopic { name: Arc::clone(name), kind, partitions_like, partitions });
+    };
     for repartition in &topology.graph().repartitions {
-        topics.push(InternalTopic {
-            name: Arc::clone(&repartition.topic),
-            kind: InternalTopicKind::Repartition,
-            partitions_like: external(topology, &repartition.topic),
-        });
+        add(&repartition.topic, InternalTopicKind::Repartition, &repartition.topic);
     }
     for sub in topology.subtopologies() {
         for store in &sub.stores {
@@ -27,41 +38,41 @@ pub(super) fn internal_topics(topology: &Topology) -> Vec<InternalTopic> {
                 kind => kind.retention_ms().map(|ms| ms.saturating_add(ADDITIONAL_RETENTION_MS)),
             };
             let compact = !matches!(store.kind, StoreKind::Window { duplicates: true, .. });
-            topics.push(InternalTopic {
-                name: Arc::clone(&store.changelog_topic),
-                kind: InternalTopicKind::Changelog { compact, retention_ms },
-                partitions_like: external(topology, &sub.sources[0]),
-            });
+            let kind = InternalTopicKind::Changelog { compact, retention_ms };
+            add(&store.changelog_topic, kind, &sub.sources[0]);
         }
     }
     topics
 }
 
-/// The user's topic whose partition count this topic has: itself, or for a repartition topic one
-/// that is read beside it, or else one further up.
-fn external(topology: &Topology, topic: &Arc<str>) -> Arc<str> {
+/// Of a repartition topic: what the flow says of it; or else what a user's topic read beside it has; or else what the
+/// flow says of a repartition topic beside it; or else what those further up have.
+fn count(topology: &Topology, topic: &Arc<str>) -> Count {
     let repartitions = &topology.graph().repartitions;
-    let writer_of =
-        |topic: &Arc<str>| repartitions.iter().find(|r| r.topic == *topic).map(|r| r.writer);
+    let of = |topic: &Arc<str>| repartitions.iter().find(|r| r.topic == *topic);
     let subs = &topology.inner.subtopologies;
     let mut at = Arc::clone(topic);
     // Each round goes one sub-topology up, so the way ends.
     for _ in 0..=subs.len() {
-        if writer_of(&at).is_none() {
-            break;
+        let Some(repartition) = of(&at) else { break };
+        if let Some(partitions) = repartition.partitions {
+            return Count::Fixed(partitions);
         }
         let Some(reader) = subs.iter().find(|sub| sub.sources.contains(&at)) else { break };
-        if let Some(beside) = reader.sources.iter().find(|source| writer_of(source).is_none()) {
-            return Arc::clone(beside);
+        if let Some(beside) = reader.sources.iter().find(|source| of(source).is_none()) {
+            return Count::Like(Arc::clone(beside));
+        }
+        if let Some(partitions) = reader.sources.iter().find_map(|source| of(source)?.partitions) {
+            return Count::Fixed(partitions);
         }
         // Only repartition topics here: all follow the first of them, so they agree.
-        let upstream = writer_of(&reader.sources[0]).and_then(|writer| {
-            topology.inner.nodes.iter().position(|nodes| nodes.contains(&writer))
+        let upstream = of(&reader.sources[0]).and_then(|first| {
+            topology.inner.nodes.iter().position(|nodes| nodes.contains(&first.writer))
         });
         let Some(upstream) = upstream else { break };
         at = Arc::clone(&subs[upstream].sources[0]);
     }
-    at
+    Count::Like(at)
 }
 
 pub(super) fn check(
@@ -72,11 +83,13 @@ pub(super) fn check(
     for sub in topology.subtopologies() {
         let mut agreed: Option<(String, u32)> = None;
         for topic in &sub.sources {
-            let like = external(topology, topic);
-            let count = match (of(topic), like == *topic) {
-                (Some(count), _) => count,
-                (None, false) => of(&like).ok_or_else(|| missing(&like))?,
-                (None, true) => return Err(missing(topic)),
+            let count = match (of(topic), count(topology, topic)) {
+                (Some(found), Count::Fixed(fixed)) if found != fixed => {
+                    let topic = topic.to_string();
+                    return Err(TopologyError::PartitionsFixed { topic, fixed, found });
+                }
+                (Some(count), _) | (None, Count::Fixed(count)) => count,
+                (None, Count::Like(like)) => of(&like).ok_or_else(|| missing(&like))?,
             };
             match &agreed {
                 Some((first, first_count)) if *first_count != count => {

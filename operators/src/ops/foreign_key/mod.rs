@@ -108,7 +108,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
             Ok(wiring) => {
                 let asked = wiring.subscribe(foreign_key, left_join, materialized);
                 let answered = wiring.answer(&asked).merge(&wiring.follow());
-                let back = answered.through(&format!("{}-response", wiring.name), true);
+                let back = answered.repartition(format!("{}-response", wiring.name));
                 wiring.resolve(&back, materialized, join, left_join)
             }
             Err(problem) => {
@@ -193,7 +193,7 @@ where
         let serdes = Serdes { key, value: Some(RawBytes.into_serde()) };
         // Without key are rows that refer to nothing; a left join answers them, too.
         let messages = KStream::new(self.flow, node, serdes, true);
-        messages.through(&format!("{}-subscription", self.name), false)
+        messages.through(&format!("{}-subscription", self.name).into(), false)
     }
 
     /// Keeps the subscriptions and answers them.
