@@ -1,4 +1,4 @@
-//! Tables against naive recomputation over the whole input: random changes and tombstones, out of order, on random
+//! Tables, and times of sources, against naive recomputation over the whole input: random changes and tombstones, out of order, on random
 //! partition counts, with random commits, aborts and crashes between any two hops of the flow.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use operators::{
-    DriverOptions, Headers, I64Be, KTable, Materialized, StreamsBuilder, Topic, Topology,
-    TopologyTestDriver, Utf8,
+    Consumed, DriverOptions, ErrorPolicy, Headers, I64Be, KTable, Materialized, Record,
+    StreamsBuilder, TimestampExtractor, Topic, Topology, TopologyTestDriver, Utf8,
 };
 use proptest::prelude::*;
 
@@ -204,6 +204,32 @@ proptest! {
         check(&driver, "inner-out", &joined(&keys, |key| Some(both(&left[key], referred(key)?))))?;
         let odd = |key: &str| referred(key).filter(|n| *n % 2 == 1);
         check(&driver, "left-out", &joined(&keys, |key| Some(either(Some(&left[key]), odd(key)))))?;
+    }
+
+    #[test]
+    fn a_timestamp_may_depend_on_all_that_was_taken_before(steps in steps()) {
+        let extract = |time: i64, value: Option<&i64>, known: Option<i64>| match value {
+            Some(n) => known.unwrap_or(1000) / 2 + time + n,
+            None => -1,
+        };
+        let by_time = TimestampExtractor::custom(move |record: Record<'_, str, i64>, known| {
+            extract(record.timestamp, record.value, known)
+        });
+        let builder = StreamsBuilder::new("test");
+        let left = builder.stream_with(&numbers("left"), Consumed::with_timestamps(by_time));
+        left.on_error(ErrorPolicy::Skip).to(&numbers("out"));
+        let standing = Consumed::with_timestamps(TimestampExtractor::UsePartitionTime);
+        builder.stream_with(&numbers("right"), standing).to(&numbers("same"));
+        let driver = driver(&builder.build().unwrap(), [1, 1]);
+        play(&driver, &steps);
+        let (mut known, mut expected) = (None, Vec::new());
+        for (_, _, value, time, _) in steps.iter().filter(|step| step.0 == 0 && step.2.is_some()) {
+            let time = extract(*time, value.as_ref(), known);
+            known = known.max(Some(time));
+            expected.push(time);
+        }
+        let out = driver.output(&numbers("out")).read_records();
+        prop_assert_eq!(out.iter().map(|record| record.timestamp).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -16,8 +16,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use state_stores::{
-    Direction, KeyValueStore, StoreIndex, StoreKind, TaskState, TimestampedKeyValueStore,
-    VersionedKeyValueStore,
+    Direction, KeyValueStore, Session, SessionStore, StoreIndex, StoreKind, TaskState,
+    TimestampedKeyValueStore, VersionedKeyValueStore, WindowStore,
 };
 
 use self::core::Core;
@@ -29,6 +29,7 @@ use crate::materialized::Materialized;
 use crate::task::TaskError;
 use crate::topic::{IntoSerde, Topic};
 use crate::topology::Topology;
+use crate::windows::Window;
 
 /// How a driver begins.
 #[derive(Clone, Debug)]
@@ -190,6 +191,29 @@ impl TopologyTestDriver {
             let mut rows = VersionedKeyValueStore::new(store, &table.key, &table.value);
             let row = rows.get_as_of(state, key, as_of).unwrap_or_else(|error| panic!("{error}"));
             row.map(|(row, _)| row)
+        })
+    }
+
+    /// The row of a window or session.
+    pub fn window_row<K, V>(
+        &self,
+        table: &Materialized<K, V>,
+        key: &K,
+        window: Window,
+    ) -> Option<V::Owned>
+    where
+        K: ?Sized + 'static,
+        V: ?Sized + ToOwned + 'static,
+    {
+        self.find(&table.name, |state, store| {
+            let row = if matches!(state.spec(store).kind, StoreKind::Session { .. }) {
+                let session = Session { start: window.start, end: window.end };
+                SessionStore::new(store, &table.key, &table.value).get(state, key, session)
+            } else {
+                let mut row = WindowStore::new(store, &table.key, &table.value);
+                row.get(state, key, window.start).map(|row| row.map(|(row, _)| row))
+            };
+            row.unwrap_or_else(|error| panic!("{error}"))
         })
     }
 

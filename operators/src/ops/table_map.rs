@@ -212,7 +212,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
     }
 
     /// The same table, with its rows in a store: to be queried, or so that rows that are dear to
-    /// make are made once.
+    /// make are made once. They are kept until they are deleted, those of windows too.
     pub fn materialize(&self, materialized: &Materialized<K, V>) -> Self {
         let rows = materialized.clone();
         let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
