@@ -122,7 +122,7 @@ impl Outputs {
     }
 
     /// Sends the record that was added last to a partition of the flow's choice.
-    pub(crate) fn to_partition(&mut self, partition: u32) {
+    pub(crate) fn choose_partition(&mut self, partition: u32) {
         if let Some(entry) = self.entries.last_mut() {
             entry.partition = Some(partition);
         }

@@ -38,9 +38,9 @@ type Init<A> = Arc<dyn Fn() -> A + Send + Sync>;
 
 /// Which records make up a row.
 enum Rows<K: ?Sized, A> {
-    OfKey,
-    OfWindow(Windows),
-    OfSession(SessionWindows, Merge<K, A>),
+    Keyed,
+    Windowed(Windows),
+    Sessions(SessionWindows, Merge<K, A>),
 }
 
 /// Adds the node of this name for one of the streams, whose type of values is forgotten.
@@ -161,11 +161,11 @@ where
         self.members.push(Rc::new(move |name, store, init, rows| {
             let update = update(init);
             let build = match rows {
-                Rows::OfKey => building(store, update),
-                Rows::OfWindow(windows) => {
+                Rows::Keyed => building(store, update),
+                Rows::Windowed(windows) => {
                     window_aggregate::building(store, name, *windows, (None, update))
                 }
-                Rows::OfSession(windows, merge) => {
+                Rows::Sessions(windows, merge) => {
                     let combine = Combine { update, merge: Arc::clone(merge) };
                     session_aggregate::building(store, name, *windows, (None, combine))
                 }
@@ -198,7 +198,7 @@ where
         materialized: &Materialized<K, A>,
         init: impl Fn() -> A + Send + Sync + 'static,
     ) -> KTable<K, A> {
-        let nodes = self.nodes(materialized, Arc::new(init), &Rows::OfKey);
+        let nodes = self.nodes(materialized, Arc::new(init), &Rows::Keyed);
         let node = self.meet::<K>(&materialized.name, &nodes);
         self.flow.borrow_mut().declare(node, materialized.declare(StoreKind::KeyValue));
         let (view, serdes) = (View::of(materialized), Serdes::of_store(materialized));
@@ -269,7 +269,7 @@ where
     ) -> KTable<Windowed<K>, A> {
         let update = EmitStrategy::OnWindowUpdate;
         let table = window_aggregate::described("cogroup", materialized, self.windows, update);
-        self.group.windowed(&table, Arc::new(init), &Rows::OfWindow(self.windows))
+        self.group.windowed(&table, Arc::new(init), &Rows::Windowed(self.windows))
     }
 }
 
@@ -292,7 +292,7 @@ where
         let table = session_aggregate::described("cogroup", materialized, self.windows, update);
         let init: Init<A> = Arc::new(init);
         let first = Arc::clone(&init);
-        let rows = Rows::OfSession(self.windows, merging(move || first(), merge));
+        let rows = Rows::Sessions(self.windows, merging(move || first(), merge));
         self.group.windowed(&table, init, &rows)
     }
 }

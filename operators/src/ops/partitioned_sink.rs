@@ -68,7 +68,7 @@ impl<K: ?Sized, V: ?Sized> PartitionedSink<K, V> {
             return Err(Failure::node(self.id, cause));
         }
         self.sink.process(record, ctx)?;
-        ctx.outputs.to_partition(partition);
+        ctx.outputs.choose_partition(partition);
         Ok(())
     }
 }
