@@ -3,6 +3,7 @@
 mod aggregate;
 mod closing;
 mod cogroup;
+mod cogroup_windows;
 mod deduplicate;
 mod filter;
 mod fixed_key;
@@ -33,6 +34,7 @@ mod stream_join_pending;
 mod stream_join_side;
 mod suppress;
 mod suppress_buffer;
+mod suppress_view;
 mod table_aggregate;
 mod table_group;
 mod table_join;
@@ -43,9 +45,8 @@ mod versioned_table;
 mod window_aggregate;
 mod windowed_table;
 
-pub use self::cogroup::{
-    CogroupedKStream, SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream,
-};
+pub use self::cogroup::CogroupedKStream;
+pub use self::cogroup_windows::{SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream};
 pub use self::fixed_key::{FixedKeyContext, FixedKeyProcessor, FixedKeyRecord};
 pub use self::flat_map::EmitRecord;
 pub use self::group::{KGroupedStream, SessionWindowedKStream, TimeWindowedKStream};

@@ -2,15 +2,13 @@
 //!
 //! Stream time is the node's own, of the results it receives, and durable like the buffer: a restart neither loses a
 //! result nor emits one twice. A later result of a key replaces the one held and keeps its place in the order.
-//!
-//! The table that this makes shows what went out: while a result is held, the one before it (W16). That is the row before
-//! the first of the changes that are held, since the row of a key that isn't held went out.
 
 use std::sync::Arc;
 
-use state_stores::{CodecError, Decoder, Encoder, Serde, StoreError, StoreIndex, TaskState};
+use state_stores::{CodecError, Decoder, Encoder, StoreError};
 
 use super::suppress_buffer::{self, Buffer, Entry, Row, State};
+use super::suppress_view::of_held;
 use crate::assembly::Assembly;
 use crate::change::{Change, Changes, TableEdge};
 use crate::context::TaskContext;
@@ -20,7 +18,6 @@ use crate::record::Record;
 use crate::suppressed::{Limits, Suppressed, Until};
 use crate::table::KTable;
 use crate::topology::TopologyError;
-use crate::view::{Rows, Show, View};
 
 struct Suppress<K: ?Sized, V: ?Sized> {
     id: NodeId,
@@ -130,48 +127,6 @@ impl<K: ?Sized, V: ?Sized> Suppress<K, V> {
     }
 }
 
-/// Of what went out before the result that is held, as in Kafka Streams.
-const UNKNOWN_TIME: i64 = -1;
-
-/// What went out last: the prior of the row held, or else the row of the table before.
-struct SuppressedRows<K: ?Sized, V: ?Sized> {
-    buffer: StoreIndex,
-    key: Box<dyn Encoder<K>>,
-    value: Box<dyn Decoder<V>>,
-    bytes: Vec<u8>,
-    rows: Box<dyn Rows<K, V>>,
-}
-
-impl<K: ?Sized, V: ?Sized> Rows<K, V> for SuppressedRows<K, V> {
-    fn read(
-        &mut self,
-        state: &TaskState,
-        key: &K,
-        read: &mut Show<'_, V>,
-    ) -> Result<(), StoreError> {
-        let damaged = |source: CodecError| StoreError::Codec {
-            store: state.spec(self.buffer).name.to_string(),
-            source,
-        };
-        self.bytes.clear();
-        self.key.encode(key, &mut self.bytes).map_err(damaged)?;
-        let values = &mut self.value;
-        let held = state.get_with(self.buffer, &self.bytes, |row| {
-            let Some(row) = row else { return Ok(false) };
-            let prior = suppress_buffer::prior(row);
-            match prior.ok_or_else(|| CodecError::new("suppressed", "the row is damaged"))? {
-                Some(prior) => read(Some((values.decode(prior)?, UNKNOWN_TIME))),
-                None => read(None),
-            }
-            Ok(true)
-        })?;
-        match held.map_err(damaged)? {
-            true => Ok(()),
-            false => self.rows.read(state, key, read),
-        }
-    }
-}
-
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
     /// Holds results back: each window's until it is final ([`Suppressed::until_window_closes`], KIP-328), or each
     /// key's for some time ([`Suppressed::until_time_limit`]). The buffer is a durable store called `name`.
@@ -203,7 +158,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
         }
         let stores = suppress_buffer::declare(name, (key.format(), value.format()));
         let name_of_buffer: Arc<str> = Arc::from(name);
-        let view = self.view_of_held(&name_of_buffer, (&key, &value));
+        let view = self.view.as_ref().and_then(|rows| of_held(rows, name, (&key, &value)));
         let knows_prior = view.is_some();
         let build = move |assembly: &mut Assembly<'_>, id| {
             let next = assembly.table_downstream::<K, V>(id);
@@ -238,27 +193,6 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
         }
         drop(graph);
         KTable::new(&self.flow, node, view, self.serdes.clone())
-    }
-
-    /// The view of this table's results that went out of the buffer `name`, if it can be known what those were.
-    fn view_of_held(
-        &self,
-        name: &Arc<str>,
-        (key, value): (&Serde<K>, &Serde<V>),
-    ) -> Option<View<K, V>> {
-        let view = self.view.clone().filter(View::knows_old)?;
-        let (name, key, value) = (Arc::clone(name), Arc::clone(key), Arc::clone(value));
-        let rows = view.clone();
-        Some(view.held_in(Arc::clone(&name), move |assembly| {
-            assembly.read_prior(&name);
-            Box::new(SuppressedRows {
-                buffer: assembly.store(&name),
-                key: key.encoder(),
-                value: value.decoder(),
-                bytes: Vec::new(),
-                rows: rows.open(assembly),
-            })
-        }))
     }
 }
 
