@@ -17,8 +17,8 @@ pub(crate) struct Change<'a, K: ?Sized, V: ?Sized> {
     pub(crate) record: Record<'a, K, V>,
     /// The row before; `None` also when nobody wants it.
     pub(crate) old: Option<&'a V>,
-    /// A version of a versioned table that came late: the row of now is another. Who counts or joins rows passes over
-    /// it (T14).
+    /// A version of a versioned table that came late: the row of now is another (T14). Or a window's row that the store
+    /// keeps no more. Who counts or joins rows passes over it.
     pub(crate) superseded: bool,
 }
 

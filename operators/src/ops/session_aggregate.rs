@@ -116,10 +116,14 @@ where
             Some(Before { store, scratch }) => store.get_into(&ctx.state, key, session, scratch)?,
             None => None,
         };
-        self.rows.put(&mut ctx.state, key, session, row)?;
+        let kept = self.rows.put(&mut ctx.state, key, session, row)?;
         let window = Window { start: session.start, end: session.end };
         let (timestamp, headers) = (session.end, &NO_HEADERS);
-        self.results.updated(key, &Updated { window, row, had_row, old, timestamp, headers }, ctx)
+        self.results.updated(
+            key,
+            &Updated { window, row, had_row, old, kept, timestamp, headers },
+            ctx,
+        )
     }
 }
 

@@ -106,11 +106,12 @@ where
                 None => None,
             };
             let old = old.map(|(old, _)| old);
-            self.rows.put(&mut ctx.state, key, start, row.map(|row| (row, timestamp)))?;
+            let kept =
+                self.rows.put(&mut ctx.state, key, start, row.map(|row| (row, timestamp)))?;
             let window = Window { start, end: self.windows.end(start) };
             self.results.updated(
                 key,
-                &Updated { window, row, had_row, old, timestamp, headers },
+                &Updated { window, row, had_row, old, kept, timestamp, headers },
                 ctx,
             )?;
         }

@@ -61,7 +61,7 @@ impl<K: ?Sized, V: ?Sized> Changes<K, V> for Suppress<K, V> {
         };
         let (value, prior) =
             (record.value.map(|_| &self.value[..]), prior.map(|_| &self.prior[..]));
-        let row = Row { key: &self.key, value, prior };
+        let row = Row { key: &self.key, value, prior, superseded: change.superseded };
         let origin = (record.timestamp, record.headers);
         self.buffer.put(&mut ctx.state, &mut held, buffer_time, row, origin)?;
         let due = stream_time.saturating_sub(self.wait_ms);
@@ -111,7 +111,7 @@ impl<K: ?Sized, V: ?Sized> Suppress<K, V> {
         let prior = self.entry.prior().map(|prior_value| prior.decode(prior_value)).transpose();
         let (value, old) = (value.map_err(damaged)?, prior.map_err(damaged)?);
         let record = Record { key: Some(key), value, timestamp: *timestamp, headers };
-        self.next.change(Change { record, old, superseded: false }, ctx)
+        self.next.change(Change { record, old, superseded: self.entry.superseded() }, ctx)
     }
 
     fn check_size(&self, held: &State) -> Result<(), Failure> {

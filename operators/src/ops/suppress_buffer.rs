@@ -5,7 +5,7 @@
 //! <name>-order  buffer time (8 bytes, order-preserving) | key → one byte
 //! <name>-state  one row: stream time | records | bytes (8 bytes each) | key of the first row in order
 //! headers       number (4 bytes) | for each: length (4 bytes), name, length, bytes
-//! values        which there are (1: value, 2: prior) | length of the prior (4 bytes), prior | value
+//! values        flags (1: value, 2: prior, 4: superseded) | length of the prior (4 bytes), prior | value
 //! ```
 //!
 //! The prior is what went out last of a key before the row was put, where somebody needs it.
@@ -26,6 +26,7 @@ const PRESENT: &[u8] = &[1];
 
 const VALUE: u8 = 1;
 const PRIOR: u8 = 2;
+const SUPERSEDED: u8 = 4;
 
 /// How many rows in order are read at a time, at most.
 const CHUNK: usize = 512;
@@ -101,6 +102,10 @@ impl Entry {
         (self.has & VALUE != 0).then_some(&self.value)
     }
 
+    pub(super) fn superseded(&self) -> bool {
+        self.has & SUPERSEDED != 0
+    }
+
     pub(super) fn prior(&self) -> Option<&[u8]> {
         (self.has & PRIOR != 0).then_some(&self.prior)
     }
@@ -113,6 +118,8 @@ pub(super) struct Row<'a> {
     pub(super) value: Option<&'a [u8]>,
     /// What went out last of the key.
     pub(super) prior: Option<&'a [u8]>,
+    /// [`crate::change::Change::superseded`]
+    pub(super) superseded: bool,
 }
 
 /// The buffer of one task.
@@ -165,7 +172,7 @@ impl Buffer {
         state: &mut TaskState,
         buffered: &mut State,
         buffer_time: i64,
-        Row { key, value, prior }: Row<'_>,
+        Row { key, value, prior, superseded }: Row<'_>,
         (timestamp, headers): (i64, &Headers),
     ) -> Result<(), StoreError> {
         let kept = &mut self.prior;
@@ -189,8 +196,8 @@ impl Buffer {
         self.row.extend_from_slice(&time.to_be_bytes());
         self.row.extend_from_slice(&timestamp.to_be_bytes());
         write_headers(headers, &mut self.row);
-        let has = if value.is_some() { VALUE } else { 0 };
-        self.row.push(has | if prior.is_some() { PRIOR } else { 0 });
+        let flags = [(value.is_some(), VALUE), (prior.is_some(), PRIOR), (superseded, SUPERSEDED)];
+        self.row.push(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum());
         if let Some(prior) = prior {
             self.row.extend_from_slice(&(prior.len() as u32).to_be_bytes());
             self.row.extend_from_slice(prior);

@@ -108,12 +108,13 @@ where
                 None => (None, self.rows.get_with(&ctx.state, key, start, after)?),
             };
             let row = row.as_ref();
-            self.rows.put(&mut ctx.state, key, start, row.map(|row| (row, timestamp)))?;
+            let kept =
+                self.rows.put(&mut ctx.state, key, start, row.map(|row| (row, timestamp)))?;
             let window = Window { start, end: start.saturating_add(self.windows.size_ms()) };
             let headers = record.headers;
             self.results.updated(
                 key,
-                &Updated { window, row, had_row, old, timestamp, headers },
+                &Updated { window, row, had_row, old, kept, timestamp, headers },
                 ctx,
             )?;
         }

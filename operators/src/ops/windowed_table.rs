@@ -39,6 +39,8 @@ pub(super) struct Updated<'a, A> {
     pub(super) had_row: bool,
     /// That row, where [`Results::wants_old`].
     pub(super) old: Option<&'a A>,
+    /// Whether the store keeps the row; not if its retention is over, though the window is open.
+    pub(super) kept: bool,
     pub(super) timestamp: i64,
     pub(super) headers: &'a Headers,
 }
@@ -71,7 +73,7 @@ impl<K: ?Sized + ToOwned + 'static, A: 'static> Results<K, A> {
         updated: &Updated<'_, A>,
         ctx: &mut TaskContext,
     ) -> Result<(), Failure> {
-        let Updated { window, row, had_row, old, timestamp, headers } = *updated;
+        let Updated { window, row, had_row, old, kept, timestamp, headers } = *updated;
         if let Some(closing) = &mut self.closing {
             if had_row != row.is_some() {
                 closing.set(&mut ctx.state, key, window, row.is_some())?;
@@ -81,7 +83,7 @@ impl<K: ?Sized + ToOwned + 'static, A: 'static> Results<K, A> {
         let windowed = self.windowed.get_or_insert_with(|| Windowed::new(key, window));
         windowed.set(key, window);
         let record = Record { key: Some(&*windowed), value: row, timestamp, headers };
-        self.next.change(Change { record, old, superseded: false }, ctx)
+        self.next.change(Change { record, old, superseded: !kept }, ctx)
     }
 }
 

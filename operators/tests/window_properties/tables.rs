@@ -49,8 +49,17 @@ fn check(
     topic: &Topic<Windowed<str>, i64>,
     expected: &Rows,
 ) -> Result<(), TestCaseError> {
+    prop_assert_eq!(&last(driver, topic), expected, "rows of {}", topic.name());
+    check_sums(driver, topic, expected)
+}
+
+/// The sums by key that are kept by the changes of a table with these rows.
+fn check_sums(
+    driver: &TopologyTestDriver,
+    topic: &Topic<Windowed<str>, i64>,
+    expected: &Rows,
+) -> Result<(), TestCaseError> {
     let name = topic.name();
-    prop_assert_eq!(&last(driver, topic), expected, "rows of {}", name);
     for key in KEYS {
         let of_key = expected.iter().filter(|((_, _, other), _)| other == key);
         let sum: i64 = of_key.map(|(_, n)| n).sum();
@@ -78,12 +87,16 @@ fn read(
 }
 
 /// Sums of the windows of all, and of those of even values; joined, filtered, kept, and asked for.
-fn flow(kind: Kind, emit: EmitStrategy) -> (Topology, [Topic<Windowed<str>, i64>; 5]) {
+fn flow(
+    kind: Kind,
+    emit: EmitStrategy,
+    more_ms: i64,
+) -> (Topology, [Topic<Windowed<str>, i64>; 5]) {
     let builder = StreamsBuilder::new("test");
     let stream = builder.stream(&numbers("in"));
-    let all = kind.sums(stream.group_by_key(), "all", emit, 1_000_000);
+    let all = kind.sums(stream.group_by_key(), "all", emit, more_ms);
     let even = stream.filter(|_, n| n % 2 == 0).group_by_key();
-    let even = kind.sums(even, "even", emit, 1_000_000);
+    let even = kind.sums(even, "even", emit, more_ms);
     let keys = all.key_serde().unwrap();
     let asked = Topic::new("asked", keys.clone(), I64Be);
     let answers = builder.stream(&asked).left_join("ask", &all, |_, n| *n.unwrap_or(&i64::MIN));
@@ -107,7 +120,7 @@ proptest! {
     #[test]
     fn what_follows_a_windowed_table_sees_its_rows_and_their_changes(steps in steps(), kind in kinds(), on_close: bool) {
         let emit = if on_close { EmitStrategy::OnWindowClose } else { EmitStrategy::OnWindowUpdate };
-        let (topology, [all, even, joined, small, asked]) = flow(kind, emit);
+        let (topology, [all, even, joined, small, asked]) = flow(kind, emit, 1_000_000);
         let driver = TopologyTestDriver::new(&topology);
         steps.iter().for_each(|step| pipe(&driver, step));
         settle(&driver);
@@ -124,6 +137,34 @@ proptest! {
         check(&driver, &joined, &all_rows.iter().map(join).collect())?;
         let expected: BTreeMap<_, _> = all_rows.iter().map(|(place, n)| (place.clone(), Some(*n))).collect();
         prop_assert_eq!(read(&driver, &asked, &all_rows), expected);
+    }
+
+    #[test]
+    fn windows_that_expired_before_they_closed_are_counted_nowhere(steps in steps(), kind in kinds()) {
+        let (topology, [all, even, ..]) = flow(kind, EmitStrategy::OnWindowUpdate, i64::MIN / 2);
+        let retention = match kind {
+            Kind::Tumbling | Kind::Hopping => 20 + 15,
+            Kind::Sliding => 2 * 20 + 15,
+            Kind::Session => 5 + 15,
+        };
+        let driver = TopologyTestDriver::new(&topology);
+        steps.iter().for_each(|step| pipe(&driver, step));
+        settle(&driver);
+        for table in [&all, &even] {
+            let (mut kept, mut newest) = (Rows::new(), i64::MIN);
+            for (place, value, _) in driver.output(table).read_records().into_iter().map(row) {
+                let time = if matches!(kind, Kind::Session) { place.0 } else { place.1 };
+                if time <= newest.saturating_sub(retention) {
+                    continue;
+                }
+                newest = newest.max(time);
+                match value {
+                    Some(value) => kept.insert(place, value),
+                    None => kept.remove(&place),
+                };
+            }
+            check_sums(&driver, table, &kept)?;
+        }
     }
 
     #[test]
