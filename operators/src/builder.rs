@@ -103,7 +103,8 @@ impl StreamsBuilder {
     {
         let mut graph = self.flow.borrow_mut();
         if graph.globals.iter().any(|table| &*table.store == name) {
-            graph.problems.push(TopologyError::DuplicateName { name: name.to_owned() });
+            let (first, second) = ("a global table".to_owned(), "another one".to_owned());
+            graph.duplicate(name, first, second);
         }
         if let Some(other) = graph.globals.iter().find(|table| table.topic == *topic.name()) {
             let (topic, first) = (topic.name().to_string(), other.store.to_string());
@@ -163,6 +164,8 @@ where
     if keeps_time {
         graph.declare(node, StreamTime::declare(&time_owner(topic.name())));
     }
+    let formats = (topic.key().format().to_owned(), topic.value().format().to_owned());
+    graph.nodes[node.0].formats = Some(formats);
     graph.sources.push((Arc::clone(topic.name()), node, types));
     node
 }

@@ -39,6 +39,8 @@ pub(crate) struct TaskContext {
     pub(crate) topics: Vec<Arc<str>>,
     /// How many partitions each of them has, if that is known.
     pub(crate) partitions: Option<u32>,
+    /// What stands for each of them in rows.
+    pub(crate) topic_marks: Vec<u16>,
     pub(crate) state: TaskState,
     pub(crate) outputs: Outputs,
     pub(crate) timers: Timers,
@@ -89,7 +91,7 @@ impl TaskContext {
         let Origin { source, offset } = self.origin?;
         let index = self.derived;
         self.derived += 1;
-        Some(Sequence { source: source as u16, offset, index })
+        Some(Sequence { source: self.topic_marks[source], offset, index })
     }
 
     /// Counts a record that an operator can't use for lack of key or value.

@@ -30,6 +30,17 @@ pub(crate) enum NodeKind {
     Operator(&'static str),
 }
 
+impl NodeKind {
+    /// In one word.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Source(_) => "source",
+            Self::Sink(_) => "sink",
+            Self::Operator(word) => word,
+        }
+    }
+}
+
 pub(crate) struct Node {
     pub(crate) name: Arc<str>,
     pub(crate) kind: NodeKind,
@@ -42,9 +53,22 @@ pub(crate) struct Node {
     pub(crate) policy: ErrorPolicy,
     /// Of nodes whose keys are windows: how long after a window's end it is closed.
     pub(crate) closes_after_ms: Option<i64>,
+    /// Of nodes that keep windows: what cuts them.
+    pub(crate) windows: Option<WindowShape>,
+    /// Of sources: formats of key and value.
+    pub(crate) formats: Option<(String, String)>,
     /// Its result depends on which of its sub-topology's records came first.
     pub(crate) by_time: bool,
     pub(crate) build: Build,
+}
+
+/// What the rows of a windowed store are: of windows cut in another way they can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WindowShape {
+    /// E.g. `time`.
+    pub(crate) kind: &'static str,
+    /// Set where the end of a window follows from its start.
+    pub(crate) size_ms: Option<i64>,
 }
 
 /// A store some node declared.
@@ -117,9 +141,11 @@ impl Graph {
             (None, NodeKind::Operator(kind)) => Arc::from(format!("{kind}-{}", id.0)),
         };
         if name.is_empty() {
-            self.problems.push(TopologyError::Unnamed { operator: format!("{kind:?}") });
-        } else if self.nodes.iter().any(|node| node.name == name) {
-            self.problems.push(TopologyError::DuplicateName { name: name.to_string() });
+            self.unnamed(kind.word(), parents);
+        } else if let Some(other) = self.nodes.iter().find(|node| node.name == name) {
+            let of = |kind: &NodeKind| format!("a `{}`", kind.word());
+            let (first, second) = (of(&other.kind), of(&kind));
+            self.duplicate(&name, first, second);
         }
         let policy = if matches!(kind, NodeKind::Source(_)) {
             ErrorPolicy::DeadLetter
@@ -138,6 +164,8 @@ impl Graph {
             globals: Vec::new(),
             policy,
             closes_after_ms: None,
+            windows: None,
+            formats: None,
             by_time: false,
             build,
         });
@@ -147,10 +175,26 @@ impl Graph {
     /// Declares a store that belongs to `node`.
     pub(crate) fn declare(&mut self, node: NodeId, store: StoreDecl) {
         if self.stores.iter().any(|other| other.name == store.name) {
-            self.problems.push(TopologyError::DuplicateName { name: store.name.to_string() });
+            let owner = self.nodes.iter().find(|other| other.stores.contains(&store.name));
+            let of = |node: &Node| format!("a store of `{}`", node.name);
+            let (first, second) = (owner.map(of).unwrap_or_default(), of(&self.nodes[node.0]));
+            self.duplicate(&store.name, first, second);
         }
         self.nodes[node.0].stores.push(Arc::clone(&store.name));
         self.stores.push(store);
+    }
+
+    /// Remembers that an operator behind `parents` has no name.
+    pub(crate) fn unnamed(&mut self, operator: &str, parents: &[NodeId]) {
+        let behind = parents.first().map(|parent| self.nodes[parent.0].name.to_string());
+        let (operator, behind) = (operator.to_owned(), behind.unwrap_or_default());
+        self.problems.push(TopologyError::Unnamed { operator, behind });
+    }
+
+    /// Remembers that two things have one name.
+    pub(crate) fn duplicate(&mut self, name: &str, first: String, second: String) {
+        let name = name.to_owned();
+        self.problems.push(TopologyError::DuplicateName { name, first, second });
     }
 
     /// How long after a window's end the results of `node` are final, if they are of windows: the longest time of

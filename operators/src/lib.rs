@@ -41,6 +41,7 @@
 //! # }
 //! ```
 
+mod aggregate_result;
 mod assembly;
 mod builder;
 mod change;
@@ -53,6 +54,7 @@ mod graph;
 mod headers;
 mod join_windows;
 mod joined;
+pub mod manifest;
 mod materialized;
 mod ops;
 mod outputs;
@@ -79,6 +81,7 @@ mod windows;
 pub use state_stores::codec::{self, *};
 pub use state_stores::{Direction, KeyValueStore, StoreError, TaskState};
 
+pub use self::aggregate_result::AggregateResult;
 pub use self::builder::StreamsBuilder;
 pub use self::consumed::{Consumed, TimestampExtractor};
 pub use self::context::Dropped;
@@ -90,6 +93,7 @@ pub use self::globals::Globals;
 pub use self::headers::Headers;
 pub use self::join_windows::JoinWindows;
 pub use self::joined::Joined;
+pub use self::manifest::{Manifest, Verdict};
 pub use self::materialized::Materialized;
 pub use self::ops::{
     CogroupedKStream, Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,

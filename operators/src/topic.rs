@@ -54,6 +54,12 @@ impl<K: ?Sized, V: ?Sized> std::fmt::Debug for Topic<K, V> {
 }
 
 /// A built-in codec, or a shared codec of any kind: what goes where a serde is asked for.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no codec of `{T}`",
+    label = "expected a codec of `{T}`",
+    note = "built in are `Utf8` (`str`, `String`), `I64Be`, `I32Be`, `U64Be`, `U32Be`, `RawBytes` (`[u8]`, `Vec<u8>`) and \
+            `Unit`; of your own: an `Arc` of what implements `Codec<{T}>`"
+)]
 pub trait IntoSerde<T: ?Sized> {
     /// The shared codec.
     fn into_serde(self) -> Serde<T>;

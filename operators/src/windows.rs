@@ -1,5 +1,7 @@
 //! Windows: how time is cut.
 
+use crate::graph::WindowShape;
+
 /// Windows of one size that begin at multiples of `advance`. All times in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeWindows {
@@ -49,6 +51,10 @@ impl TimeWindows {
 
     pub(crate) fn grace_ms(&self) -> i64 {
         self.grace_ms
+    }
+
+    pub(crate) fn shape(&self) -> WindowShape {
+        WindowShape { kind: "time", size_ms: Some(self.size_ms) }
     }
 
     pub(crate) fn retention_ms(&self) -> i64 {

@@ -73,17 +73,9 @@ Topologies:
       <-- source-app-counts-repartition
     Sink: sink-out-6 (topic: out)
       <-- counts
+    Store: counts (key-value, changelog: app-counts-changelog)
 "
     );
-    let chart = topology.mermaid();
-    for line in [
-        "flowchart TD",
-        "t_orders([\"orders\"]) --> n1",
-        "n5 --> t_out([\"out\"])",
-        "n5 -.- store_counts",
-    ] {
-        assert!(chart.lines().any(|other| other.trim() == line), "{line} is missing in\n{chart}");
-    }
 }
 
 #[test]
@@ -105,8 +97,6 @@ fn internal_topics_follow_the_users_topics() {
             ("app-w-time-changelog", changelog(None), "orders"),
         ]
     );
-    let formats: Vec<_> = topology.formats().collect();
-    assert_eq!(formats, [("w", "utf8", "i64-be"), ("w-time", "bytes", "i64-be")]);
 }
 
 #[test]
@@ -167,7 +157,10 @@ fn names_are_mandatory_and_unique() {
         stream.group_by_key().count(&store("same"));
         stream.filter(|_, _| true).group_by_key().count(&store("same"));
     });
-    assert_eq!(error, TopologyError::DuplicateName { name: "same".into() });
+    assert!(
+        matches!(&error, TopologyError::DuplicateName { name, .. } if name == "same"),
+        "{error}"
+    );
     let error = refused(|stream| {
         stream.select_key::<str>(|_, n| n.to_string()).with_key_serde(Utf8).repartition("");
     });
@@ -185,7 +178,11 @@ fn a_flow_that_feeds_itself_must_say_so() {
         all.filter(|_, n| *n > 0).map_values(|n| n - 1).to(&numbers("retry"));
         builder.build()
     };
-    assert_eq!(circle(false).unwrap_err(), TopologyError::Cycle { topics: vec!["retry".into()] });
+    let error = circle(false).unwrap_err();
+    assert!(
+        matches!(&error, TopologyError::Cycle { topics, .. } if topics == &["retry"]),
+        "{error}"
+    );
     let driver = operators::TopologyTestDriver::new(&circle(true).unwrap());
     driver.input(&numbers("in")).pipe("k", &3);
     assert_eq!(driver.output(&numbers("retry")).read_values(), [2, 1, 0]);

@@ -3,6 +3,7 @@
 //! ```text
 //! 00 "format"                                   u32: version of these layouts
 //! 00 "log"                                      the log's identity
+//! 00 "manifest"                                 what the rows depend on, in the words of whoever keeps them
 //! 00 "store:" name                              u32: the store's number
 //! 01 | store u32 | partition u32 | key          a row
 //! 02 | store u32 | partition u32                a mark (see [`Mark`])
@@ -135,6 +136,10 @@ fn meta(name: &str) -> Vec<u8> {
     [&[META], name.as_bytes()].concat()
 }
 
+pub(crate) fn manifest_row() -> Vec<u8> {
+    meta("manifest")
+}
+
 /// Checks the format and the log's identity. State of another log is removed; the answer is that log's identity.
 pub(crate) fn open(engine: &dyn Engine, log_id: &str) -> Result<Option<String>, StoreError> {
     if let Some(bytes) = engine.get(&meta("format"))? {
@@ -150,6 +155,7 @@ pub(crate) fn open(engine: &dyn Engine, log_id: &str) -> Result<Option<String>, 
     // Everything but the numbers of stores, in one batch with the new identity.
     let mut batch = WriteBatch::new();
     batch.delete_range(&[ROWS], &[TIMES + 1]);
+    batch.delete(&manifest_row());
     batch.put(&meta("format"), &FORMAT.to_be_bytes());
     batch.put(&meta("log"), log_id.as_bytes());
     engine.write(&batch, Durability::None)?;

@@ -11,7 +11,7 @@ use crate::engine::Visit;
 use crate::rows::Rows;
 use crate::shelf::Shelf;
 use crate::write_back::WriteBack;
-use crate::{Direction, Engine, StoreError, StoreSpec, TaskState};
+use crate::{Direction, Durability, Engine, StoreError, StoreSpec, TaskState, WriteBatch};
 
 /// A quiet instance renews the age of its state this many times less often than a busy one writes it.
 const QUIET_FACTOR: i64 = 10;
@@ -95,6 +95,21 @@ impl StateDir {
     /// The identity of the log whose state was found and removed at opening.
     pub fn replaced_log(&self) -> Option<&str> {
         self.replaced_log.as_deref()
+    }
+
+    /// What [`keep_manifest`](Self::keep_manifest) kept last, if this log's state was ever described.
+    pub fn manifest(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.shared.engine.get(&base::manifest_row())
+    }
+
+    /// Keeps a description of the state beside it, in place of the former one: whole or not at all, and for good once
+    /// this returns. Forgotten with the state of another log.
+    pub fn keep_manifest(&self, manifest: &[u8]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::new();
+        batch.put(&base::manifest_row(), manifest);
+        self.shared.engine.write(&batch, Durability::None)?;
+        // What else this brings to disk is a prefix of the rows, which the changelogs' tails complete.
+        self.shared.engine.flush()
     }
 
     /// The stores of a task on one partition. Cheap: opens no file.

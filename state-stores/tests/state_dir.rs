@@ -176,6 +176,20 @@ fn state_of_another_log_is_removed_and_reported() {
 }
 
 #[test]
+fn a_manifest_outlives_a_crash_but_not_its_log() {
+    let engine = Arc::new(MemoryEngine::with_crashes());
+    let dir = open(&engine);
+    assert_eq!(dir.manifest().unwrap(), None);
+    dir.keep_manifest(b"first").unwrap();
+    dir.keep_manifest(b"second").unwrap();
+    drop(dir);
+    engine.crash(Crash::Machine);
+    assert_eq!(open(&engine).manifest().unwrap().as_deref(), Some(&b"second"[..]));
+    let other = StateDir::open(Arc::clone(&engine) as _, StateOptions::new("log-2")).unwrap();
+    assert_eq!(other.manifest().unwrap(), None);
+}
+
+#[test]
 fn state_of_another_changelog_is_removed() {
     let engine = Arc::new(MemoryEngine::new());
     let dir = open(&engine);

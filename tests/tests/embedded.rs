@@ -122,6 +122,12 @@ async fn the_flow_can_be_shown_without_a_server() -> Result<()> {
     ensure!(shown.contains("POST to `validated` on the feed: 4 transactional hops"), "{shown}");
     let drawn = orders.run(&["topology", "show", "order-validator", "--mermaid"]).await?;
     ensure!(drawn.starts_with("flowchart") && drawn.contains("order_created"), "{drawn}");
+    for (format, begins) in
+        [("text", "order-feed: "), ("mermaid", "flowchart"), ("dot", "digraph"), ("json", "[")]
+    {
+        let shown = orders.run(&["topology", "show", "order-feed", "--format", format]).await?;
+        ensure!(shown.starts_with(begins) && shown.contains("user_feed"), "{format}: {shown}");
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::topology::Format;
 use crate::replay::HAPPY_PATH;
 
 /// Real-time order system: REST in, stream operators, Postgres, a realtime feed
@@ -143,11 +144,14 @@ pub(crate) enum TopologyCommand {
     Show {
         /// All when absent.
         application: Option<String>,
-        /// As a Mermaid diagram.
-        #[arg(long, conflicts_with = "json")]
+        /// How.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        /// Short for --format mermaid.
+        #[arg(long, conflicts_with_all = ["json", "format"])]
         mermaid: bool,
-        /// Print JSON: each application with its sub-topologies and topics.
-        #[arg(long)]
+        /// Short for --format json.
+        #[arg(long, conflicts_with = "format")]
         json: bool,
     },
 }

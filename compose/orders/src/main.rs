@@ -24,9 +24,14 @@ use clap::Parser as _;
 
 use cli::{Cli, Command, ReplayArgs, SinkCommand, TopicsCommand, TopologyCommand, WebhooksCommand};
 use commands::token::For;
+use commands::topology::Format;
 use config::{Config, Env};
 use output::{ReaderGone, say};
 use roles::until_signal;
+use roles::workers::Unfit;
+
+/// A start that only a person can help (EX_CONFIG of sysexits.h): a supervisor needn't try again.
+const EXIT_UNFIT: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -35,7 +40,7 @@ fn main() -> ExitCode {
         Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("orders: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<Unfit>() { ExitCode::from(EXIT_UNFIT) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -103,8 +108,15 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
             TopicsCommand::Create => commands::log::create_topics(config),
             TopicsCommand::List { json } => commands::log::list_topics(config, json),
         }),
-        Command::Topology { command: TopologyCommand::Show { application, mermaid, json } } => {
-            commands::log::show_topology(config, application.as_deref(), mermaid, json)
+        Command::Topology {
+            command: TopologyCommand::Show { application, format, mermaid, json },
+        } => {
+            let format = match (mermaid, json) {
+                (true, _) => Format::Mermaid,
+                (_, true) => Format::Json,
+                _ => format,
+            };
+            commands::topology::show(config, application.as_deref(), format)
         }
         Command::Order { command, target } => {
             let token = match &target.token {

@@ -21,10 +21,12 @@ use crate::topics;
 use crate::worker::{Clients, Phase, Progress, Slot, TakeUp, Then, Worker};
 
 impl Worker {
-    pub(crate) fn start(&mut self) -> Result<Progress, WorkerError> {
+    pub(crate) fn start(&mut self, now: i64) -> Result<Progress, WorkerError> {
         let application = self.topology.application_id().to_owned();
         let admin = self.log.admin().map_err(|e| self.log_failed(e))?;
         let plan = topics::plan(&self.topology, admin.as_ref(), self.replication)?;
+        let agreed = self.agree(admin.as_ref(), &plan.partitions)?;
+        plan.create(admin.as_ref()).map_err(|e| self.log_failed(e))?;
         let transactional_id = self.settings.transactional_id(&application);
         let client_id =
             format!("{:04}-{application}-{}", self.settings.thread, self.settings.instance);
@@ -33,6 +35,7 @@ impl Worker {
             .txn_producer(&format!("{application}-producer"), &transactional_id)
             .map_err(|e| self.log_failed(e))?;
         producer.init().map_err(|e| self.log_failed(e))?;
+        self.keep(&agreed, producer.as_mut(), now)?;
         let mut consumer = self
             .log
             .group_consumer(&GroupOptions {

@@ -2,7 +2,8 @@
 //! waiting is mended inside and never becomes one of these.
 
 use log::error::LogError;
-use operators::TopologyError;
+use operators::manifest::ManifestError;
+use operators::{TopologyError, Verdict};
 use state_stores::StoreError;
 
 /// A worker has stopped for this reason.
@@ -32,6 +33,30 @@ pub enum WorkerError {
         /// What doesn't fit.
         source: TopologyError,
     },
+    /// The topology has changed in a way that needs a person.
+    #[error("{application}: the topology doesn't fit the state {kept_in} ({verdict}):\n{differences}\n{}", way_on(.token.as_deref()))]
+    Manifest {
+        /// `application.id`.
+        application: String,
+        /// Where the state is that it doesn't fit.
+        kept_in: &'static str,
+        /// How bad it is.
+        verdict: Verdict,
+        /// Each change with its remedy, a line each.
+        differences: String,
+        /// What accepts the change; none where nobody can.
+        token: Option<String>,
+    },
+    /// What was kept about the state can't be read.
+    #[error("{application}: the manifest {kept_in}: {source}")]
+    UnreadableManifest {
+        /// `application.id`.
+        application: String,
+        /// Where it is.
+        kept_in: &'static str,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
     /// Topics are missing.
     #[error("{application}: topics {} don't exist; create them with `orders topics create`", .missing.join(", "))]
     MissingTopics {
@@ -59,4 +84,13 @@ pub enum WorkerError {
         /// The interval of the setting.
         within_ms: i64,
     },
+}
+
+fn way_on(token: Option<&str>) -> String {
+    match token {
+        Some(token) => format!(
+            "to accept the change, do what is said above, then start every instance once with ACCEPT_TOPOLOGY_CHANGE={token}"
+        ),
+        None => "this change can't be accepted: do what is said above".to_owned(),
+    }
 }

@@ -62,6 +62,7 @@ mod commit;
 mod error;
 mod globals;
 mod leave;
+mod manifest;
 mod process;
 mod purge;
 mod recover;

@@ -34,6 +34,9 @@ pub struct WorkerSettings {
     /// How long tombstones live in changelogs; state older than half of it is
     /// rebuilt.
     pub delete_retention_ms: i64,
+    /// Changes of the topology that somebody agreed to: the tokens that refusals named
+    /// ([`Comparison::token`](operators::manifest::Comparison::token)).
+    pub accepted_changes: Vec<String>,
     /// Committed records of repartition topics are deleted this often
     /// (`repartition.purge.interval.ms`).
     pub repartition_purge_interval_ms: i64,
@@ -56,6 +59,7 @@ impl WorkerSettings {
             max_poll_interval: Duration::from_secs(300),
             fenced_twice_ms: 60_000,
             delete_retention_ms: 86_400_000,
+            accepted_changes: Vec::new(),
             repartition_purge_interval_ms: 30_000,
         }
     }

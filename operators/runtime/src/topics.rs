@@ -1,13 +1,14 @@
 //! The topics a topology needs: partition counts of what it reads and writes,
 //! and its internal topics, which the worker creates itself.
 //!
-//! Invariant: when this returns, every topic the topology names exists, and all
-//! sources of a sub-topology have one partition count.
+//! Invariant: a plan is made of topics that exist and of internal ones that
+//! may not yet; all sources of a sub-topology have one partition count in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::error::LogError;
 use log::topic::{Cleanup, TopicSpec};
 use log::traits::Admin;
 use operators::{DEAD_LETTERS, InternalTopicKind, Topology};
@@ -21,9 +22,21 @@ pub struct TopicPlan {
     pub partitions: BTreeMap<Arc<str>, u32>,
     /// How many tasks each sub-topology has.
     pub tasks: BTreeMap<u32, u32>,
+    internal: Vec<TopicSpec>,
 }
 
-/// Describes external topics, creates internal ones, checks co-partitioning.
+impl TopicPlan {
+    /// Creates the internal topics that are missing.
+    ///
+    /// # Errors
+    /// One exists with another partition count or cleanup.
+    pub fn create(&self, admin: &dyn Admin) -> Result<(), LogError> {
+        admin.ensure_topics(&self.internal)
+    }
+}
+
+/// Describes external topics, plans internal ones, checks co-partitioning.
+/// Changes nothing.
 ///
 /// # Errors
 /// [`WorkerError::MissingTopics`] names all topics that don't exist;
@@ -71,12 +84,11 @@ pub fn plan(
         .zip(found.iter().flatten().map(|found| found.partitions))
         .collect();
 
-    let specs = internal_specs(topology, &mut partitions, replication);
-    admin.ensure_topics(&specs).map_err(log_failed)?;
+    let internal = internal_specs(topology, &mut partitions, replication);
     let tasks = topology
         .check_partitions(&|name| partitions.get(name).copied())
         .map_err(topology_failed)?;
-    Ok(TopicPlan { partitions, tasks })
+    Ok(TopicPlan { partitions, tasks, internal })
 }
 
 /// Internal topics take the partition count of the source they are like; a

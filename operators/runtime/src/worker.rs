@@ -205,7 +205,7 @@ impl Worker {
         match &self.phase {
             Phase::Starting if self.closing => self.leave(),
             Phase::Starting => {
-                let started = self.start();
+                let started = self.start(now);
                 self.or_again(started, now)
             }
             Phase::Bootstrap if self.closing => self.leave(),

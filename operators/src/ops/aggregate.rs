@@ -8,6 +8,7 @@ use std::sync::Arc;
 use state_stores::{Serde, StoreKind, TimestampedKeyValueStore};
 
 use super::group::KGroupedStream;
+use crate::aggregate_result::AggregateResult;
 use crate::change::{Before, Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
@@ -31,11 +32,11 @@ pub(crate) fn from_init<K, V, A, R>(
 where
     K: ?Sized,
     V: ?Sized,
-    R: Into<Option<A>>,
+    R: AggregateResult<A>,
 {
     move |key, value, row| match row {
-        Some(row) => aggregate(key, value, row).into(),
-        None => aggregate(key, value, &init()).into(),
+        Some(row) => aggregate(key, value, row).into_row(),
+        None => aggregate(key, value, &init()).into_row(),
     }
 }
 
@@ -117,7 +118,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
 
     /// Adds each record to the aggregate of its key, which begins as `init()`. The result is an
     /// `A`, or an `Option<A>` where `None` deletes the row.
-    pub fn aggregate<A: 'static, R: Into<Option<A>>>(
+    pub fn aggregate<A: 'static, R: AggregateResult<A>>(
         &self,
         materialized: &Materialized<K, A>,
         init: impl Fn() -> A + Send + Sync + 'static,

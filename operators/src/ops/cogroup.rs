@@ -16,6 +16,7 @@ use super::aggregate::{Update, building, from_init, keyed, or_kept};
 use super::group::KGroupedStream;
 use super::session_aggregate::{self, Combine, Merge};
 use super::window_aggregate;
+use crate::aggregate_result::AggregateResult;
 use crate::assembly::Assembly;
 use crate::builder::Flow;
 use crate::change::{Change, Changes, TableEdge};
@@ -75,7 +76,7 @@ where
 {
     /// Begins an aggregate that several streams add to; this one by `aggregate`, whose result is an
     /// `A`, or an `Option<A>` where `None` deletes the row. Records without value change nothing.
-    pub fn cogroup<A: Clone + Send + 'static, R: Into<Option<A>>>(
+    pub fn cogroup<A: Clone + Send + 'static, R: AggregateResult<A>>(
         &self,
         aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
@@ -84,7 +85,7 @@ where
     }
 
     /// As [`Self::cogroup`], seeing in windows records without value, too.
-    pub fn cogroup_records<A: Clone + Send + 'static, R: Into<Option<A>>>(
+    pub fn cogroup_records<A: Clone + Send + 'static, R: AggregateResult<A>>(
         &self,
         aggregate: impl Fn(&K, Option<&V>, &A) -> R + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
@@ -100,7 +101,7 @@ where
     A: Clone + Send + 'static,
 {
     /// One more stream, with an aggregator of its own.
-    pub fn cogroup<V: ?Sized + 'static, R: Into<Option<A>>>(
+    pub fn cogroup<V: ?Sized + 'static, R: AggregateResult<A>>(
         self,
         group: &KGroupedStream<K, V>,
         aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
@@ -114,7 +115,7 @@ where
     }
 
     /// As [`Self::cogroup`], seeing in windows records without value, too.
-    pub fn cogroup_records<V: ?Sized + 'static, R: Into<Option<A>>>(
+    pub fn cogroup_records<V: ?Sized + 'static, R: AggregateResult<A>>(
         self,
         group: &KGroupedStream<K, V>,
         aggregate: impl Fn(&K, Option<&V>, &A) -> R + Send + Sync + 'static,
@@ -123,8 +124,8 @@ where
         self.with(group, move |init| {
             let (aggregate, init) = (Arc::clone(&aggregate), Arc::clone(init));
             Arc::new(move |key, value, row: Option<&A>| match row {
-                Some(row) => aggregate(key, value, row).into(),
-                None => aggregate(key, value, &init()).into(),
+                Some(row) => aggregate(key, value, row).into_row(),
+                None => aggregate(key, value, &init()).into_row(),
             })
         })
     }

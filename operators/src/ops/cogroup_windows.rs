@@ -66,6 +66,7 @@ where
             graph.declare(*member, StreamTime::declare(&format!("{name}-{place}")));
         }
         graph.nodes[node.0].closes_after_ms = table.closes_after_ms;
+        graph.nodes[node.0].windows = Some(table.windows);
         drop(graph);
         let key = Some(Arc::clone(&table.serde));
         let serdes = Serdes { key, value: Some(Arc::clone(&materialized.value)) };

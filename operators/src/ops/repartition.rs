@@ -46,10 +46,11 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         };
         let topic = Topic::new(self.flow.borrow().repartition_topic(name), key, value);
         if name.is_empty() {
-            self.problem(TopologyError::Unnamed { operator: "repartition".to_owned() });
+            self.flow.borrow_mut().unnamed("repartition", &[self.node]);
         }
         if self.flow.borrow().repartitions.iter().any(|other| other.topic == *topic.name()) {
-            self.problem(TopologyError::DuplicateName { name: operator });
+            let (first, second) = ("a repartition topic".to_owned(), "another one".to_owned());
+            self.flow.borrow_mut().duplicate(name, first, second);
         }
         let writer = sink(self, &topic, needs_key);
         let (topic_name, partitions) = (Arc::clone(topic.name()), repartitioned.partitions);

@@ -13,10 +13,11 @@ use super::aggregate::{Update, counting, from_init, from_reduce, or_kept};
 use super::closing::Close;
 use super::group::SessionWindowedKStream;
 use super::windowed_table::{self, Results, Updated, WindowedTable};
+use crate::aggregate_result::AggregateResult;
 use crate::change::Before;
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::graph::Build;
+use crate::graph::{Build, WindowShape};
 use crate::headers::NO_HEADERS;
 use crate::materialized::Materialized;
 use crate::process::Process;
@@ -158,7 +159,7 @@ where
 
     /// Adds each record to the aggregate of its session, which begins as `init()`; `merge` makes
     /// one of two sessions that a record joins. Records without value leave the aggregate as it is.
-    pub fn aggregate<A: Clone + 'static, R: Into<Option<A>>>(
+    pub fn aggregate<A: Clone + 'static, R: AggregateResult<A>>(
         &self,
         materialized: &Materialized<K, A>,
         init: impl Fn() -> A + Clone + Send + Sync + 'static,
@@ -237,6 +238,7 @@ where
         materialized,
         store: StoreKind::Session { retention_ms: materialized.retention(least_ms) },
         serde: session_serde(&materialized.key),
+        windows: WindowShape { kind: "session", size_ms: None },
         closes_after_ms: Some(windows.retention_ms()),
         on_close: on_close.then_some(Close { size_ms: None, after_ms, step_ms: 1 }),
     }

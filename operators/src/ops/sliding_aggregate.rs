@@ -18,7 +18,7 @@ use super::windowed_table::{self, Results, Updated, WindowedTable};
 use crate::change::Before;
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::graph::Build;
+use crate::graph::{Build, WindowShape};
 use crate::materialized::Materialized;
 use crate::process::Process;
 use crate::record::Record;
@@ -306,6 +306,7 @@ where
         materialized,
         store: StoreKind::Window { retention_ms, duplicates: false },
         serde: time_serde(&materialized.key, difference_ms),
+        windows: WindowShape { kind: "sliding", size_ms: Some(difference_ms) },
         closes_after_ms: Some(grace_ms),
         on_close: on_close.then_some(close),
     }

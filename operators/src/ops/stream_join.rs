@@ -193,7 +193,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         let right = other.clone().with_key_serde(&key);
         let right = right.through_if_rekeyed(&format!("{name}-right"), !preserved.1);
         if name.is_empty() {
-            self.problem(TopologyError::Unnamed { operator: "join_stream".to_owned() });
+            self.flow.borrow_mut().unnamed("join_stream", &[self.node]);
         }
         let shared = Join { name: Arc::from(name), windows, key: Arc::clone(&key), preserved };
         let flipped = Arc::clone(&join);
@@ -292,7 +292,10 @@ mod tests {
         let (left, right) = (builder.stream(&numbers("left")), builder.stream(&numbers("right")));
         left.join_stream("", &right, windows(), |l, r| l + r);
         let error = builder.build().unwrap_err();
-        assert_eq!(error, TopologyError::Unnamed { operator: "join_stream".into() });
+        assert_eq!(
+            error,
+            TopologyError::Unnamed { operator: "join_stream".into(), behind: "source-left".into() }
+        );
         let builder = StreamsBuilder::new("test");
         let (left, right) = (builder.stream(&numbers("left")), builder.stream(&numbers("right")));
         left.map_values(|n| n + 1).join_stream("j", &right, windows(), |l, r| l + r);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use state_stores::{CodecError, Decoder, StoreKind, TimestampedKeyValueStore, Unit};
 
 use super::table_group::{KGroupedTable, halves};
+use crate::aggregate_result::AggregateResult;
 use crate::change::{Before, Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
@@ -122,7 +123,7 @@ where
 
     /// Adds each value to the aggregate of its group, which begins as `init()`, and subtracts those
     /// that leave. The results are an `A`, or an `Option<A>` where `None` deletes the row.
-    pub fn aggregate<A: 'static, R: Into<Option<A>>, S: Into<Option<A>>>(
+    pub fn aggregate<A: 'static, R: AggregateResult<A>, S: AggregateResult<A>>(
         &self,
         materialized: &Materialized<KO, A>,
         init: impl Fn() -> A + Send + Sync + 'static,
@@ -130,7 +131,7 @@ where
         subtract: impl Fn(&KO, &VO, &A) -> S + Send + Sync + 'static,
     ) -> KTable<KO, A> {
         let add = super::aggregate::from_init(init, add);
-        let subtract = move |key: &KO, value: &VO, row: &A| subtract(key, value, row).into();
+        let subtract = move |key: &KO, value: &VO, row: &A| subtract(key, value, row).into_row();
         self.build("aggregate-table", materialized, Arc::new(add), Arc::new(subtract))
     }
 

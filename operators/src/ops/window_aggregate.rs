@@ -14,10 +14,11 @@ use super::closing::Close;
 use super::group::TimeWindowedKStream;
 use super::sliding_aggregate;
 use super::windowed_table::{self, Results, Updated, WindowedTable};
+use crate::aggregate_result::AggregateResult;
 use crate::change::Before;
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::graph::Build;
+use crate::graph::{Build, WindowShape};
 use crate::materialized::Materialized;
 use crate::process::Process;
 use crate::record::Record;
@@ -150,7 +151,7 @@ where
     /// Adds each record to the aggregate of its key and window, which begins as `init()`. The
     /// result is an `A`, or an `Option<A>` where `None` deletes the row. Records without value
     /// leave the row as it is.
-    pub fn aggregate<A: Clone + Send + 'static, R: Into<Option<A>>>(
+    pub fn aggregate<A: Clone + Send + 'static, R: AggregateResult<A>>(
         &self,
         materialized: &Materialized<K, A>,
         init: impl Fn() -> A + Send + Sync + 'static,
@@ -195,14 +196,16 @@ where
     K::Owned: Send,
     A: 'static,
 {
-    let (size_ms, retention_ms, closes_after_ms, close) = match windows {
+    let (shape, retention_ms, closes_after_ms, close) = match windows {
         Windows::Time(windows) => {
-            let (size_ms, retention_ms) = (windows.size_ms(), windows.retention_ms());
+            let (shape, retention_ms) = (windows.shape(), windows.retention_ms());
             let step_ms = windows.advance_ms();
-            let close = Close { size_ms: Some(size_ms), after_ms: retention_ms, step_ms };
-            (size_ms, retention_ms, Some(windows.grace_ms()), Some(close))
+            let close = Close { size_ms: shape.size_ms, after_ms: retention_ms, step_ms };
+            (shape, retention_ms, Some(windows.grace_ms()), Some(close))
         }
-        Windows::Unlimited(_) => (i64::MAX, i64::MAX, None, None),
+        Windows::Unlimited(_) => {
+            (WindowShape { kind: "unlimited", size_ms: None }, i64::MAX, None, None)
+        }
         Windows::Sliding(windows) => {
             return sliding_aggregate::described(kind, materialized, windows, emit);
         }
@@ -212,7 +215,8 @@ where
         kind,
         materialized,
         store: StoreKind::Window { retention_ms, duplicates: false },
-        serde: time_serde(&materialized.key, size_ms),
+        serde: time_serde(&materialized.key, shape.size_ms.unwrap_or(i64::MAX)),
+        windows: shape,
         closes_after_ms,
         on_close: close.filter(|_| emit == EmitStrategy::OnWindowClose),
     }

@@ -11,7 +11,7 @@ use crate::assembly::Assembly;
 use crate::change::{Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::graph::Build;
+use crate::graph::{Build, WindowShape};
 use crate::headers::Headers;
 use crate::materialized::Materialized;
 use crate::process::Process;
@@ -94,6 +94,7 @@ pub(super) struct WindowedTable<'a, K: ?Sized + ToOwned, A> {
     /// Of the rows.
     pub(super) store: StoreKind,
     pub(super) serde: Serde<Windowed<K>>,
+    pub(super) windows: WindowShape,
     /// How long after a window's end its result is final.
     pub(super) closes_after_ms: Option<i64>,
     /// Set: results are emitted only then.
@@ -149,12 +150,15 @@ where
     ) -> KTable<Windowed<K>, A> {
         let name = &self.materialized.name;
         let view = self.view();
-        let Self { kind, materialized, store, serde, closes_after_ms, on_close } = self;
+        let Self { kind, materialized, store, serde, windows, closes_after_ms, on_close } = self;
         let rows = materialized.declare(store);
         let index = on_close.map(|_| closing::declare(name));
         let stores = [rows, StreamTime::declare(name)].into_iter().chain(index);
         let table = aggregated(stream, kind, materialized, stores, serde, build);
-        table.flow.borrow_mut().nodes[table.node.0].closes_after_ms = closes_after_ms;
+        let mut graph = table.flow.borrow_mut();
+        let node = &mut graph.nodes[table.node.0];
+        (node.windows, node.closes_after_ms) = (Some(windows), closes_after_ms);
+        drop(graph);
         KTable { view: Some(view), ..table }
     }
 

@@ -13,6 +13,7 @@ mod error;
 mod in_time;
 mod policy;
 mod run;
+mod topic_marks;
 
 use std::sync::Arc;
 
@@ -121,9 +122,10 @@ impl Task {
         let count = sources.len();
         let stamps = sources.iter().any(|source| source.process.stamps());
         let by_time = count > 1 && nodes.iter().any(|node| graph.nodes[node.0].by_time);
-        let topics = sources.iter().map(|source| Arc::clone(&source.topic)).collect();
+        let topics: Vec<_> = sources.iter().map(|source| Arc::clone(&source.topic)).collect();
         let ctx = TaskContext {
             id,
+            topic_marks: topic_marks::of(&topics),
             topics,
             partitions: None,
             state,

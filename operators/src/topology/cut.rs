@@ -6,7 +6,7 @@ use std::sync::Arc;
 use state_stores::StoreSpec;
 
 use super::{SubTopology, TopologyError};
-use crate::graph::{Graph, NodeId, NodeKind};
+use crate::graph::{Graph, Node, NodeId, NodeKind};
 
 /// Nodes connected by an edge or a store, each list ascending, in order of their first node.
 pub(super) fn components(graph: &Graph) -> Vec<Vec<NodeId>> {
@@ -20,9 +20,7 @@ pub(super) fn components(graph: &Graph) -> Vec<Vec<NodeId>> {
         for parent in &node.parents {
             join(&mut leader, id, parent.0);
         }
-        let shares = |other: &crate::graph::Node| {
-            other.stores.iter().any(|store| node.stores.contains(store))
-        };
+        let shares = |other: &Node| other.stores.iter().any(|store| node.stores.contains(store));
         for other in (0..id).filter(|other| shares(&graph.nodes[*other])) {
             join(&mut leader, id, other);
         }
@@ -72,7 +70,10 @@ pub(super) fn refuse_cycles(graph: &Graph, feedback: &[Arc<str>]) -> Result<(), 
     let mut walk = Walk { graph, feedback, path: Vec::new(), done: BTreeSet::new() };
     for (_, source, _) in &graph.sources {
         if let Some(topics) = walk.cycle_from(*source) {
-            return Err(TopologyError::Cycle { topics });
+            let writes = |node: &&Node| matches!(&node.kind, NodeKind::Sink(to) if to.iter().any(|to| **to == *topics[0]));
+            let writer = graph.nodes.iter().find(writes);
+            let writer = writer.map(|node| node.name.to_string()).unwrap_or_default();
+            return Err(TopologyError::Cycle { topics, writer });
         }
     }
     Ok(())

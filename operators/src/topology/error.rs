@@ -5,19 +5,25 @@
 pub enum TopologyError {
     /// A stateful operator without a name.
     #[error(
-        "a stateful operator has an empty name ({operator}); give it one: its store and topics are named after it"
+        "the `{operator}` behind `{behind}` has an empty name; give it one: its store and topics are named after it"
     )]
     Unnamed {
-        /// The operator.
+        /// What it is.
         operator: String,
+        /// The node it reads.
+        behind: String,
     },
     /// Two operators or stores of one name.
     #[error(
-        "the name `{name}` is used twice; rename one: stores, changelogs and repartition topics are named after it"
+        "the name `{name}` is used twice, for {first} and for {second}; rename one: stores, changelogs and repartition topics are named after it"
     )]
     DuplicateName {
         /// The name.
         name: String,
+        /// What has it, e.g. `the operator count`.
+        first: String,
+        /// What else has it.
+        second: String,
     },
     /// Two global tables of one topic.
     #[error(
@@ -93,14 +99,6 @@ pub enum TopologyError {
         /// What the table keeps (ms).
         history_ms: i64,
     },
-    /// A stream was joined or merged after its key changed.
-    #[error(
-        "operator `{operator}` needs its input by key, but the key may have changed; call `repartition` before it"
-    )]
-    NeedsRepartition {
-        /// The operator.
-        operator: String,
-    },
     /// Streams of two builders in one operator.
     #[error(
         "operator `{operator}` combines streams of two builders; make both from one StreamsBuilder"
@@ -110,10 +108,12 @@ pub enum TopologyError {
         operator: String,
     },
     /// The flow feeds itself.
-    #[error("the flow is a circle through the topics {}; if that is meant, declare one of them with `StreamsBuilder::feedback`", topics.join(", "))]
+    #[error("the flow is a circle: `{writer}` writes what it came from (topics {}); if that is meant, declare one of them with `StreamsBuilder::feedback`", topics.join(", "))]
     Cycle {
         /// The topics on the circle.
         topics: Vec<String>,
+        /// The sink that closes it.
+        writer: String,
     },
     /// A source topic that isn't there.
     #[error("source topic `{topic}` doesn't exist; create it first (`orders topics create`)")]
@@ -123,9 +123,11 @@ pub enum TopologyError {
     },
     /// Two topics that are read together have different partition counts.
     #[error(
-        "topics `{first}` ({first_count} partitions) and `{second}` ({second_count} partitions) are read together and must have one partition count; recreate one of them, or put `.repartition(…)` behind one"
+        "topics `{first}` ({first_count} partitions) and `{second}` ({second_count} partitions) meet at `{node}` and must have one partition count; recreate one of them, or put `.repartition(…)` behind one"
     )]
     NotCopartitioned {
+        /// The first node that depends on both.
+        node: String,
         /// One topic.
         first: String,
         /// Its partitions.

@@ -153,18 +153,21 @@ impl Topology {
         )
     }
 
-    /// Each store with the formats of its keys and values, for the manifest kept beside the state.
-    pub fn formats(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.inner
-            .graph
-            .stores
-            .iter()
-            .map(|store| (&*store.name, &*store.formats.0, &*store.formats.1))
-    }
-
     /// The graph in Mermaid's flowchart language.
     pub fn mermaid(&self) -> String {
         describe::mermaid(self)
+    }
+
+    /// The graph in Graphviz' language DOT.
+    pub fn dot(&self) -> String {
+        describe::dot(self)
+    }
+
+    /// The graph as JSON, indented: `application`, `subtopologies` (`id`, `sources`, `sinks`, `nodes` with `name`,
+    /// `kind`, `topics`, `from`, `to`, `stores`, `global_tables`, and `stores` with `name`, `kind`, `retention_ms`,
+    /// `key`, `value`, `changelog`), `topics` (`name`, `internal`, `key`, `value`) and `global_tables` (`name`, `topic`).
+    pub fn json(&self) -> String {
+        describe::json(self)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use state_stores::StoreKind;
 
 use super::{InternalTopic, InternalTopicKind, Topology, TopologyError};
+use crate::graph::NodeKind;
 
 /// A changelog of windows keeps a day more than the store does, as Kafka Streams does.
 const ADDITIONAL_RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
@@ -94,6 +95,7 @@ pub(super) fn check(
             match &agreed {
                 Some((first, first_count)) if *first_count != count => {
                     return Err(TopologyError::NotCopartitioned {
+                        node: meeting(topology, sub.id, [first, topic]),
                         first: first.clone(),
                         first_count: *first_count,
                         second: topic.to_string(),
@@ -109,6 +111,31 @@ pub(super) fn check(
         }
     }
     Ok(counts)
+}
+
+/// The first node whose records, or rows of whose stores, come from both topics.
+fn meeting(topology: &Topology, sub: u32, topics: [&str; 2]) -> String {
+    let graph = topology.graph();
+    let mut from: BTreeMap<usize, [bool; 2]> = BTreeMap::new();
+    for id in &topology.inner.nodes[sub as usize] {
+        let node = &graph.nodes[id.0];
+        let mut reached = match &node.kind {
+            NodeKind::Source(topic) => topics.map(|other| other == &**topic),
+            _ => [false; 2],
+        };
+        let is_above = |other: usize| {
+            let shares = |store| graph.nodes[other].stores.contains(store);
+            node.parents.iter().any(|parent| parent.0 == other) || node.stores.iter().any(shares)
+        };
+        for (_, above) in from.iter().filter(|(other, _)| is_above(**other)) {
+            reached = [reached[0] || above[0], reached[1] || above[1]];
+        }
+        if reached == [true; 2] {
+            return node.name.to_string();
+        }
+        from.insert(id.0, reached);
+    }
+    format!("sub-topology {sub}")
 }
 
 fn missing(topic: &str) -> TopologyError {

@@ -1,14 +1,12 @@
-//! `orders topics …` and `orders topology …`: what is on the log, and the flow.
+//! `orders topics …`: what is on the log.
 
 use anyhow::Result;
 use comfy_table::CellAlignment;
 use log::{Isolation, TopicPartition};
-use topology::{Application, diagram, hops};
 
 use crate::config::Config;
 use crate::output::say;
 use crate::parts;
-use crate::roles::workers::choose;
 use crate::table::table;
 
 /// Creates every topic that is missing (R274–R278).
@@ -57,59 +55,4 @@ pub(crate) fn list_topics(config: &Config, json: bool) -> Result<()> {
     }
     say!("{table}");
     Ok(())
-}
-
-/// Prints the flow.
-pub(crate) fn show_topology(
-    config: &Config,
-    application: Option<&str>,
-    mermaid: bool,
-    json: bool,
-) -> Result<()> {
-    let source = schemas::avro::Local::source();
-    let shown = match application {
-        Some(name) => vec![choose(config, source, name)?],
-        None => topology::applications(&parts::flow_settings(config), source)?,
-    };
-    if json {
-        let all: Vec<_> = shown.iter().map(described).collect();
-        say!("{}", serde_json::to_string_pretty(&all)?);
-        return Ok(());
-    }
-    if mermaid && application.is_none() {
-        say!("{}", diagram::mermaid(&shown));
-        return Ok(());
-    }
-    for application in &shown {
-        if mermaid {
-            say!("{}", application.topology.mermaid());
-        } else {
-            say!("{}: {}\n{}", application.id, application.about, application.topology);
-        }
-    }
-    if application.is_none() {
-        let topologies: Vec<_> = shown.iter().map(|application| &application.topology).collect();
-        if let Some(count) = hops::post_to_validated(&topologies) {
-            say!("POST to `validated` on the feed: {count} transactional hops");
-        }
-    }
-    Ok(())
-}
-
-/// An application as JSON.
-fn described(application: &Application) -> serde_json::Value {
-    let subtopologies: Vec<_> = application
-        .topology
-        .subtopologies()
-        .iter()
-        .map(|sub| {
-            let sources: Vec<&str> = sub.sources.iter().map(|topic| &**topic).collect();
-            let sinks: Vec<&str> = sub.sinks.iter().map(|topic| &**topic).collect();
-            let stores: Vec<&str> = sub.stores.iter().map(|store| &*store.name).collect();
-            serde_json::json!({"sources": sources, "sinks": sinks, "stores": stores})
-        })
-        .collect();
-    serde_json::json!({
-        "application": application.id, "about": application.about, "subtopologies": subtopologies,
-    })
 }

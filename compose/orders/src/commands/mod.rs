@@ -4,6 +4,7 @@ pub(crate) mod listen;
 pub(crate) mod log;
 pub(crate) mod order;
 pub(crate) mod token;
+pub(crate) mod topology;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 

@@ -43,6 +43,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "FRAUD_WINDOW_LIMIT",
     "CANCEL_GRACE_SECONDS",
     "INSTANCE_ID",
+    "ACCEPT_TOPOLOGY_CHANGE",
     "SIMULATION_STEP_MS",
     "CARRIER_DELIVERY_SECONDS",
     "WEBHOOK_SCHEDULE",
@@ -92,6 +93,8 @@ pub(crate) struct Config {
     pub fraud_limit: i64,
     pub cancel_grace_seconds: u32,
     pub instance_id: Option<String>,
+    /// Tokens of refused starts.
+    pub accepted_changes: Vec<String>,
     pub simulation_step_ms: u32,
     /// None = only the carrier's interface or an administrator delivers.
     pub carrier_delivery_seconds: Option<u32>,
@@ -158,6 +161,7 @@ impl Config {
             fraud_limit: fraud_limit(env)?,
             cancel_grace_seconds: env.parsed_or("CANCEL_GRACE_SECONDS", "whole seconds", 0)?,
             instance_id: instance_id(env)?,
+            accepted_changes: env.list("ACCEPT_TOPOLOGY_CHANGE"),
             simulation_step_ms: simulation_step(env, development)?,
             carrier_delivery_seconds: delivery(env, development)?,
             webhook_schedule: schedule(env)?,

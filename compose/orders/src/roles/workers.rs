@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use log::Log;
-use runtime::{Worker, WorkerHandle, WorkerSettings};
+use runtime::{Worker, WorkerError, WorkerHandle, WorkerSettings};
 use schemas::avro::SchemaSource;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,11 @@ pub(crate) struct Workers {
     ended: mpsc::UnboundedReceiver<Result<()>>,
 }
 
+/// The topology and the state that is there don't fit: says what has changed, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unfit(String);
+
 /// Starts some applications.
 pub(crate) fn start(
     config: &Config,
@@ -35,6 +40,7 @@ pub(crate) fn start(
         let state = parts::state(config, application.id, &log_id)?;
         let settings = WorkerSettings {
             commit_min_interval_ms: application.commit_min_interval_ms,
+            accepted_changes: config.accepted_changes.clone(),
             ..WorkerSettings::new(instance)
         };
         let worker = Worker::new(
@@ -49,6 +55,7 @@ pub(crate) fn start(
         let handle = runtime::spawn(worker, Arc::new(parts::now_ms), move |result| {
             let result = match result {
                 Ok(()) => Ok(()),
+                Err(error @ WorkerError::Manifest { .. }) => Err(Unfit(error.to_string()).into()),
                 Err(error) => Err(anyhow!("{error}")),
             };
             // Nobody listens any more once the process is on its way out.

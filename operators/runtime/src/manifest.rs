@@ -1,0 +1,201 @@
+//! Whether a topology may go on with the state that is there, asked before anything is created or read.
+//!
+//! Its manifest is kept twice: in the log, topic `<application.id>-manifest`, where every instance sees it; and in
+//! the state folder, whose rows may be of another time than the log's. Both must fit.
+//!
+//! Invariants: a start writes nothing unless both fit; it writes the log's copy, then the folder's, before the first
+//! record is processed. So a crash leaves copies that are those of the state, or of a topology that the state fits:
+//! the same start again goes through, whichever of the two was written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::error::LogError;
+use log::record::{NewRecord, TopicPartition};
+use log::topic::{Cleanup, TopicSpec};
+use log::traits::{Admin, Isolation, Log, TxnProducer, Visibility};
+use operators::{Manifest, Verdict};
+
+use crate::error::WorkerError;
+use crate::worker::Worker;
+
+/// Key of the one record that counts.
+const KEY: &[u8] = b"manifest";
+
+/// 10 s: a log that gives nothing for so long is asked again later.
+const POLLS_MAX: u32 = 200;
+
+const ATTEMPTS_MAX: u32 = 5;
+
+/// The new manifest, with what of it isn't kept yet.
+pub(crate) struct Agreed {
+    manifest: Manifest,
+    in_log: bool,
+    in_folder: bool,
+}
+
+fn topic(application: &str) -> String {
+    format!("{application}-manifest")
+}
+
+impl Worker {
+    /// Compares the topology with what is kept.
+    ///
+    /// # Errors
+    /// [`WorkerError::Manifest`] with all differences when it doesn't fit and nobody accepted that.
+    pub(crate) fn agree(
+        &self,
+        admin: &dyn Admin,
+        partitions: &BTreeMap<Arc<str>, u32>,
+    ) -> Result<Agreed, WorkerError> {
+        let application = self.topology.application_id();
+        let manifest = self.topology.manifest(&|topic| partitions.get(topic).copied());
+        let mut manifest = manifest.map_err(|source| WorkerError::Topology {
+            application: application.to_owned(),
+            source,
+        })?;
+        let logged = read(self.log.as_ref(), admin, &topic(application), self.replication)
+            .map_err(|e| self.log_failed(e))?;
+        let in_folder = self.state_dir.manifest().map_err(|e| self.state_failed(e))?;
+        let mut kept = Vec::new();
+        for (kept_in, text) in [("in the log", logged), ("in the state folder", in_folder)] {
+            let old = text.map(|text| self.parse(kept_in, &text)).transpose()?;
+            if let Some(old) = &old {
+                self.compare(kept_in, old, &manifest)?;
+            }
+            kept.push(old);
+        }
+        for old in kept.iter().flatten() {
+            manifest = manifest.after(old);
+        }
+        let is_kept =
+            |place: usize| kept.get(place).is_some_and(|old| old.as_ref() == Some(&manifest));
+        let (in_log, in_folder) = (is_kept(0), is_kept(1));
+        Ok(Agreed { manifest, in_log, in_folder })
+    }
+
+    fn parse(&self, kept_in: &'static str, text: &[u8]) -> Result<Manifest, WorkerError> {
+        Manifest::from_json(&String::from_utf8_lossy(text)).map_err(|source| {
+            let application = self.topology.application_id().to_owned();
+            WorkerError::UnreadableManifest { application, kept_in, source }
+        })
+    }
+
+    fn compare(
+        &self,
+        kept_in: &'static str,
+        old: &Manifest,
+        new: &Manifest,
+    ) -> Result<(), WorkerError> {
+        let application = self.topology.application_id();
+        let comparison = Manifest::compare(old, new);
+        let token = comparison.token();
+        let accepted = self.settings.accepted_changes.contains(&token);
+        match comparison.verdict {
+            Verdict::Same => {}
+            Verdict::Compatible => {
+                tracing::info!(application, kept_in, "the topology has changed:\n{comparison}");
+            }
+            Verdict::NeedsMigration if accepted => {
+                tracing::warn!(application, kept_in, "accepted:\n{comparison}");
+            }
+            verdict => {
+                return Err(WorkerError::Manifest {
+                    application: application.to_owned(),
+                    kept_in,
+                    verdict,
+                    differences: comparison.to_string(),
+                    token: (verdict == Verdict::NeedsMigration).then_some(token),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the manifest of this start.
+    pub(crate) fn keep(
+        &self,
+        agreed: &Agreed,
+        producer: &mut dyn TxnProducer,
+        now: i64,
+    ) -> Result<(), WorkerError> {
+        let text = agreed.manifest.to_json();
+        if !agreed.in_log {
+            let topic = topic(self.topology.application_id());
+            let written = write(producer, &topic, text.as_bytes(), now);
+            written.map_err(|e| self.log_failed(e))?;
+        }
+        if !agreed.in_folder {
+            let kept = self.state_dir.keep_manifest(text.as_bytes());
+            kept.map_err(|e| self.state_failed(e))?;
+        }
+        Ok(())
+    }
+}
+
+/// The last manifest in the topic, which is made if it isn't there.
+fn read(
+    log: &dyn Log,
+    admin: &dyn Admin,
+    topic: &str,
+    replication: i32,
+) -> Result<Option<Vec<u8>>, LogError> {
+    let (name, partitions, cleanup) = (topic.to_owned(), 1, Cleanup::Compact);
+    admin.ensure_topics(&[TopicSpec { name, partitions, replication, cleanup }])?;
+    let at = [TopicPartition::new(topic, 0)];
+    let start = admin.start_offsets(&at)?.first().copied().unwrap_or(0);
+    let end = admin.end_offsets(&at, Isolation::ReadCommitted)?.first().copied().unwrap_or(0);
+    let mut last = None;
+    if start == end {
+        return Ok(last);
+    }
+    let mut reader = log.reader("manifest", Isolation::ReadCommitted, Visibility::Written)?;
+    let [at] = at;
+    reader.assign(&[(at.clone(), start)])?;
+    for _ in 0..POLLS_MAX {
+        reader.poll(Duration::from_millis(50), 100, &mut |record| {
+            if record.key == Some(KEY) {
+                last = record.value.map(<[u8]>::to_vec);
+            }
+        })?;
+        if reader.reached(&at, end) {
+            return Ok(last);
+        }
+    }
+    Err(LogError::Retriable(format!("topic {topic} can't be read to its end ({end})")))
+}
+
+/// Writes the text in a transaction of its own.
+fn write(
+    producer: &mut dyn TxnProducer,
+    topic: &str,
+    text: &[u8],
+    timestamp: i64,
+) -> Result<(), LogError> {
+    let record = NewRecord { key: Some(KEY), value: Some(text), timestamp, headers: &[] };
+    for _ in 0..ATTEMPTS_MAX {
+        match attempt(producer, topic, record) {
+            Err(LogError::Abort(_)) => producer.abort()?,
+            // The start is repeated from its beginning, with a new producer that ends what this one left open.
+            Err(LogError::Fenced(reason) | LogError::Unknown(reason)) => {
+                return Err(LogError::Retriable(reason));
+            }
+            done => return done,
+        }
+    }
+    Err(LogError::Retriable(format!(
+        "topic {topic} took no manifest in {ATTEMPTS_MAX} transactions"
+    )))
+}
+
+fn attempt(
+    producer: &mut dyn TxnProducer,
+    topic: &str,
+    record: NewRecord<'_>,
+) -> Result<(), LogError> {
+    producer.begin()?;
+    producer.send(topic, 0, record)?;
+    producer.flush()?;
+    producer.commit()
+}

@@ -1,0 +1,7 @@
+//! A topology changes between two starts of its application: what goes on with its state, and what is refused.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where something fails")]
+
+mod machine;
+mod manifests;
+mod names;
