@@ -185,10 +185,12 @@ fn codecs_and_rows() {
         let text = s.map_values(|n| n.to_string());
         text.group_by::<str>(|_, n| n.clone()).count(&store("c"));
     });
-    let unreadable = said(|b, s| {
-        let limit = Suppressed::until_time_limit(10, BufferConfig::unbounded());
-        let held = b.table("t", &numbers("t")).suppress("held", limit);
-        s.join("j", &held, |a, b| a + b);
+    let unreadable = said(|b, _| {
+        let table = b.table("t", &numbers("t"));
+        let changes_with_it = table.filter(|_, n| *n > 0);
+        let joined = table.join("pairs", &changes_with_it, |a, b| a + b);
+        let joined = joined.group_by::<str, i64>(|key, n| (key.to_owned(), *n));
+        joined.reduce(&store("j"), |a, b| a + b, |a, b| a - b);
     });
     let without_history = said(|b, s| {
         let waits = Joined::as_("j").with_grace_period(10);
