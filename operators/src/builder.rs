@@ -102,7 +102,10 @@ impl StreamsBuilder {
         V: ?Sized + 'static,
     {
         let mut graph = self.flow.borrow_mut();
-        if graph.globals.iter().any(|table| &*table.store == name) {
+        if name.is_empty() {
+            let (operator, behind) = ("global_table".to_owned(), topic.name().to_string());
+            graph.problems.push(TopologyError::Unnamed { operator, behind });
+        } else if graph.globals.iter().any(|table| &*table.store == name) {
             let (first, second) = ("a global table".to_owned(), "another one".to_owned());
             graph.duplicate(name, first, second);
         }

@@ -174,7 +174,9 @@ impl Graph {
 
     /// Declares a store that belongs to `node`.
     pub(crate) fn declare(&mut self, node: NodeId, store: StoreDecl) {
-        if self.stores.iter().any(|other| other.name == store.name) {
+        if store.name.is_empty() {
+            self.unnamed("store", &[node]);
+        } else if self.stores.iter().any(|other| other.name == store.name) {
             let owner = self.nodes.iter().find(|other| other.stores.contains(&store.name));
             let of = |node: &Node| format!("a store of `{}`", node.name);
             let (first, second) = (owner.map(of).unwrap_or_default(), of(&self.nodes[node.0]));
