@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::consumed::Consumed;
+use crate::consumed::{Consumed, OffsetReset};
 use crate::failure::ErrorPolicy;
 use crate::graph::{GlobalTable, Graph, NodeId, NodeKind};
 use crate::source::{Source, time_owner};
@@ -154,6 +154,9 @@ where
         graph.problems.push(TopologyError::SourceTypes { topic: topic.name().to_string() });
     }
     let (codecs, keeps_time) = (topic.clone(), consumed.timestamps.needs_time());
+    if consumed.offset_reset == OffsetReset::Latest {
+        graph.read_from_end.push(Arc::clone(topic.name()));
+    }
     let node = graph.add(
         None,
         NodeKind::Source(Arc::clone(topic.name())),

@@ -106,6 +106,8 @@ pub(crate) struct Graph {
     pub(crate) repartitions: Vec<Repartition>,
     /// Source nodes by topic with the types they were read as.
     pub(crate) sources: Vec<(Arc<str>, NodeId, (TypeId, TypeId))>,
+    /// Topics that are read from their ends, unless something was committed.
+    pub(crate) read_from_end: Vec<Arc<str>>,
     /// What was wrong while recording; `build` reports the first.
     pub(crate) problems: Vec<TopologyError>,
 }
@@ -119,6 +121,7 @@ impl Graph {
             globals: Vec::new(),
             repartitions: Vec::new(),
             sources: Vec::new(),
+            read_from_end: Vec::new(),
             problems: Vec::new(),
         }
     }
