@@ -2,16 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use crate::{
-    CodecError, Decoder, Direction, Encoder, Serde, StoreError, StoreIndex, TaskState, keys,
-};
-
-/// A range of a typed store's full keys, with the layout of what follows the key in them.
-pub(crate) struct Span<'a> {
-    pub(crate) from: &'a [u8],
-    pub(crate) to: Option<&'a [u8]>,
-    pub(crate) direction: Direction,
-}
+use crate::span::Span;
+use crate::{CodecError, Decoder, Direction, Encoder, Serde, StoreError, StoreIndex, TaskState};
 
 /// Codecs and scratch of one typed store.
 pub(crate) struct Coder<K: ?Sized, V: ?Sized> {
@@ -75,20 +67,6 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
         Ok(())
     }
 
-    /// The bounds of a range of keys in a store of composed keys.
-    pub(crate) fn key_bounds(
-        &mut self,
-        state: &TaskState,
-        (from, to): (Option<&K>, Option<&K>),
-    ) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
-        let mut bound = |key: &K| {
-            let mut out = Vec::new();
-            keys::prefix(self.key(state, key)?, &mut out);
-            Ok(out)
-        };
-        Ok((from.map(&mut bound).transpose()?.unwrap_or_default(), to.map(bound).transpose()?))
-    }
-
     /// Reads the row at `full`; `head` splits a row into what precedes the value, and the value.
     pub(crate) fn read<H, R>(
         &mut self,
@@ -148,6 +126,18 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
         }
     }
 
+    /// Writes `timestamp (8 bytes) | value` at `full`. `None` deletes.
+    pub(crate) fn write_timestamped(
+        &mut self,
+        state: &mut TaskState,
+        row: Option<(&V, i64)>,
+    ) -> Result<(), StoreError> {
+        match row {
+            Some((value, timestamp)) => self.write(state, Some((&timestamp.to_be_bytes(), value))),
+            None => self.write(state, None),
+        }
+    }
+
     /// Appends `length (4 bytes) | value` to the row at `full`.
     pub(crate) fn append(&mut self, state: &mut TaskState, value: &V) -> Result<(), StoreError> {
         let Self { store, full, row, value_encoder, .. } = self;
@@ -173,11 +163,12 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
     pub(crate) fn scan(
         &mut self,
         state: &TaskState,
-        span: &Span<'_>,
+        span: &Span,
+        direction: Direction,
         mut visit: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<ControlFlow<()>, CodecError>,
     ) -> Result<(), StoreError> {
         let mut failure = None;
-        state.scan(self.store, span.from, span.to, span.direction, &mut |full, row| {
+        state.scan(self.store, &span.from, span.to.as_deref(), direction, &mut |full, row| {
             visit(self, full, row).unwrap_or_else(|error| {
                 failure = Some(error);
                 ControlFlow::Break(())

@@ -9,27 +9,66 @@
 
 use std::ops::ControlFlow;
 
-use crate::coder::{Coder, Span, timestamped};
-use crate::{CodecError, Direction, Serde, StoreError, StoreIndex, TaskState};
+use crate::coder::{Coder, timestamped};
+use crate::keyed::{keyed_scans, keyed_writes};
+use crate::span::Span;
+use crate::typed::typed_store;
+use crate::{Direction, StoreError, TaskState};
 
 /// A typed view of a [`StoreKind::KeyValue`](crate::StoreKind::KeyValue) store. It holds codecs and scratch, no rows:
 /// each call borrows the task's state, so one processor can use several stores.
+///
+/// ```
+/// # use std::ops::ControlFlow::{self, Continue};
+/// # use std::sync::Arc;
+/// # use state_stores::{I64Be, KeyValueStore, MemoryEngine, Serde, StateDir, StateOptions, StoreIndex, StoreKind, StoreSpec, Utf8};
+/// # let dir = StateDir::open(Arc::new(MemoryEngine::new()), StateOptions::new("log"))?;
+/// # let spec = StoreSpec { name: "s".into(), changelog_topic: "c".into(), kind: StoreKind::KeyValue };
+/// # let mut state = dir.task_state(0, &[spec])?;
+/// # let (keys, values): (Serde<str>, Serde<i64>) = (Arc::new(Utf8), Arc::new(I64Be));
+/// let mut stock = KeyValueStore::new(StoreIndex(0), &keys, &values);
+/// stock.put_all(&mut state, [("cup", Some(&3)), ("plate", Some(&5)), ("pot", Some(&1))])?;
+/// assert_eq!(stock.put_if_absent(&mut state, "pot", &9)?, Some(1));
+///
+/// let mut seen = Vec::new();
+/// stock.range(&state, "cup"..="plate", |key, n| {
+///     seen.push((key.to_owned(), *n));
+///     Continue(())
+/// })?;
+/// assert_eq!(seen, [("cup".to_owned(), 3), ("plate".to_owned(), 5)]);
+///
+/// // To write while going through rows, go through a copy of them.
+/// for (key, n) in stock.copy_of(&state, "p"..)? {
+///     stock.put(&mut state, &key, Some(&(n + 1)))?;
+/// }
+/// assert_eq!(stock.delete(&mut state, "plate")?, Some(6));
+/// # Ok::<(), state_stores::StoreError>(())
+/// ```
+///
+/// A visit borrows the state: what it sees is the state at its beginning, and writing meanwhile doesn't compile.
+///
+/// ```compile_fail,E0502
+/// # use std::ops::ControlFlow;
+/// # use state_stores::{KeyValueStore, StoreIndex, TaskState, StoreError};
+/// # fn f(stock: &mut KeyValueStore<str, i64>, state: &mut TaskState) -> Result<(), StoreError> {
+/// stock.all(state, |_, _| {
+///     state.put(StoreIndex(0), b"new", None);
+///     ControlFlow::Continue(())
+/// })
+/// # }
+/// ```
 pub struct KeyValueStore<K: ?Sized, V: ?Sized> {
     coder: Coder<K, V>,
 }
 
-impl<K: ?Sized, V: ?Sized> std::fmt::Debug for KeyValueStore<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("KeyValueStore").field(&self.coder.store).finish()
-    }
-}
+/// A copy of a row: key and value.
+type Copied<K, V> = (<K as ToOwned>::Owned, <V as ToOwned>::Owned);
+
+typed_store!(KeyValueStore {});
+keyed_writes!(KeyValueStore, row: &'r V, copy: V::Owned);
+keyed_scans!(KeyValueStore, FnMut(&K, &V) -> ControlFlow<()>);
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KeyValueStore<K, V> {
-    /// The store at `store` of a task, with these codecs.
-    pub fn new(store: StoreIndex, keys: &Serde<K>, values: &Serde<V>) -> Self {
-        Self { coder: Coder::new(store, keys, values) }
-    }
-
     /// Calls `read` with the value of `key`, or `None`; copies nothing.
     pub fn get_with<R>(
         &mut self,
@@ -60,36 +99,47 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KeyValueStore<K, V> {
         self.coder.write(state, value.map(|value| (&[][..], value)))
     }
 
-    /// Visits the rows with `from` ≤ key < `to`, by the order of the keys' bytes; `None`: unbounded.
-    pub fn range(
+    /// Copies of the rows of a range, by the order of the keys' bytes: they stay as they are while the state changes.
+    pub fn copy_of<'k>(
         &mut self,
         state: &TaskState,
-        (from, to): (Option<&K>, Option<&K>),
+        keys: impl std::ops::RangeBounds<&'k K>,
+    ) -> Result<Vec<Copied<K, V>>, StoreError>
+    where
+        K: ToOwned,
+        V: ToOwned,
+    {
+        let mut rows = Vec::new();
+        self.range(state, keys, |key, value| {
+            rows.push((key.to_owned(), value.to_owned()));
+            ControlFlow::Continue(())
+        })?;
+        Ok(rows)
+    }
+
+    fn scan(
+        &mut self,
+        state: &TaskState,
+        span: &Span,
         direction: Direction,
         mut visit: impl FnMut(&K, &V) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let visit = |key: &K, (): (), value: &V| visit(key, value);
-        scan(&mut self.coder, state, (from, to), direction, |row| Ok(((), row)), visit)
+        self.coder.scan(state, span, direction, |coder, key, row| {
+            Ok(visit(coder.key_decoder.decode(key)?, coder.value_decoder.decode(row)?))
+        })
     }
 }
 
-/// A typed view of a key-value store whose rows carry the timestamp of the record that wrote them.
+/// A typed view of a key-value store whose rows carry the timestamp of the record that wrote them (ms).
 pub struct TimestampedKeyValueStore<K: ?Sized, V: ?Sized> {
     coder: Coder<K, V>,
 }
 
-impl<K: ?Sized, V: ?Sized> std::fmt::Debug for TimestampedKeyValueStore<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("TimestampedKeyValueStore").field(&self.coder.store).finish()
-    }
-}
+typed_store!(TimestampedKeyValueStore {});
+keyed_writes!(TimestampedKeyValueStore, row: (&'r V, i64), copy: (V::Owned, i64));
+keyed_scans!(TimestampedKeyValueStore, FnMut(&K, &V, i64) -> ControlFlow<()>);
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> TimestampedKeyValueStore<K, V> {
-    /// The store at `store` of a task, with these codecs.
-    pub fn new(store: StoreIndex, keys: &Serde<K>, values: &Serde<V>) -> Self {
-        Self { coder: Coder::new(store, keys, values) }
-    }
-
     /// Calls `read` with the value of `key` and its timestamp (ms), or `None`; copies nothing.
     pub fn get_with<R>(
         &mut self,
@@ -130,43 +180,20 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> TimestampedKeyValueStore<K, V> {
         value: Option<(&V, i64)>,
     ) -> Result<(), StoreError> {
         self.coder.plain(state, key)?;
-        match value {
-            Some((value, timestamp)) => {
-                self.coder.write(state, Some((&timestamp.to_be_bytes(), value)))
-            }
-            None => self.coder.write(state, None),
-        }
+        self.coder.write_timestamped(state, value)
     }
 
-    /// Visits the rows with `from` ≤ key < `to`, by the order of the keys' bytes; `None`: unbounded.
-    pub fn range(
+    fn scan(
         &mut self,
         state: &TaskState,
-        (from, to): (Option<&K>, Option<&K>),
+        span: &Span,
         direction: Direction,
         mut visit: impl FnMut(&K, &V, i64) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        scan(&mut self.coder, state, (from, to), direction, timestamped, |key, timestamp, value| {
-            visit(key, value, timestamp)
+        self.coder.scan(state, span, direction, |coder, key, row| {
+            let (timestamp, value) = timestamped(row)?;
+            let (key, value) = (coder.key_decoder.decode(key)?, coder.value_decoder.decode(value)?);
+            Ok(visit(key, value, timestamp))
         })
     }
-}
-
-/// Visits rows by key; `head` splits a row into what precedes the value, and the value.
-fn scan<K: ?Sized + 'static, V: ?Sized + 'static, H>(
-    coder: &mut Coder<K, V>,
-    state: &TaskState,
-    (from, to): (Option<&K>, Option<&K>),
-    direction: Direction,
-    head: impl Fn(&[u8]) -> Result<(H, &[u8]), CodecError>,
-    mut visit: impl FnMut(&K, H, &V) -> ControlFlow<()>,
-) -> Result<(), StoreError> {
-    let mut bound = |key: &K| coder.key(state, key).map(<[u8]>::to_vec);
-    let from = from.map(&mut bound).transpose()?.unwrap_or_default();
-    let to = to.map(bound).transpose()?;
-    let span = Span { from: &from, to: to.as_deref(), direction };
-    coder.scan(state, &span, |coder, key, row| {
-        let (head, value) = head(row)?;
-        Ok(visit(coder.key_decoder.decode(key)?, head, coder.value_decoder.decode(value)?))
-    })
 }

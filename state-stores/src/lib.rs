@@ -5,7 +5,12 @@
 //!   layers: the *overlay* of the open transaction (with a savepoint per record), the *committed layer* in memory, the
 //!   *base* in the engine. A write-back brings committed rows to the base, with the changelog offsets they stand for.
 //! * [`KeyValueStore`], [`TimestampedKeyValueStore`], [`VersionedKeyValueStore`], [`ListStore`], [`WindowStore`] and
-//!   [`SessionStore`] are typed views of it; a [`Codec`] says how keys and values become bytes.
+//!   [`SessionStore`] are typed views of it; a [`Codec`] says how keys and values become bytes. A store of your own is
+//!   another view: see [`TaskState`].
+//!
+//! A scan is a closure that is called for each row. It borrows the [`TaskState`], so it sees one moment: what was put
+//! before it began, committed or not, and nothing that comes later. Writing meanwhile doesn't compile; there is nothing
+//! to close. A write-back that another thread begins waits until the scan has ended.
 //!
 //! Nothing here knows a clock, a thread or a log: times are arguments, and the log's part in a commit is told by
 //! [`TaskState::apply`] (it committed) or [`TaskState::discard`] (it aborted).
@@ -55,6 +60,7 @@ mod coder;
 mod engine;
 mod error;
 mod key_value;
+mod keyed;
 pub mod keys;
 mod list;
 mod memory;
@@ -66,9 +72,11 @@ mod rocks;
 mod rows;
 mod session;
 mod shelf;
+mod span;
 mod spec;
 mod state_dir;
 mod task_state;
+mod typed;
 mod versioned;
 mod window;
 mod write_back;
@@ -90,5 +98,6 @@ pub use session::{Session, SessionStore};
 pub use spec::{StoreIndex, StoreKind, StoreSpec};
 pub use state_dir::{CommittedStore, StateDir, StateOptions};
 pub use task_state::{TaskState, VisitDirty};
+pub use typed::TypedStore;
 pub use versioned::{Put, VersionedKeyValueStore};
 pub use window::WindowStore;

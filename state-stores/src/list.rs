@@ -5,27 +5,24 @@
 
 use std::ops::ControlFlow;
 
-use crate::coder::{Coder, Span};
-use crate::{CodecError, Direction, Serde, StoreError, StoreIndex, TaskState};
+use crate::coder::Coder;
+use crate::keyed::keyed_scans;
+use crate::span::Span;
+use crate::typed::typed_store;
+use crate::{CodecError, Direction, StoreError, TaskState};
 
 /// A typed view of a [`StoreKind::KeyValue`](crate::StoreKind::KeyValue) store whose rows are lists. It holds codecs
 /// and scratch, no rows.
+///
+/// Scans visit each value of a list with its key, in the order they were appended whatever the direction.
 pub struct ListStore<K: ?Sized, V: ?Sized> {
     coder: Coder<K, V>,
 }
 
-impl<K: ?Sized, V: ?Sized> std::fmt::Debug for ListStore<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("ListStore").field(&self.coder.store).finish()
-    }
-}
+typed_store!(ListStore {});
+keyed_scans!(ListStore, FnMut(&K, &V) -> ControlFlow<()>);
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> ListStore<K, V> {
-    /// The store at `store` of a task, with these codecs.
-    pub fn new(store: StoreIndex, keys: &Serde<K>, values: &Serde<V>) -> Self {
-        Self { coder: Coder::new(store, keys, values) }
-    }
-
     /// Adds a value to the end of the list of `key`.
     pub fn append(&mut self, state: &mut TaskState, key: &K, value: &V) -> Result<(), StoreError> {
         self.coder.plain(state, key)?;
@@ -58,19 +55,14 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> ListStore<K, V> {
         Ok(there)
     }
 
-    /// Visits the values of the lists with `from` ≤ key < `to` (`None`: unbounded), by the order of the keys' bytes, and
-    /// of each list in the order they were appended, whatever the direction.
-    pub fn range(
+    fn scan(
         &mut self,
         state: &TaskState,
-        (from, to): (Option<&K>, Option<&K>),
+        span: &Span,
         direction: Direction,
         mut visit: impl FnMut(&K, &V) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let mut bound = |key: &K| self.coder.key(state, key).map(<[u8]>::to_vec);
-        let (from, to) = (from.map(&mut bound).transpose()?, to.map(bound).transpose()?);
-        let span = Span { from: from.as_deref().unwrap_or_default(), to: to.as_deref(), direction };
-        self.coder.scan(state, &span, |coder, key, row| {
+        self.coder.scan(state, span, direction, |coder, key, row| {
             let key = coder.key_decoder.decode(key)?;
             for value in values(row) {
                 if visit(key, coder.value_decoder.decode(value?)?).is_break() {

@@ -4,12 +4,14 @@
 //! retention, where stream time is the highest end ever put; what has expired is invisible at once, whether or not it
 //! was removed yet.
 
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::{ControlFlow, RangeBounds, RangeInclusive};
 
-use crate::coder::{Coder, Span, damaged_key};
+use crate::coder::{Coder, damaged_key};
 use crate::keys::{self, TIME_LEN};
-use crate::window::{is_expired, time_bounds, visible};
-use crate::{Direction, Serde, StoreError, StoreIndex, TaskState};
+use crate::span::Span;
+use crate::typed::typed_store;
+use crate::window::{is_expired, visible};
+use crate::{Direction, StoreError, TaskState};
 
 /// A session's bounds, both inclusive (ms). Orders as the store does: by end, then start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,18 +34,9 @@ pub struct SessionStore<K: ?Sized, V: ?Sized> {
     scratch: Vec<u8>,
 }
 
-impl<K: ?Sized, V: ?Sized> std::fmt::Debug for SessionStore<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("SessionStore").field(&self.coder.store).finish()
-    }
-}
+typed_store!(SessionStore { scratch });
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> SessionStore<K, V> {
-    /// The store at `store` of a task, with these codecs.
-    pub fn new(store: StoreIndex, keys: &Serde<K>, values: &Serde<V>) -> Self {
-        Self { coder: Coder::new(store, keys, values), scratch: Vec::new() }
-    }
-
     /// Sets the value of a session of `key`, or deletes it.
     ///
     /// False: the session has expired already; nothing was written.
@@ -62,7 +55,17 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> SessionStore<K, V> {
         Ok(true)
     }
 
-    /// Calls `read` with the value of one session, or `None`.
+    /// Removes a session of `key`. False: it has expired already.
+    pub fn remove(
+        &mut self,
+        state: &mut TaskState,
+        key: &K,
+        session: Session,
+    ) -> Result<bool, StoreError> {
+        self.put(state, key, session, None)
+    }
+
+    /// Calls `read` with the value of one session, or `None`; copies nothing.
     pub fn get_with<R>(
         &mut self,
         state: &TaskState,
@@ -78,6 +81,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> SessionStore<K, V> {
     }
 
     /// A copy of the value of one session.
+    #[doc(alias = "fetch_session")]
     pub fn get(
         &mut self,
         state: &TaskState,
@@ -107,8 +111,57 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> SessionStore<K, V> {
     }
 
     /// Visits the sessions of `key` that overlap `earliest_end..=latest_start`: those with end ≥ the one and start ≤
-    /// the other, by end, then start. For a record at `t` and a gap `g` ask for `t - g ..= t + g`.
-    pub fn find(
+    /// the other, by end, then start. For a record at `t` and a gap `g` ask for `t - g ..= t + g`, for all sessions of
+    /// the key for `i64::MIN..=i64::MAX`.
+    #[doc(alias = "fetch")]
+    pub fn find_sessions(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        overlap: RangeInclusive<i64>,
+        visit: impl FnMut(Session, &V) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan_key(state, key, overlap, Direction::Forward, visit)
+    }
+
+    /// As [`find_sessions`](Self::find_sessions), the latest end first.
+    #[doc(alias = "backward_fetch")]
+    pub fn backward_find_sessions(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        overlap: RangeInclusive<i64>,
+        visit: impl FnMut(Session, &V) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan_key(state, key, overlap, Direction::Reverse, visit)
+    }
+
+    /// Visits the sessions of a range of keys that overlap `earliest_end..=latest_start`, by key, end and start. Reads
+    /// over sessions of other times: for queries.
+    #[doc(alias = "fetch")]
+    pub fn find_sessions_range<'k>(
+        &mut self,
+        state: &TaskState,
+        keys: impl RangeBounds<&'k K>,
+        overlap: RangeInclusive<i64>,
+        visit: impl FnMut(&K, Session, &V) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan(state, keys, overlap, Direction::Forward, visit)
+    }
+
+    /// As [`find_sessions_range`](Self::find_sessions_range), the other way round.
+    #[doc(alias = "backward_fetch")]
+    pub fn backward_find_sessions_range<'k>(
+        &mut self,
+        state: &TaskState,
+        keys: impl RangeBounds<&'k K>,
+        overlap: RangeInclusive<i64>,
+        visit: impl FnMut(&K, Session, &V) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan(state, keys, overlap, Direction::Reverse, visit)
+    }
+
+    fn scan_key(
         &mut self,
         state: &TaskState,
         key: &K,
@@ -119,45 +172,37 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> SessionStore<K, V> {
         let latest_start = *overlap.end();
         let (earliest_end, _) = visible(state, self.coder.store, overlap);
         self.coder.composed(state, key, keys::prefix)?;
-        let Some((from, to)) = time_bounds(&self.coder.full, earliest_end, i64::MAX) else {
-            return Ok(());
-        };
-        self.coder.scan(
-            state,
-            &Span { from: &from, to: Some(&to), direction },
-            |coder, full, row| {
-                let session = Session::of(full).ok_or_else(damaged_key)?;
-                if session.start > latest_start {
-                    return Ok(ControlFlow::Continue(()));
-                }
-                Ok(visit(session, coder.value_decoder.decode(row)?))
-            },
-        )
+        let span = Span::of_times(&self.coder.full, earliest_end, i64::MAX);
+        let Some(span) = span else { return Ok(()) };
+        self.coder.scan(state, &span, direction, |coder, full, row| {
+            let session = Session::of(full).ok_or_else(damaged_key)?;
+            if session.start > latest_start {
+                return Ok(ControlFlow::Continue(()));
+            }
+            Ok(visit(session, coder.value_decoder.decode(row)?))
+        })
     }
 
-    /// Visits the sessions of all keys with `from` ≤ key < `to` (`None`: unbounded), by key, end and start.
-    pub fn range(
+    fn scan<'k>(
         &mut self,
         state: &TaskState,
-        (from, to): (Option<&K>, Option<&K>),
+        keys: impl RangeBounds<&'k K>,
+        overlap: RangeInclusive<i64>,
         direction: Direction,
         mut visit: impl FnMut(&K, Session, &V) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let (earliest_end, _) = visible(state, self.coder.store, i64::MIN..=i64::MAX);
-        let (from, to) = self.coder.key_bounds(state, (from, to))?;
+        let latest_start = *overlap.end();
+        let (earliest_end, _) = visible(state, self.coder.store, overlap);
+        let span = self.coder.composed_span(state, keys)?;
         let Self { coder, scratch } = self;
-        coder.scan(
-            state,
-            &Span { from: &from, to: to.as_deref(), direction },
-            |coder, full, row| {
-                let session = Session::of(full).ok_or_else(damaged_key)?;
-                if session.end < earliest_end {
-                    return Ok(ControlFlow::Continue(()));
-                }
-                let key = keys::unescape(full, 2 * TIME_LEN, scratch).ok_or_else(damaged_key)?;
-                Ok(visit(coder.key_decoder.decode(key)?, session, coder.value_decoder.decode(row)?))
-            },
-        )
+        coder.scan(state, &span, direction, |coder, full, row| {
+            let session = Session::of(full).ok_or_else(damaged_key)?;
+            if session.end < earliest_end || session.start > latest_start {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let key = keys::unescape(full, 2 * TIME_LEN, scratch).ok_or_else(damaged_key)?;
+            Ok(visit(coder.key_decoder.decode(key)?, session, coder.value_decoder.decode(row)?))
+        })
     }
 
     fn full(&mut self, state: &TaskState, key: &K, session: Session) -> Result<(), StoreError> {

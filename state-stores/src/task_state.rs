@@ -21,6 +21,61 @@ pub type VisitDirty<'a> = dyn FnMut(StoreIndex, &[u8], Option<&[u8]>) + 'a;
 /// transaction did, or disappears by [`discard`](Self::discard).
 ///
 /// A [`StoreIndex`] is a place in the list of stores it was opened with; any other one panics.
+///
+/// # A store of your own
+///
+/// Whatever keeps its rows here is a store: transactions, savepoints, changelog and restore come with it. Here is one
+/// that knows which members each group has, one row a member:
+///
+/// ```
+/// # use std::ops::ControlFlow;
+/// # use std::sync::Arc;
+/// # use state_stores::{Direction, MemoryEngine, StateDir, StateOptions, StoreError, StoreIndex, StoreKind, StoreSpec, TaskState, keys};
+/// struct Members(StoreIndex);
+///
+/// impl Members {
+///     fn row(group: &str, member: &str) -> Vec<u8> {
+///         let mut row = Vec::new();
+///         keys::prefix(group.as_bytes(), &mut row);
+///         row.extend_from_slice(member.as_bytes());
+///         row
+///     }
+///
+///     fn join(&self, state: &mut TaskState, group: &str, member: &str) {
+///         state.put(self.0, &Self::row(group, member), Some(&[]));
+///     }
+///
+///     fn leave(&self, state: &mut TaskState, group: &str, member: &str) {
+///         state.put(self.0, &Self::row(group, member), None);
+///     }
+///
+///     fn count(&self, state: &TaskState, group: &str) -> Result<usize, StoreError> {
+///         let (from, mut members) = (Self::row(group, ""), 0);
+///         let to = keys::after_prefix(&from);
+///         state.scan(self.0, &from, to.as_deref(), Direction::Forward, &mut |_row, _value| {
+///             members += 1;
+///             ControlFlow::Continue(())
+///         })?;
+///         Ok(members)
+///     }
+/// }
+///
+/// # let dir = StateDir::open(Arc::new(MemoryEngine::new()), StateOptions::new("log"))?;
+/// # let spec = StoreSpec { name: "m".into(), changelog_topic: "c".into(), kind: StoreKind::KeyValue };
+/// # let mut state = dir.task_state(0, &[spec])?;
+/// let members = Members(StoreIndex(0));
+/// members.join(&mut state, "a", "anna");
+/// members.join(&mut state, "a", "bob");
+/// members.join(&mut state, "ab", "carl");
+/// state.apply(&[(StoreIndex(0), 3)]);
+/// members.leave(&mut state, "a", "anna");
+/// assert_eq!(members.count(&state, "a")?, 1);
+/// state.discard(); // the transaction was aborted
+/// assert_eq!(members.count(&state, "a")?, 2);
+/// # Ok::<(), StoreError>(())
+/// ```
+///
+/// `operators` opens it for a processor through the trait `StoreBuilder`.
 #[derive(Debug)]
 pub struct TaskState {
     shared: Arc<Shared>,

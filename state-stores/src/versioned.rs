@@ -12,10 +12,11 @@
 
 use std::ops::ControlFlow;
 
-use crate::coder::{Coder, Span, damaged_key, timestamped};
+use crate::coder::{Coder, damaged_key, timestamped};
 use crate::keys::{self, TIME_LEN};
-use crate::window::time_bounds;
-use crate::{CodecError, Direction, Serde, StoreError, StoreIndex, TaskState};
+use crate::span::Span;
+use crate::typed::typed_store;
+use crate::{CodecError, Direction, StoreError, TaskState};
 
 pub(crate) const LATEST: u8 = 0;
 pub(crate) const HISTORY: u8 = 1;
@@ -45,19 +46,9 @@ pub struct VersionedKeyValueStore<K: ?Sized, V: ?Sized> {
     history: Vec<u8>,
 }
 
-impl<K: ?Sized, V: ?Sized> std::fmt::Debug for VersionedKeyValueStore<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("VersionedKeyValueStore").field(&self.coder.store).finish()
-    }
-}
+typed_store!(VersionedKeyValueStore { latest, history });
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
-    /// The store at `store` of a task, with these codecs.
-    pub fn new(store: StoreIndex, keys: &Serde<K>, values: &Serde<V>) -> Self {
-        let (latest, history) = (Vec::new(), Vec::new());
-        Self { coder: Coder::new(store, keys, values), latest, history }
-    }
-
     /// The value of `key` from `timestamp` (ms) on, until its next version; `None`: deleted from then on. A version of
     /// the same time is replaced. Refused when it is older than stream time − history retention.
     pub fn put(
@@ -128,8 +119,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
             }
         })?;
         if result.is_none() && !self.is_history_lost(state, as_of) {
-            let bounds = self.ending_after(as_of);
-            self.first(state, bounds, Direction::Forward, |coder, _, (since, value)| {
+            let span = self.ending_after(as_of);
+            self.first(state, span, Direction::Forward, |coder, _, (since, value)| {
                 if let Some(value) = value.filter(|_| since <= as_of) {
                     let value = coder.value_decoder.decode(value)?;
                     result = read.take().map(|read| read(Some((value, since))));
@@ -164,6 +155,25 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
         })
     }
 
+    /// Deletes the value of `key` from `timestamp` (ms) on, until its next version. Gives what it was then and since
+    /// when, as [`get_as_of`](Self::get_as_of) would have; `None` too when the deletion is refused for its age.
+    pub fn delete(
+        &mut self,
+        state: &mut TaskState,
+        key: &K,
+        timestamp: i64,
+    ) -> Result<Option<(V::Owned, i64)>, StoreError>
+    where
+        V: ToOwned,
+    {
+        if self.is_history_lost(state, timestamp) {
+            return Ok(None);
+        }
+        let was = self.get_as_of(state, key, timestamp)?;
+        self.put(state, key, timestamp, None)?;
+        Ok(was)
+    }
+
     fn is_history_lost(&self, state: &TaskState, time: i64) -> bool {
         state.horizon(self.coder.store).is_some_and(|horizon| time < horizon)
     }
@@ -189,8 +199,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
             return latest.map(Some).map_err(|error| self.coder.error(state, error));
         }
         let mut newest = None;
-        let bounds = self.ending_after(state.horizon(store).unwrap_or(i64::MIN));
-        self.first(state, bounds, Direction::Reverse, |_, to, _| {
+        let span = self.ending_after(state.horizon(store).unwrap_or(i64::MIN));
+        self.first(state, span, Direction::Reverse, |_, to, _| {
             newest = Some((to, None));
             Ok(())
         })?;
@@ -206,8 +216,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
         value: Option<&V>,
     ) -> Result<Put, StoreError> {
         let mut next = None;
-        let bounds = self.ending_after(timestamp);
-        self.first(state, bounds, Direction::Forward, |_, to, (since, value)| {
+        let span = self.ending_after(timestamp);
+        self.first(state, span, Direction::Forward, |_, to, (since, value)| {
             next = Some((to, since, value.map(<[u8]>::to_vec)));
             Ok(())
         })?;
@@ -269,9 +279,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
     fn forget_expired(&mut self, state: &mut TaskState) -> Result<(), StoreError> {
         let store = self.coder.store;
         let Some(horizon) = state.horizon(store) else { return Ok(()) };
-        let Some((from, to)) = time_bounds(&self.history, i64::MIN, horizon) else { return Ok(()) };
+        let Some(span) = Span::of_times(&self.history, i64::MIN, horizon) else { return Ok(()) };
         let mut expired = Vec::new();
-        state.scan(store, &from, Some(&to), Direction::Forward, &mut |full, _| {
+        state.scan(store, &span.from, span.to.as_deref(), Direction::Forward, &mut |full, _| {
             expired.push(full.to_vec());
             ControlFlow::Continue(())
         })?;
@@ -282,21 +292,20 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
     }
 
     /// Bounds of the located key's history rows that end after `time`.
-    fn ending_after(&self, time: i64) -> Option<(Vec<u8>, Vec<u8>)> {
-        time_bounds(&self.history, time.checked_add(1)?, i64::MAX)
+    fn ending_after(&self, time: i64) -> Option<Span> {
+        Span::of_times(&self.history, time.checked_add(1)?, i64::MAX)
     }
 
-    /// Visits the first history row within `bounds`: its end, its beginning and its value.
+    /// Visits the first history row of `span`: its end, its beginning and its value.
     fn first(
         &mut self,
         state: &TaskState,
-        bounds: Option<(Vec<u8>, Vec<u8>)>,
+        span: Option<Span>,
         direction: Direction,
         mut visit: impl FnMut(&mut Coder<K, V>, i64, (i64, Option<&[u8]>)) -> Result<(), CodecError>,
     ) -> Result<(), StoreError> {
-        let Some((from, to)) = bounds else { return Ok(()) };
-        let span = Span { from: &from, to: Some(&to), direction };
-        self.coder.scan(state, &span, |coder, full, row| {
+        let Some(span) = span else { return Ok(()) };
+        self.coder.scan(state, &span, direction, |coder, full, row| {
             let ends = keys::time_before(full, 0).ok_or_else(damaged_key)?;
             let (since, rest) = timestamped(row)?;
             let value = match rest.split_first() {

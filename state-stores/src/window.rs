@@ -4,11 +4,13 @@
 //! that of the newest record in it. A row is visible while its start > stream time − retention, where stream time is
 //! the highest start ever put; what has expired is invisible at once, whether or not it was removed yet.
 
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::{ControlFlow, RangeBounds, RangeInclusive};
 
-use crate::coder::{Coder, Span, damaged_key, timestamped};
+use crate::coder::{Coder, damaged_key, timestamped};
 use crate::keys::{self, Sequence, TIME_LEN};
-use crate::{Direction, Serde, StoreError, StoreIndex, StoreKind, TaskState};
+use crate::span::Span;
+use crate::typed::typed_store;
+use crate::{Direction, StoreError, StoreIndex, StoreKind, TaskState};
 
 /// A typed view of a [`StoreKind::Window`] store. It holds codecs and scratch, no rows.
 pub struct WindowStore<K: ?Sized, V: ?Sized> {
@@ -16,18 +18,9 @@ pub struct WindowStore<K: ?Sized, V: ?Sized> {
     scratch: Vec<u8>,
 }
 
-impl<K: ?Sized, V: ?Sized> std::fmt::Debug for WindowStore<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("WindowStore").field(&self.coder.store).finish()
-    }
-}
+typed_store!(WindowStore { scratch });
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> WindowStore<K, V> {
-    /// The store at `store` of a task, with these codecs.
-    pub fn new(store: StoreIndex, keys: &Serde<K>, values: &Serde<V>) -> Self {
-        Self { coder: Coder::new(store, keys, values), scratch: Vec::new() }
-    }
-
     /// Sets the value of the window of `key` that begins at `start` (ms), with a timestamp (ms), or deletes it.
     ///
     /// False: the window has expired already; nothing was written.
@@ -55,7 +48,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> WindowStore<K, V> {
         self.put_row(state, key, start, Some(sequence), value)
     }
 
-    /// Calls `read` with the value and timestamp of one window, or `None`. Not for stores with `duplicates`.
+    /// Calls `read` with the value and timestamp of one window, or `None`; copies nothing. Not for stores with `duplicates`.
     pub fn get_with<R>(
         &mut self,
         state: &TaskState,
@@ -110,60 +103,113 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> WindowStore<K, V> {
         state: &TaskState,
         key: &K,
         starts: RangeInclusive<i64>,
+        visit: impl FnMut(i64, &V, i64) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan_key(state, key, starts, Direction::Forward, visit)
+    }
+
+    /// As [`fetch`](Self::fetch), the newest window first.
+    pub fn backward_fetch(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        starts: RangeInclusive<i64>,
+        visit: impl FnMut(i64, &V, i64) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan_key(state, key, starts, Direction::Reverse, visit)
+    }
+
+    /// Visits the windows of a range of keys whose start is in `starts`, by key, then start:
+    /// `visit(key, start, value, timestamp)`. Reads over windows of other times: for queries.
+    pub fn fetch_range<'k>(
+        &mut self,
+        state: &TaskState,
+        keys: impl RangeBounds<&'k K>,
+        starts: RangeInclusive<i64>,
+        visit: impl FnMut(&K, i64, &V, i64) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan(state, keys, starts, Direction::Forward, visit)
+    }
+
+    /// As [`fetch_range`](Self::fetch_range), the other way round.
+    pub fn backward_fetch_range<'k>(
+        &mut self,
+        state: &TaskState,
+        keys: impl RangeBounds<&'k K>,
+        starts: RangeInclusive<i64>,
+        visit: impl FnMut(&K, i64, &V, i64) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan(state, keys, starts, Direction::Reverse, visit)
+    }
+
+    /// Visits the windows of all keys whose start is in `starts`, by key, then start. All windows there are:
+    /// `i64::MIN..=i64::MAX`.
+    #[doc(alias = "all")]
+    pub fn fetch_all(
+        &mut self,
+        state: &TaskState,
+        starts: RangeInclusive<i64>,
+        visit: impl FnMut(&K, i64, &V, i64) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan(state, .., starts, Direction::Forward, visit)
+    }
+
+    /// As [`fetch_all`](Self::fetch_all), the other way round.
+    #[doc(alias = "backward_all")]
+    pub fn backward_fetch_all(
+        &mut self,
+        state: &TaskState,
+        starts: RangeInclusive<i64>,
+        visit: impl FnMut(&K, i64, &V, i64) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan(state, .., starts, Direction::Reverse, visit)
+    }
+
+    fn scan_key(
+        &mut self,
+        state: &TaskState,
+        key: &K,
+        starts: RangeInclusive<i64>,
         direction: Direction,
         mut visit: impl FnMut(i64, &V, i64) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let (first, last) = visible(state, self.coder.store, starts);
         self.coder.composed(state, key, keys::prefix)?;
-        let Some((from, to)) = time_bounds(&self.coder.full, first, last) else { return Ok(()) };
+        let Some(span) = Span::of_times(&self.coder.full, first, last) else { return Ok(()) };
         let kind = state.spec(self.coder.store).kind;
-        self.coder.scan(
-            state,
-            &Span { from: &from, to: Some(&to), direction },
-            |coder, full, row| {
-                let start = kind.row_time(full).ok_or_else(damaged_key)?;
-                let (timestamp, value) = timestamped(row)?;
-                Ok(visit(start, coder.value_decoder.decode(value)?, timestamp))
-            },
-        )
+        self.coder.scan(state, &span, direction, |coder, full, row| {
+            let start = kind.row_time(full).ok_or_else(damaged_key)?;
+            let (timestamp, value) = timestamped(row)?;
+            Ok(visit(start, coder.value_decoder.decode(value)?, timestamp))
+        })
     }
 
-    /// Visits the windows of all keys with `from` ≤ key < `to` (`None`: unbounded) whose start is in `starts`, by key,
-    /// then start: `visit(key, start, value, timestamp)`. Reads over windows of other times: for queries.
-    pub fn range(
+    fn scan<'k>(
         &mut self,
         state: &TaskState,
-        (from, to): (Option<&K>, Option<&K>),
+        keys: impl RangeBounds<&'k K>,
         starts: RangeInclusive<i64>,
         direction: Direction,
         mut visit: impl FnMut(&K, i64, &V, i64) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let (first, last) = visible(state, self.coder.store, starts);
-        let (from, to) = self.coder.key_bounds(state, (from, to))?;
+        let span = self.coder.composed_span(state, keys)?;
         let kind = state.spec(self.coder.store).kind;
         let suffix = match kind {
             StoreKind::Window { duplicates: true, .. } => TIME_LEN + Sequence::LEN,
             _ => TIME_LEN,
         };
         let Self { coder, scratch } = self;
-        coder.scan(
-            state,
-            &Span { from: &from, to: to.as_deref(), direction },
-            |coder, full, row| {
-                let start = kind.row_time(full).ok_or_else(damaged_key)?;
-                if start < first || start > last {
-                    return Ok(ControlFlow::Continue(()));
-                }
-                let key = keys::unescape(full, suffix, scratch).ok_or_else(damaged_key)?;
-                let (timestamp, value) = timestamped(row)?;
-                Ok(visit(
-                    coder.key_decoder.decode(key)?,
-                    start,
-                    coder.value_decoder.decode(value)?,
-                    timestamp,
-                ))
-            },
-        )
+        coder.scan(state, &span, direction, |coder, full, row| {
+            let start = kind.row_time(full).ok_or_else(damaged_key)?;
+            if start < first || start > last {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let key = keys::unescape(full, suffix, scratch).ok_or_else(damaged_key)?;
+            let (timestamp, value) = timestamped(row)?;
+            let (key, value) = (coder.key_decoder.decode(key)?, coder.value_decoder.decode(value)?);
+            Ok(visit(key, start, value, timestamp))
+        })
     }
 
     fn put_row(
@@ -178,12 +224,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> WindowStore<K, V> {
             return Ok(false);
         }
         self.coder.composed(state, key, |key, out| keys::window(key, start, sequence, out))?;
-        match value {
-            Some((value, timestamp)) => {
-                self.coder.write(state, Some((&timestamp.to_be_bytes(), value)))?
-            }
-            None => self.coder.write(state, None)?,
-        }
+        self.coder.write_timestamped(state, value)?;
         Ok(true)
     }
 }
@@ -201,17 +242,4 @@ pub(crate) fn visible(
 ) -> (i64, i64) {
     let oldest = state.horizon(store).map_or(i64::MIN, |horizon| horizon.saturating_add(1));
     (oldest.max(*times.start()), *times.end())
-}
-
-/// The full keys that begin with `prefix` and a time of `first..=last`, as `[from, to)`; `None`: there are none.
-pub(crate) fn time_bounds(prefix: &[u8], first: i64, last: i64) -> Option<(Vec<u8>, Vec<u8>)> {
-    if first > last {
-        return None;
-    }
-    let bound = |time: i64| [prefix, &keys::ordered(time)].concat();
-    let to = match last.checked_add(1) {
-        Some(after) => bound(after),
-        None => keys::after_prefix(prefix)?,
-    };
-    Some((bound(first), to))
 }

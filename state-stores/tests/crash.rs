@@ -47,7 +47,7 @@ fn between_rows_and_offsets_replay_converges() {
     put(&mut state, b"gone", None, 4);
     write_rows_only(&engine, &dir);
     drop((state, dir));
-    engine.memory.crash(ALL_IN_FILES);
+    engine.behind.crash(ALL_IN_FILES);
 
     let (_dir, mut state) = open(&engine, StoreKind::KeyValue);
     assert_eq!(
@@ -69,7 +69,7 @@ fn rows_of_a_first_write_back_without_offsets_are_not_trusted() {
     write_rows_only(&engine, &dir);
     put(&mut state, b"gone", None, 2);
     drop((state, dir));
-    engine.memory.crash(ALL_IN_FILES);
+    engine.behind.crash(ALL_IN_FILES);
 
     // From its start, the compacted changelog says nothing of the deleted row.
     let (_dir, mut state) = open(&engine, StoreKind::KeyValue);
@@ -95,7 +95,7 @@ fn nothing_expires_below_a_stream_time_that_is_not_flushed() {
     put(&mut state, &window(100), Some(&row), 2);
     write_rows_only(&engine, &dir);
     drop((state, dir));
-    engine.memory.crash(ALL_IN_FILES);
+    engine.behind.crash(ALL_IN_FILES);
 
     // The log of the second row is being read again; until then the first one is alive.
     let (dir, mut state) = open(&engine, kind);
@@ -122,7 +122,7 @@ fn a_failed_write_back_loses_nothing_and_is_repeated() {
     put(&mut state, b"a", Some(b"2"), 3);
     dir.write_back(2).unwrap();
     drop((state, dir));
-    engine.memory.crash(Crash::Machine);
+    engine.behind.crash(Crash::Machine);
     let (_dir, state) = open(&engine, StoreKind::KeyValue);
     assert_eq!(state.changelog_position(STORE), Some(3));
     assert_eq!(state.get(STORE, b"a").unwrap().as_deref(), Some(&b"2"[..]));

@@ -14,7 +14,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use state_stores::{CodecError, Direction, RawBytes, Serde, StoreKind, Unit, WindowStore};
+use state_stores::{CodecError, RawBytes, Serde, StoreKind, Unit, WindowStore};
 
 use crate::context::TaskContext;
 use crate::failure::Failure;
@@ -53,16 +53,10 @@ impl<K: ?Sized, V: ?Sized> Process<K, V> for Deduplicate<K, V> {
             return self.next.process(record, ctx);
         }
         let (since, mut first) = (now.saturating_sub(self.interval_ms), None);
-        self.seen.fetch(
-            &ctx.state,
-            &self.bytes,
-            since..=now,
-            Direction::Reverse,
-            |time, &(), _| {
-                first = Some(time);
-                ControlFlow::Break(())
-            },
-        )?;
+        self.seen.backward_fetch(&ctx.state, &self.bytes, since..=now, |time, &(), _| {
+            first = Some(time);
+            ControlFlow::Break(())
+        })?;
         match first {
             Some(first) if first.saturating_sub(timestamp) <= self.interval_ms => {
                 ctx.dropped.duplicates += 1;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use state_stores::{Direction, WindowStore};
+use state_stores::WindowStore;
 
 use super::stream_join::side_store;
 use super::stream_join_side::{Joiner, put};
@@ -41,7 +41,7 @@ where
             let (join, hits) = (&self.join, &mut self.hits);
             hits.clear();
             let times = side.matches(&self.windows, record.timestamp);
-            self.rows.fetch(&ctx.state, key, times, Direction::Forward, |time, other, _| {
+            self.rows.fetch(&ctx.state, key, times, |time, other, _| {
                 let joined = match side {
                     Side::Left => join(Some(value), Some(other)),
                     Side::Right => join(Some(other), Some(value)),

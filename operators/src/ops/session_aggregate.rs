@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use state_stores::{Direction, Session, SessionStore, StoreKind};
+use state_stores::{Session, SessionStore, StoreKind};
 
 use super::aggregate::{Update, counting, from_init, from_reduce, or_kept};
 use super::closing::Close;
@@ -95,7 +95,7 @@ where
         let mut row = None;
         let (merged, merge) = (&mut self.merged, &self.merge);
         merged.clear();
-        self.rows.find(&ctx.state, key, overlap, Direction::Forward, |session, value| {
+        self.rows.find_sessions(&ctx.state, key, overlap, |session, value| {
             whole =
                 Session { start: whole.start.min(session.start), end: whole.end.max(session.end) };
             row = Some(merge(key, row.as_ref(), value));

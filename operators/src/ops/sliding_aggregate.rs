@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use state_stores::{Direction, StoreKind, WindowStore};
+use state_stores::{StoreKind, WindowStore};
 
 use super::aggregate::Update;
 use super::closing::Close;
@@ -178,7 +178,7 @@ where
             }
             ControlFlow::Continue(())
         };
-        self.rows.fetch(&ctx.state, at.key, starts, Direction::Reverse, visit)?;
+        self.rows.backward_fetch(&ctx.state, at.key, starts, visit)?;
         ctx.dropped.late += late;
         Ok(seen)
     }
@@ -209,7 +209,7 @@ where
             }
             ControlFlow::Continue(())
         };
-        self.rows.fetch(&ctx.state, at.key, 0..=t.saturating_add(1), Direction::Forward, visit)?;
+        self.rows.fetch(&ctx.state, at.key, 0..=t.saturating_add(1), visit)?;
         if !contained {
             seen.right = shared.clone().filter(|(_, timestamp)| *timestamp > t);
         }

@@ -12,8 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use state_stores::{
-    Direction, Encoder, ListStore, RawBytes, Serde, StoreError, StoreIndex, StoreKind, TaskState,
-    keys,
+    Encoder, ListStore, RawBytes, Serde, StoreError, StoreIndex, StoreKind, TaskState, keys,
 };
 
 use crate::failure::Failure;
@@ -155,7 +154,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Pending<K, V> {
             }
             ControlFlow::Continue(())
         };
-        lists.range(state, (None, None), Direction::Forward, visit)?;
+        lists.all(state, visit)?;
         times.lowest = lowest;
         Ok(overdue)
     }

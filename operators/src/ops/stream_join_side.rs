@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use state_stores::keys::Sequence;
-use state_stores::{Decoder, Direction, WindowStore};
+use state_stores::{Decoder, WindowStore};
 
 use super::stream_join_pending::{Overdue, Pending, Times};
 use crate::context::TaskContext;
@@ -116,7 +116,7 @@ where
         let (join, hits) = (&self.join, &mut self.hits);
         hits.clear();
         let times = self.side.matches(&self.windows, record.timestamp);
-        self.other.fetch(&ctx.state, key, times, Direction::Forward, |time, other, _| {
+        self.other.fetch(&ctx.state, key, times, |time, other, _| {
             hits.extend(join(Some(value), Some(other)).map(|joined| (time, joined)));
             ControlFlow::Continue(())
         })?;
@@ -185,7 +185,7 @@ pub(super) fn put<K: ?Sized + 'static, V: ?Sized + 'static>(
         None => {
             // A timer's record: after all that are there.
             let mut offset = 0;
-            rows.fetch(&ctx.state, key, time..=time, Direction::Forward, |_, _, _| {
+            rows.fetch(&ctx.state, key, time..=time, |_, _, _| {
                 offset += 1;
                 ControlFlow::Continue(())
             })?;

@@ -1,7 +1,5 @@
 //! The Processor API.
 
-use std::ops::ControlFlow;
-
 use operators::{
     BoxError, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, Headers, I64Be, KeyValueDef,
     KeyValueStore, Processor, ProcessorContext, Punctuation, PunctuationType, Record, StoreDef,
@@ -77,16 +75,8 @@ impl Processor<str, i64, str, String> for Counts {
         let mut rows = Vec::new();
         match punctuation.kind {
             PunctuationType::StreamTime => {
-                let visit = |key: &str, count: &i64| {
-                    rows.push((key.to_owned(), format!("stream:{count}")));
-                    ControlFlow::Continue(())
-                };
-                self.counts.range(
-                    ctx.state(),
-                    (None, None),
-                    operators::Direction::Forward,
-                    visit,
-                )?;
+                let counts = self.counts.copy_of(ctx.state(), ..)?;
+                rows.extend(counts.into_iter().map(|(key, n)| (key, format!("stream:{n}"))));
             }
             PunctuationType::WallClockTime => {
                 let total = self.total.get(ctx.state(), TOTAL)?.unwrap_or(0);

@@ -7,12 +7,12 @@ use state_stores::{
     BatchOp, Direction, Durability, Engine, MemoryEngine, StoreError, Visit, WriteBatch,
 };
 
-/// A memory engine whose writes fail on demand, the failing ones partly done: where a write-back is cut into batches
+/// An engine whose writes fail on demand, the failing ones partly done: where a write-back is cut into batches
 /// is its own affair, so the state must bear any cut.
 #[derive(Debug)]
-pub(crate) struct TornEngine {
+pub(crate) struct TornEngine<E = MemoryEngine> {
     /// The engine behind it.
-    pub(crate) memory: MemoryEngine,
+    pub(crate) behind: E,
     writes_left: Mutex<Option<usize>>,
     /// How many of a failing batch's writes are done, in quarters.
     quarters: AtomicUsize,
@@ -20,15 +20,15 @@ pub(crate) struct TornEngine {
 
 impl Default for TornEngine {
     fn default() -> Self {
-        Self {
-            memory: MemoryEngine::with_crashes(),
-            writes_left: Mutex::new(None),
-            quarters: AtomicUsize::new(0),
-        }
+        Self::over(MemoryEngine::with_crashes())
     }
 }
 
-impl TornEngine {
+impl<E> TornEngine<E> {
+    pub(crate) fn over(behind: E) -> Self {
+        Self { behind, writes_left: Mutex::new(None), quarters: AtomicUsize::new(0) }
+    }
+
     /// Fails after this many more writes and flushes, with `quarters` of 4 of the failing batch done; `None`: never.
     pub(crate) fn fail_after(&self, writes: Option<usize>, quarters: usize) {
         self.quarters.store(quarters, Ordering::Relaxed);
@@ -51,9 +51,9 @@ impl TornEngine {
     }
 }
 
-impl Engine for TornEngine {
+impl<E: Engine> Engine for TornEngine<E> {
     fn get_with(&self, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {
-        self.memory.get_with(key, read)
+        self.behind.get_with(key, read)
     }
 
     fn scan(
@@ -63,11 +63,11 @@ impl Engine for TornEngine {
         direction: Direction,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        self.memory.scan(from, to, direction, visit)
+        self.behind.scan(from, to, direction, visit)
     }
 
     fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {
-        let Err(failure) = self.count_down() else { return self.memory.write(batch, durability) };
+        let Err(failure) = self.count_down() else { return self.behind.write(batch, durability) };
         let done = batch.len() * self.quarters.load(Ordering::Relaxed) / 4;
         let mut part = WriteBatch::new();
         for op in batch.iter().take(done) {
@@ -77,16 +77,16 @@ impl Engine for TornEngine {
                 BatchOp::DeleteRange(from, to) => part.delete_range(from, to),
             }
         }
-        self.memory.write(&part, durability)?;
+        self.behind.write(&part, durability)?;
         Err(failure)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.memory.sync()
+        self.behind.sync()
     }
 
     fn flush(&self) -> Result<(), StoreError> {
         self.count_down()?;
-        self.memory.flush()
+        self.behind.flush()
     }
 }
