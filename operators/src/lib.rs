@@ -79,11 +79,14 @@ mod windowed;
 mod windows;
 
 pub use state_stores::codec::{self, *};
-pub use state_stores::{Direction, KeyValueStore, StoreError, TaskState};
+pub use state_stores::{
+    Direction, KeyValueStore, ListStore, Session, SessionStore, StoreError, StoreIndex, StoreKind,
+    TaskState, TimestampedKeyValueStore, VersionedKeyValueStore, WindowStore,
+};
 
 pub use self::aggregate_result::AggregateResult;
 pub use self::builder::StreamsBuilder;
-pub use self::consumed::{Consumed, OffsetReset, TimestampExtractor};
+pub use self::consumed::{Consumed, TimestampExtractor};
 pub use self::context::Dropped;
 pub use self::driver::{
     DriverOptions, TestInputTopic, TestOutputTopic, TestRecord, TopologyTestDriver,
@@ -97,10 +100,11 @@ pub use self::manifest::{Manifest, Verdict};
 pub use self::materialized::Materialized;
 pub use self::ops::{
     CogroupedKStream, Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
-    GlobalView, Input, KGroupedStream, KGroupedTable, KeyValueDef, MachineContext, Partitions,
-    Processor, ProcessorContext, ProcessorStores, RecordMetadata, SessionWindowedCogroupedKStream,
-    SessionWindowedKStream, Settle, Split, StoreDef, TimeWindowedCogroupedKStream,
-    TimeWindowedKStream,
+    GlobalView, Input, KGroupedStream, KGroupedTable, KeyValueDef, ListDef, MachineContext,
+    Partitions, Processor, ProcessorContext, ProcessorStores, RecordMetadata, SessionDef,
+    SessionWindowedCogroupedKStream, SessionWindowedKStream, Settle, Split, StoreBuilder, StoreDef,
+    TimeWindowedCogroupedKStream, TimeWindowedKStream, TimestampedDef, TypedDef, VersionedDef,
+    WindowDef,
 };
 pub use self::outputs::{OutputRecord, Outputs};
 pub use self::punctuation::{Punctuation, PunctuationType};

@@ -29,6 +29,7 @@ mod sink;
 mod sliding_aggregate;
 mod split;
 mod state_machine;
+mod store_builder;
 mod stream_join;
 mod stream_join_pending;
 mod stream_join_side;
@@ -54,7 +55,11 @@ pub use self::lookup::{GlobalView, Settle};
 pub use self::machine_context::{Emit, Input, MachineContext};
 pub use self::partitioned_sink::Partitions;
 pub use self::processor::{Processor, ProcessorContext, RecordMetadata};
-pub use self::processor_stores::{KeyValueDef, ProcessorStores, StoreDef};
+pub use self::processor_stores::{ProcessorStores, StoreDef};
 pub use self::split::Split;
 pub(crate) use self::state_machine::split as split_machine_row;
+pub use self::store_builder::{
+    KeyValueDef, ListDef, SessionDef, StoreBuilder, TimestampedDef, TypedDef, VersionedDef,
+    WindowDef,
+};
 pub use self::table_group::KGroupedTable;

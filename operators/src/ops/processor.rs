@@ -245,7 +245,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
 mod tests {
     use state_stores::KeyValueStore;
 
-    use super::super::processor_stores::KeyValueDef;
+    use super::super::store_builder::KeyValueDef;
     use super::*;
     use crate::codec::{I64Be, Utf8};
     use crate::testing::numbers;

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use state_stores::{KeyValueStore, StoreIndex, StoreKind};
+use state_stores::{KeyValueStore, StoreIndex};
 
+use super::store_builder::{KeyValueDef, StoreBuilder};
 use crate::graph::StoreDecl;
-use crate::materialized::Materialized;
 use crate::punctuation::{Punctuation, PunctuationType};
-use crate::topic::IntoSerde;
 
 /// A store that a processor declares.
 #[derive(Clone, Debug)]
@@ -48,37 +47,6 @@ impl StoreDef {
     }
 }
 
-/// A key-value store that a processor declares, with its types.
-pub struct KeyValueDef<K: ?Sized, V: ?Sized>(Materialized<K, V>);
-
-impl<K: ?Sized + 'static, V: ?Sized + 'static> KeyValueDef<K, V> {
-    /// A store of this name.
-    pub fn new(
-        name: impl Into<Arc<str>>,
-        key: impl IntoSerde<K>,
-        value: impl IntoSerde<V>,
-    ) -> Self {
-        Self(Materialized::as_(name, key, value))
-    }
-
-    /// The declaration, for [`KStream::process`](crate::KStream::process).
-    pub fn def(&self) -> StoreDef {
-        StoreDef(Def::Store(self.0.declare(StoreKind::KeyValue)))
-    }
-}
-
-impl<K: ?Sized, V: ?Sized> Clone for KeyValueDef<K, V> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<K: ?Sized, V: ?Sized> std::fmt::Debug for KeyValueDef<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("KeyValueDef").field(&self.0.name).finish()
-    }
-}
-
 /// A processor's stores in one task.
 #[derive(Debug)]
 pub struct ProcessorStores {
@@ -90,13 +58,24 @@ impl ProcessorStores {
     ///
     /// # Panics
     /// When the processor didn't declare it.
+    pub fn open<B: StoreBuilder + ?Sized>(&self, builder: &B) -> B::Store {
+        let name = builder.name();
+        let declared = self.stores.get(name);
+        let declared = declared.unwrap_or_else(|| {
+            panic!("store `{name}` is opened but not declared: add its `def()` to the call of `process`")
+        });
+        builder.build(*declared)
+    }
+
+    /// Opens a declared key-value store.
+    ///
+    /// # Panics
+    /// See [`Self::open`].
     pub fn key_value<K, V>(&self, def: &KeyValueDef<K, V>) -> KeyValueStore<K, V>
     where
         K: ?Sized + 'static,
         V: ?Sized + 'static,
     {
-        let store =
-            self.stores.get(&def.0.name).expect("a store is declared in the call of `process`");
-        KeyValueStore::new(*store, &def.0.key, &def.0.value)
+        self.open(def)
     }
 }
