@@ -1,5 +1,5 @@
 //! Joins of streams, joins with versioned tables and punctuation against naive recomputation, on random input that is out of order and has
-//! tombstones and null keys, with aborts, crashes and restores at random places.
+//! tombstones and null keys, with commits, aborts, crashes and restores as a random seed has them.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
@@ -14,34 +14,12 @@ use proptest::prelude::*;
 
 const KEYS: [Option<&str>; 4] = [Some("a"), Some("b"), Some("a\0"), None];
 
-/// What happens while a record is processed.
-#[derive(Clone, Copy, Debug)]
-enum Crash {
-    No,
-    /// Killed before it, and restored from the log.
-    Before,
-    /// Its transaction is aborted once.
-    Abort,
-    /// Killed after the log committed and before the state did.
-    After,
-}
-
-fn crash() -> impl Strategy<Value = Crash> {
-    prop_oneof![
-        8 => Just(Crash::No),
-        1 => Just(Crash::Before),
-        1 => Just(Crash::Abort),
-        1 => Just(Crash::After),
-    ]
-}
-
 #[derive(Clone, Debug)]
 struct Step {
     left: bool,
     key: Option<&'static str>,
     value: Option<i64>,
     time: i64,
-    crash: Crash,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -50,13 +28,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         prop::sample::select(KEYS.to_vec()),
         prop::option::weighted(0.9, 0..100i64),
         (0i64..16, -60i64..20),
-        crash(),
     );
     prop::collection::vec(step, 1..70).prop_map(|steps| {
         let mut clock = 0i64;
-        let at = |(left, key, value, (ahead, back), crash): (_, _, _, (i64, i64), _)| {
+        let at = |(left, key, value, (ahead, back)): (_, _, _, (i64, i64))| {
             clock += ahead;
-            Step { left, key, value, time: (clock + back).max(0), crash }
+            Step { left, key, value, time: (clock + back).max(0) }
         };
         steps.into_iter().map(at).collect()
     })
@@ -66,26 +43,14 @@ fn numbers(name: &str) -> Topic<str, i64> {
     Topic::new(name, Utf8, I64Be)
 }
 
+/// Everything else is up to the seed.
+fn driver(builder: StreamsBuilder, seed: u64) -> TopologyTestDriver {
+    TopologyTestDriver::with(&builder.build().unwrap(), DriverOptions::seeded(seed))
+}
+
 fn pipe(driver: &TopologyTestDriver, topic: &str, step: &Step) {
-    if matches!(step.crash, Crash::Before) {
-        driver.restart();
-    }
-    driver.auto_commit(matches!(step.crash, Crash::No | Crash::Before));
     let value = step.value.as_ref();
     driver.input(&numbers(topic)).try_pipe(step.key, value, step.time, &Headers::new()).unwrap();
-    match step.crash {
-        Crash::No | Crash::Before => {}
-        Crash::Abort => {
-            driver.abort();
-            driver.run().unwrap();
-            driver.commit();
-        }
-        Crash::After => {
-            driver.commit_and_die();
-            driver.restart();
-        }
-    }
-    driver.auto_commit(true);
 }
 
 /// Key, value, time.
@@ -242,12 +207,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn an_inner_join_is_all_pairs_that_met(steps in steps()) {
+    fn an_inner_join_is_all_pairs_that_met(steps in steps(), seed: u64) {
         let builder = StreamsBuilder::new("test");
         let (left, right) = (builder.stream(&numbers("left")), builder.stream(&numbers("right")));
         let out = left.join_stream("j", &right, windows(), |l, r| both(Some(*l), Some(*r)));
         out.to(&numbers("out"));
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(builder, seed);
         for step in &steps {
             pipe(&driver, if step.left { "left" } else { "right" }, step);
         }
@@ -256,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn an_outer_join_adds_each_record_without_a_match_once(steps in steps(), left_only in any::<bool>()) {
+    fn an_outer_join_adds_each_record_without_a_match_once(steps in steps(), seed: u64, left_only in any::<bool>()) {
         let builder = StreamsBuilder::new("test");
         let (left, right) = (builder.stream(&numbers("left")), builder.stream(&numbers("right")));
         let out = if left_only {
@@ -265,7 +230,7 @@ proptest! {
             left.outer_join_stream("j", &right, windows(), |l, r| both(l.copied(), r.copied()))
         };
         out.to(&numbers("out"));
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(builder, seed);
         for step in &steps {
             pipe(&driver, if step.left { "left" } else { "right" }, step);
         }
@@ -324,7 +289,7 @@ proptest! {
     }
 
     #[test]
-    fn a_versioned_table_shows_the_row_of_the_records_time(steps in steps(), grace in prop::option::of(0..HISTORY)) {
+    fn a_versioned_table_shows_the_row_of_the_records_time(steps in steps(), seed: u64, grace in prop::option::of(0..HISTORY)) {
         let builder = StreamsBuilder::new("test");
         let table = builder.versioned_table("t", &numbers("right"), HISTORY);
         let joined = match grace {
@@ -333,7 +298,7 @@ proptest! {
         };
         let stream = builder.stream(&numbers("left"));
         stream.left_join(joined, &table, |l, r| both(Some(*l), r.copied())).to(&numbers("out"));
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(builder, seed);
         for step in &steps {
             pipe(&driver, if step.left { "left" } else { "right" }, step);
         }
@@ -341,12 +306,12 @@ proptest! {
     }
 
     #[test]
-    fn a_self_join_is_the_inner_join_of_two_copies(steps in steps()) {
+    fn a_self_join_is_the_inner_join_of_two_copies(steps in steps(), seed: u64) {
         let builder = StreamsBuilder::new("test");
         let stream = builder.stream(&numbers("in"));
         let out = stream.join_stream("j", &stream, windows(), |l, r| both(Some(*l), Some(*r)));
         out.to(&numbers("out"));
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(builder, seed);
         for step in &steps {
             pipe(&driver, "in", step);
         }
@@ -360,7 +325,7 @@ proptest! {
     }
 
     #[test]
-    fn stream_time_calls_come_once_per_interval_whatever_crashes(steps in steps(), interval in 1i64..40) {
+    fn stream_time_calls_come_once_per_interval_whatever_crashes(steps in steps(), seed: u64, interval in 1i64..40) {
         let builder = StreamsBuilder::new("test");
         let stores = [
             StoreDef::punctuate(PunctuationType::StreamTime, interval),
@@ -368,7 +333,7 @@ proptest! {
         ];
         let called = builder.stream(&numbers("in")).process("p", &stores, |_| Box::new(Calls));
         called.to(&numbers("out"));
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(builder, seed);
         for step in &steps {
             pipe(&driver, "in", step);
         }
@@ -382,7 +347,8 @@ proptest! {
 
     #[test]
     fn wall_clock_calls_come_once_per_interval_whatever_crashes(
-        moves in prop::collection::vec((0i64..50, crash()), 1..40),
+        moves in prop::collection::vec(0i64..50, 1..40),
+        seed: u64,
         interval in 1i64..40,
         start in 0i64..1000,
     ) {
@@ -390,20 +356,11 @@ proptest! {
         let stores = [StoreDef::punctuate(PunctuationType::WallClockTime, interval)];
         let called = builder.stream(&numbers("in")).process("p", &stores, |_| Box::new(Calls));
         called.to(&numbers("out"));
-        let options = DriverOptions { now_ms: start, ..Default::default() };
+        let options = DriverOptions { now_ms: start, ..DriverOptions::seeded(seed) };
         let driver = TopologyTestDriver::with(&builder.build().unwrap(), options);
         let (mut now, mut called, mut expected) = (start, start, Vec::new());
-        for (ahead, crash) in moves {
-            if matches!(crash, Crash::Before) {
-                driver.restart();
-            }
-            driver.auto_commit(!matches!(crash, Crash::Abort));
+        for ahead in moves {
             driver.advance_wall_clock(ahead);
-            if matches!(crash, Crash::Abort) {
-                driver.abort();
-                driver.run().unwrap();
-                driver.commit();
-            }
             now += ahead;
             if (now - start) / interval > (called - start) / interval {
                 expected.push(now);

@@ -1,4 +1,4 @@
-//! The test driver's engine room: feeds tasks, commits, crashes and restores them.
+//! The test driver's engine room: feeds tasks and runs them to quiet.
 //!
 //! Invariant: like the runtime, it moves only bytes between the log and
 //! production [`Task`]s, and a commit makes outputs, changelog records and
@@ -8,20 +8,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use state_stores::partition::partition_for_key;
-use state_stores::{MemoryEngine, StateDir, StateOptions, StoreIndex};
+use state_stores::{MemoryEngine, StateDir, StoreIndex};
 
 use super::DriverOptions;
+use super::chaos::{Chaos, Event};
 use super::log::{MemoryLog, Stored};
+use super::transactions::open_state;
 use crate::context::Dropped;
 use crate::globals::Globals;
 use crate::task::{InputRecord, Ran, Task, TaskError};
 use crate::topology::{TaskId, Topology};
 
 /// A task with where it is in its input.
-struct Running {
-    task: Task,
+pub(super) struct Running {
+    pub(super) task: Task,
     /// Per source: the next offset to feed.
-    fetched: Vec<usize>,
+    pub(super) fetched: Vec<usize>,
 }
 
 pub(super) struct Core {
@@ -31,20 +33,19 @@ pub(super) struct Core {
     pub(super) auto_commit: bool,
     pub(super) globals_paused: bool,
     fetch: usize,
-    globals: Arc<Globals>,
+    /// Set when a seed decides what happens when.
+    pub(super) chaos: Option<Chaos>,
+    pub(super) globals: Arc<Globals>,
     /// Per global table: records of its topic that were applied.
-    globals_seen: Vec<usize>,
-    dir: Arc<StateDir>,
-    tasks: BTreeMap<TaskId, Running>,
+    pub(super) globals_seen: Vec<usize>,
+    /// What survives the process, unless the disk is lost.
+    pub(super) base: Arc<MemoryEngine>,
+    pub(super) dir: Arc<StateDir>,
+    pub(super) tasks: BTreeMap<TaskId, Running>,
     /// Committed input positions.
-    offsets: BTreeMap<(TaskId, usize), i64>,
-    /// Outputs of the open transaction.
-    pending: Vec<(Arc<str>, Option<u32>, Stored)>,
-}
-
-fn memory_state() -> Arc<StateDir> {
-    let opened = StateDir::open(Arc::new(MemoryEngine::new()), StateOptions::new("test-driver"));
-    opened.expect("an empty memory engine opens")
+    pub(super) offsets: BTreeMap<(TaskId, usize), i64>,
+    /// Outputs of the open transaction: the task, topic and partition.
+    pub(super) pending: Vec<(TaskId, Arc<str>, u32, Stored)>,
 }
 
 impl Core {
@@ -55,6 +56,8 @@ impl Core {
             let count = topic.partitions.or(like).unwrap_or(options.partitions);
             counts.entry(topic.name).or_insert(count);
         }
+        let base = options.seed.map_or_else(MemoryEngine::new, |_| MemoryEngine::with_crashes());
+        let base = Arc::new(base);
         let mut core = Self {
             topology: topology.clone(),
             log: MemoryLog::new(options.partitions, counts),
@@ -64,7 +67,9 @@ impl Core {
             fetch: options.fetch,
             globals: Arc::new(Globals::new(topology)),
             globals_seen: vec![0; topology.global_tables().len()],
-            dir: memory_state(),
+            dir: open_state(&base),
+            base,
+            chaos: options.seed.map(Chaos::new),
             tasks: BTreeMap::new(),
             offsets: BTreeMap::new(),
             pending: Vec::new(),
@@ -75,90 +80,11 @@ impl Core {
         core
     }
 
-    /// Builds all tasks; their state comes from the changelogs.
-    fn start(&mut self) {
-        let topology = self.topology.clone();
-        let counts = topology.check_partitions(&|topic| Some(self.log.partitions(topic)));
-        let counts = counts.unwrap_or_else(|error| panic!("{error}"));
-        for sub in topology.subtopologies() {
-            for partition in 0..counts.get(&sub.id).copied().unwrap_or(1) {
-                let state = self.dir.task_state(partition, &sub.stores);
-                let mut state = state.unwrap_or_else(|error| panic!("{error}"));
-                for (place, store) in sub.stores.iter().enumerate() {
-                    let records = self.log.records(&store.changelog_topic, partition);
-                    let rows = records.iter().map(|record| {
-                        (record.key.as_deref().unwrap_or_default(), record.value.as_deref())
-                    });
-                    state.restore(StoreIndex(place), rows, records.len() as i64);
-                }
-                let id = TaskId { subtopology: sub.id, partition };
-                let task = topology.task(id, state, Arc::clone(&self.globals));
-                self.begin(id, task);
-            }
-        }
-    }
-
-    /// Sets a new task to the committed positions.
-    fn begin(&mut self, id: TaskId, mut task: Task) {
-        task.set_partitions(&|topic| Some(self.log.partitions(topic)));
-        let sources = task.positions().len();
-        let position = |source| self.offsets.get(&(id, source)).copied().unwrap_or(0);
-        let fetched = (0..sources).map(|source| {
-            task.set_position(source, position(source));
-            position(source) as usize
-        });
-        let fetched = fetched.collect();
-        self.tasks.insert(id, Running { task, fetched });
-    }
-
-    /// Drops all that isn't in the log and begins again from it.
-    pub(super) fn restart(&mut self) {
-        self.tasks.clear();
-        self.pending.clear();
-        self.dir = memory_state();
-        self.globals = Arc::new(Globals::new(&self.topology));
-        self.globals_seen.fill(0);
-        self.start();
-    }
-
-    /// Aborts the open transaction as the runtime does: state stays, tasks are built anew.
-    pub(super) fn abort(&mut self) {
-        self.pending.clear();
-        for (id, running) in std::mem::take(&mut self.tasks) {
-            let mut state = running.task.into_state();
-            state.discard();
-            let task = self.topology.task(id, state, Arc::clone(&self.globals));
-            self.begin(id, task);
-        }
-    }
-
-    /// Commits to the log; the state is applied unless the process "dies" between the two.
-    pub(super) fn commit(&mut self, apply: bool) {
-        for (topic, partition, record) in std::mem::take(&mut self.pending) {
-            self.log.append(&topic, partition, record);
-        }
-        for (id, running) in &mut self.tasks {
-            let stores = &self.topology.subtopologies()[id.subtopology as usize].stores;
-            let mut next_offsets = BTreeMap::new();
-            let (log, timestamp) = (&mut self.log, self.now_ms);
-            running.task.state().dirty(&mut |store, key, value| {
-                let topic = &stores[store.0].changelog_topic;
-                let (key, value) = (Some(key.to_vec()), value.map(<[u8]>::to_vec));
-                let record = Stored { key, value, timestamp, headers: Default::default() };
-                log.append(topic, Some(id.partition), record);
-                next_offsets.insert(store, log.records(topic, id.partition).len() as i64);
-            });
-            for (source, position) in running.task.positions().iter().enumerate() {
-                self.offsets.insert((*id, source), position.unwrap_or(0));
-            }
-            if apply {
-                running.task.committed(&next_offsets.into_iter().collect::<Vec<_>>());
-            }
-        }
-    }
-
     /// Applies what the global tables' topics hold.
-    pub(super) fn read_globals(&mut self) {
+    fn read_globals(&mut self) {
+        if self.globals_paused {
+            return;
+        }
         for (number, table) in self.topology.global_tables().iter().enumerate() {
             for (_, record) in self.log.after(&table.topic, self.globals_seen[number]) {
                 self.globals_seen[number] += 1;
@@ -171,30 +97,72 @@ impl Core {
 
     /// Runs every task until nothing is left to do.
     pub(super) fn run(&mut self) -> Result<(), TaskError> {
-        if !self.globals_paused {
-            self.read_globals();
+        if self.chaos.is_some() {
+            return self.run_in_chaos();
         }
+        self.read_globals();
         let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
         let mut busy = true;
         while std::mem::take(&mut busy) {
             for id in &ids {
-                while self.step(*id)? {
+                while self.step(*id, self.fetch)? {
                     busy = true;
+                    if self.auto_commit {
+                        self.commit(None, true);
+                    }
                 }
             }
         }
         Ok(())
     }
 
+    /// As the seed says, until nothing is left to do and all is committed.
+    fn run_in_chaos(&mut self) -> Result<(), TaskError> {
+        let Some(chaos) = &mut self.chaos else { return Ok(()) };
+        chaos.begin();
+        let mut awake: Vec<TaskId> = self.tasks.keys().copied().collect();
+        loop {
+            self.read_globals();
+            let Some(chaos) = &mut self.chaos else { return Ok(()) };
+            let mut event = chaos.event();
+            if awake.is_empty() {
+                if !self.tasks.values().any(|running| running.task.uncommitted()) {
+                    return Ok(());
+                }
+                event = Event::CommitAll;
+            } else {
+                let (chosen, fetch) = (chaos.below(awake.len()), chaos.fetch());
+                let id = awake[chosen];
+                if !self.step(id, fetch)? {
+                    awake.swap_remove(chosen);
+                }
+                if event == Event::CommitOne {
+                    self.commit(Some(id), true);
+                }
+            }
+            match event {
+                Event::Nothing => continue,
+                Event::CommitOne => {}
+                Event::CommitAll => self.commit(None, true),
+                Event::WriteBack => self.write_back(),
+                Event::Abort => self.abort(),
+                Event::Crash => self.restart(),
+                Event::CrashInCommit => {
+                    self.commit(None, false);
+                    self.restart();
+                }
+            }
+            awake = self.tasks.keys().copied().collect();
+        }
+    }
+
     /// One record or timer of one task; false when it has nothing to do.
-    fn step(&mut self, id: TaskId) -> Result<bool, TaskError> {
+    fn step(&mut self, id: TaskId, fetch: usize) -> Result<bool, TaskError> {
         let sources = &self.topology.subtopologies()[id.subtopology as usize].sources;
         let Some(running) = self.tasks.get_mut(&id) else { return Ok(false) };
         for (source, topic) in sources.iter().enumerate() {
             let records = self.log.records(topic, id.partition);
-            while running.task.buffered(source) < self.fetch
-                && running.fetched[source] < records.len()
-            {
+            while running.task.buffered(source) < fetch && running.fetched[source] < records.len() {
                 let offset = running.fetched[source];
                 push(&mut running.task, source, offset as i64, &records[offset]);
                 running.fetched[source] += 1;
@@ -218,11 +186,8 @@ impl Core {
                         .partition_key
                         .map_or(id.partition % count, |key| partition_for_key(key, count));
                     let partition = output.partition.unwrap_or(chosen);
-                    pending.push((Arc::from(output.topic), Some(partition), record));
+                    pending.push((id, Arc::from(output.topic), partition, record));
                 });
-                if self.auto_commit {
-                    self.commit(true);
-                }
                 Ok(true)
             }
             Ran::NeedsEnds => {

@@ -5,31 +5,27 @@
 //! every record it commits, unless told otherwise; a test can then crash the
 //! application between any two steps and look at what comes back.
 
+mod chaos;
 mod core;
 mod log;
+mod reading;
 mod topics;
+mod transactions;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
-
-use state_stores::{
-    Direction, KeyValueStore, Session, SessionStore, StoreIndex, StoreKind, TaskState,
-    TimestampedKeyValueStore, VersionedKeyValueStore, WindowStore,
-};
 
 use self::core::Core;
 use self::log::Stored;
 pub use self::topics::{TestInputTopic, TestOutputTopic, TestRecord};
 use crate::context::Dropped;
 use crate::headers::Headers;
-use crate::materialized::Materialized;
 use crate::task::TaskError;
-use crate::topic::{IntoSerde, Topic};
+use crate::topic::Topic;
 use crate::topology::Topology;
-use crate::windows::Window;
 
 /// How a driver begins.
 #[derive(Clone, Debug)]
@@ -42,11 +38,30 @@ pub struct DriverOptions {
     pub now_ms: i64,
     /// Records a task takes into its buffer per source at a time (all).
     pub fetch: usize,
+    /// Lets this seed decide in which order tasks run, how much they fetch (`fetch` says nothing), when they
+    /// commit, one by one or together, when state is written back, and where transactions abort and the application
+    /// dies: before a commit, between the log's commit and the state's, or while it restores, with its disk or without.
+    /// A call that runs the flow still returns when all is done and committed; [`TopologyTestDriver::auto_commit`] says
+    /// nothing. A test that panics prints the seed.
+    pub seed: Option<u64>,
+}
+
+impl DriverOptions {
+    /// The defaults, with a seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self { seed: Some(seed), ..Self::default() }
+    }
 }
 
 impl Default for DriverOptions {
     fn default() -> Self {
-        Self { partitions: 1, topic_partitions: BTreeMap::new(), now_ms: 0, fetch: usize::MAX }
+        Self {
+            partitions: 1,
+            topic_partitions: BTreeMap::new(),
+            now_ms: 0,
+            fetch: usize::MAX,
+            seed: None,
+        }
     }
 }
 
@@ -70,6 +85,57 @@ impl TopologyTestDriver {
     /// See [`Self::new`].
     pub fn with(topology: &Topology, options: DriverOptions) -> Self {
         Self { core: Rc::new(RefCell::new(Core::new(topology, options))) }
+    }
+
+    /// Plays a test on a plain driver, then under each of these seeds (see [`DriverOptions::seed`]), and holds what it
+    /// gives to what the plain run gave, which is returned.
+    ///
+    /// ```
+    /// use operators::{DriverOptions, I64Be, Materialized, StreamsBuilder, Topic, TopologyTestDriver, Utf8};
+    ///
+    /// # fn main() -> Result<(), operators::TopologyError> {
+    /// let lines = Topic::<str, str>::new("lines", Utf8, Utf8);
+    /// let counts = Topic::<str, i64>::new("counts", Utf8, I64Be);
+    /// let builder = StreamsBuilder::new("word-count");
+    /// builder
+    ///     .stream(&lines)
+    ///     .flat_map_values::<str>(|line, emit| line.split(' ').for_each(|word| emit(word)))
+    ///     .with_value_serde(Utf8)
+    ///     .group_by(|_, word| word.to_owned())
+    ///     .count(&Materialized::as_("counts", Utf8, I64Be))
+    ///     .to_stream()
+    ///     .to(&counts);
+    ///
+    /// let options = DriverOptions { partitions: 3, ..DriverOptions::default() };
+    /// let topology = builder.build()?;
+    /// let counted = TopologyTestDriver::check_seeds(&topology, &options, 0..100, |driver| {
+    ///     for (key, line) in [("1", "a b a"), ("2", "b a"), ("3", "c")] {
+    ///         driver.input(&lines).pipe(key, line);
+    ///     }
+    ///     driver.output(&counts).read_by_key()
+    /// });
+    /// assert_eq!(counted[&Some("a".to_owned())], [Some(1), Some(2), Some(3)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// What a flow gives must not depend on what a seed decides: of records with different keys, or on different
+    /// partitions, there is no order. Compare by key ([`TestOutputTopic::read_by_key`]), or what is left at the end.
+    ///
+    /// # Panics
+    /// When a result differs, with the seed and both results; and see [`Self::new`].
+    pub fn check_seeds<R: PartialEq + Debug>(
+        topology: &Topology,
+        options: &DriverOptions,
+        seeds: impl IntoIterator<Item = u64>,
+        play: impl Fn(&Self) -> R,
+    ) -> R {
+        let run = |seed| play(&Self::with(topology, DriverOptions { seed, ..options.clone() }));
+        let plain = run(None);
+        for seed in seeds {
+            assert_eq!(run(Some(seed)), plain, "seed {seed} (left) and a plain run (right)");
+        }
+        plain
     }
 
     /// A typed way to write to a topic.
@@ -134,13 +200,13 @@ impl TopologyTestDriver {
 
     /// Commits what was processed since the last commit: outputs, changelogs and offsets at once.
     pub fn commit(&self) {
-        self.core.borrow_mut().commit(true);
+        self.core.borrow_mut().commit(None, true);
     }
 
     /// Commits to the log but not to the state in memory, as if the process died between the two:
     /// the next call must be [`Self::restart`].
     pub fn commit_and_die(&self) {
-        self.core.borrow_mut().commit(false);
+        self.core.borrow_mut().commit(None, false);
     }
 
     /// Aborts the open transaction: all tasks are built anew on their committed state and go on
@@ -160,118 +226,6 @@ impl TopologyTestDriver {
         self.core.borrow_mut().globals_paused = paused;
     }
 
-    /// A table's row.
-    pub fn table_row<K, V>(&self, table: &Materialized<K, V>, key: &K) -> Option<V::Owned>
-    where
-        K: ?Sized + 'static,
-        V: ?Sized + ToOwned + 'static,
-    {
-        self.find(&table.name, |state, store| {
-            let row = if matches!(state.spec(store).kind, StoreKind::Versioned { .. }) {
-                VersionedKeyValueStore::new(store, &table.key, &table.value).get(state, key)
-            } else {
-                TimestampedKeyValueStore::new(store, &table.key, &table.value).get(state, key)
-            };
-            row.unwrap_or_else(|error| panic!("{error}")).map(|(row, _)| row)
-        })
-    }
-
-    /// A versioned table's row at a time (ms).
-    pub fn table_row_as_of<K, V>(
-        &self,
-        table: &Materialized<K, V>,
-        key: &K,
-        as_of: i64,
-    ) -> Option<V::Owned>
-    where
-        K: ?Sized + 'static,
-        V: ?Sized + ToOwned + 'static,
-    {
-        self.find(&table.name, |state, store| {
-            let mut rows = VersionedKeyValueStore::new(store, &table.key, &table.value);
-            let row = rows.get_as_of(state, key, as_of).unwrap_or_else(|error| panic!("{error}"));
-            row.map(|(row, _)| row)
-        })
-    }
-
-    /// The row of a window or session.
-    pub fn window_row<K, V>(
-        &self,
-        table: &Materialized<K, V>,
-        key: &K,
-        window: Window,
-    ) -> Option<V::Owned>
-    where
-        K: ?Sized + 'static,
-        V: ?Sized + ToOwned + 'static,
-    {
-        self.find(&table.name, |state, store| {
-            let row = if matches!(state.spec(store).kind, StoreKind::Session { .. }) {
-                let session = Session { start: window.start, end: window.end };
-                SessionStore::new(store, &table.key, &table.value).get(state, key, session)
-            } else {
-                let mut row = WindowStore::new(store, &table.key, &table.value);
-                row.get(state, key, window.start).map(|row| row.map(|(row, _)| row))
-            };
-            row.unwrap_or_else(|error| panic!("{error}"))
-        })
-    }
-
-    /// A value of a processor's key-value store.
-    pub fn key_value<K, V>(
-        &self,
-        store: &str,
-        key_serde: impl IntoSerde<K>,
-        value_serde: impl IntoSerde<V>,
-        key: &K,
-    ) -> Option<V::Owned>
-    where
-        K: ?Sized + 'static,
-        V: ?Sized + ToOwned + 'static,
-    {
-        let (keys, values) = (key_serde.into_serde(), value_serde.into_serde());
-        self.find(store, |state, store| {
-            KeyValueStore::new(store, &keys, &values)
-                .get(state, key)
-                .unwrap_or_else(|error| panic!("{error}"))
-        })
-    }
-
-    /// The state a `state_machine` of this name keeps for a key.
-    pub fn machine_state<K, S>(
-        &self,
-        machine: &str,
-        key_serde: impl IntoSerde<K>,
-        state_serde: impl IntoSerde<S>,
-        key: &K,
-    ) -> Option<S>
-    where
-        K: ?Sized + 'static,
-        S: Clone + 'static,
-    {
-        let key = topics::encode(key_serde.into_serde().encoder(), key);
-        let states = state_serde.into_serde();
-        self.find(machine, |state, store| {
-            let row = state.get(store, &key).unwrap_or_else(|error| panic!("{error}"))?;
-            let (_, bytes) = crate::ops::split_machine_row(&row)?;
-            bytes.map(|bytes| topics::decode(states.decoder(), bytes))
-        })
-    }
-
-    /// All rows of a store over all partitions, as bytes.
-    pub fn rows(&self, store: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut rows = Vec::new();
-        for (task, place) in self.core.borrow_mut().tasks_with(store) {
-            let visited =
-                task.state().scan(place, &[], None, Direction::Forward, &mut |key, value| {
-                    rows.push((key.to_vec(), value.to_vec()));
-                    ControlFlow::Continue(())
-                });
-            visited.unwrap_or_else(|error| panic!("{error}"));
-        }
-        rows
-    }
-
     /// What all tasks dropped since they were built, by reason.
     pub fn dropped(&self) -> Dropped {
         self.core.borrow().dropped()
@@ -280,14 +234,6 @@ impl TopologyTestDriver {
     /// Names of all topics that have records, changelogs among them.
     pub fn topics(&self) -> Vec<Arc<str>> {
         self.core.borrow().log.names().cloned().collect()
-    }
-
-    fn find<R>(
-        &self,
-        store: &str,
-        mut read: impl FnMut(&TaskState, StoreIndex) -> Option<R>,
-    ) -> Option<R> {
-        self.core.borrow_mut().tasks_with(store).find_map(|(task, place)| read(task.state(), place))
     }
 }
 

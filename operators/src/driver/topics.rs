@@ -1,6 +1,7 @@
 //! Typed ends of the test driver's topics.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use state_stores::{Decoder, Encoder};
@@ -178,6 +179,40 @@ where
     /// See [`Self::read_record`].
     pub fn read_values(&mut self) -> Vec<V::Owned> {
         self.read_records().into_iter().filter_map(|record| record.value).collect()
+    }
+
+    /// Values of all records that weren't read yet, by key: what each key's reader sees.
+    ///
+    /// # Panics
+    /// See [`Self::read_record`].
+    pub fn read_by_key(&mut self) -> BTreeMap<Option<K::Owned>, Vec<Option<V::Owned>>>
+    where
+        K::Owned: Ord,
+    {
+        let mut values: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (key, value) in self.read_key_values() {
+            values.entry(key).or_default().push(value);
+        }
+        values
+    }
+
+    /// The table that the records make that weren't read yet: the last value of each key, without what was deleted.
+    ///
+    /// # Panics
+    /// When a record has no key, and see [`Self::read_record`].
+    pub fn read_table(&mut self) -> BTreeMap<K::Owned, V::Owned>
+    where
+        K::Owned: Ord,
+    {
+        let mut rows = BTreeMap::new();
+        for (key, value) in self.read_key_values() {
+            let key = key.expect("a row of a table has a key");
+            match value {
+                Some(value) => rows.insert(key, value),
+                None => rows.remove::<K::Owned>(&key),
+            };
+        }
+        rows
     }
 
     /// True when everything was read.

@@ -1,5 +1,5 @@
 //! Windows, emission on close, suppression and deduplication against naive recomputation, on random input that is out
-//! of order and has tombstones, with restarts, aborts and crashes at random places.
+//! of order and has tombstones, with commits, aborts, crashes and restores as a random seed has them.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use operators::{
     BufferConfig, EmitStrategy, I64Be, Materialized, SlidingWindows, StreamsBuilder, Suppressed,
-    Topic, TopologyTestDriver, Utf8,
+    Topic, Utf8,
 };
 use proptest::prelude::*;
-use steps::{Kind, Place, Row, Step, kinds, numbers, pipe, row, steps};
+use steps::{Kind, Place, Row, Step, driver, kinds, numbers, pipe, row, steps};
 
 fn grouped(builder: &StreamsBuilder) -> operators::KGroupedStream<str, i64> {
     builder.stream(&numbers("in")).group_by_key()
@@ -51,14 +51,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn sliding_windows_hold_the_sum_of_what_is_in_them(steps in steps(), difference in prop::sample::select(vec![0i64, 7, 20])) {
+    fn sliding_windows_hold_the_sum_of_what_is_in_them(steps in steps(), seed: u64, difference in prop::sample::select(vec![0i64, 7, 20])) {
         let builder = StreamsBuilder::new("test");
         let windows = SlidingWindows::of_time_difference(difference).grace(100_000);
         let grouped = builder.stream(&numbers("in")).group_by_key().windowed_by(windows);
         let sums = grouped.reduce(&Materialized::as_("sum", Utf8, I64Be), |a, b| a + b);
         let out = Topic::new("out", sums.key_serde().unwrap(), I64Be);
         sums.to_stream().to(&out);
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(&builder.build().unwrap(), seed);
         steps.iter().for_each(|step| pipe(&driver, step));
 
         let mut expected = BTreeMap::new();
@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn on_close_each_window_comes_out_as_it_was_last(steps in steps(), kind in kinds(), more_ms in prop::sample::select(vec![0i64, 1_000_000])) {
+    fn on_close_each_window_comes_out_as_it_was_last(steps in steps(), seed: u64, kind in kinds(), more_ms in prop::sample::select(vec![0i64, 1_000_000])) {
         let builder = StreamsBuilder::new("test");
         let updates = kind.sums(grouped(&builder), "updates", EmitStrategy::OnWindowUpdate, more_ms);
         let finals = kind.sums(grouped(&builder), "finals", EmitStrategy::OnWindowClose, more_ms);
@@ -85,7 +85,7 @@ proptest! {
         let (all, last) = (Topic::new("all", keys.clone(), I64Be), Topic::new("last", keys, I64Be));
         updates.to_stream().to(&all);
         finals.to_stream().to(&last);
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(&builder.build().unwrap(), seed);
         let (mut all, mut last) = (driver.output(&all), driver.output(&last));
 
         let mut open: BTreeMap<Place, (Option<i64>, i64)> = BTreeMap::new();
@@ -116,13 +116,13 @@ proptest! {
     }
 
     #[test]
-    fn only_the_first_of_an_interval_goes_through(steps in steps(), interval in 1i64..40) {
+    fn only_the_first_of_an_interval_goes_through(steps in steps(), seed: u64, interval in 1i64..40) {
         let builder = StreamsBuilder::new("test");
         let stream = builder.stream(&numbers("in"));
         stream.deduplicate_by_key("by-key", interval).to(&numbers("keys"));
         let parity = |_: &str, n: &i64| (n % 5 != 0).then_some(n % 2);
         stream.deduplicate_by_key_value::<i64>("by-id", interval, I64Be, parity).to(&numbers("ids"));
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(&builder.build().unwrap(), seed);
         steps.iter().for_each(|step| pipe(&driver, step));
         let expected = |id: &dyn Fn(&Step) -> Option<(&'static str, i64)>| {
             let (mut begun, mut now, mut out) = (Vec::new(), i64::MIN, Vec::new());
@@ -152,13 +152,13 @@ proptest! {
     }
 
     #[test]
-    fn suppress_until_a_time_limit_holds_the_newest(steps in steps(), limit in 0i64..60, most in 1usize..5) {
+    fn suppress_until_a_time_limit_holds_the_newest(steps in steps(), seed: u64, limit in 0i64..60, most in 1usize..5) {
         let builder = StreamsBuilder::new("test");
         let table = builder.table("t", &numbers("in"));
         table.to_stream().to(&numbers("all"));
         let buffer = BufferConfig::max_records(most as u64);
         table.suppress("held", Suppressed::until_time_limit(limit, buffer)).to_stream().to(&numbers("out"));
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(&builder.build().unwrap(), seed);
         steps.iter().for_each(|step| pipe(&driver, step));
         let plain = |name: &str| {
             let records = driver.output(&numbers(name)).read_records();
@@ -169,14 +169,14 @@ proptest! {
     }
 
     #[test]
-    fn suppress_until_windows_close_gives_final_results(steps in steps(), kind in kinds()) {
+    fn suppress_until_windows_close_gives_final_results(steps in steps(), seed: u64, kind in kinds()) {
         let builder = StreamsBuilder::new("test");
         let updates = kind.sums(grouped(&builder), "updates", EmitStrategy::OnWindowUpdate, 0);
         let keys = updates.key_serde().unwrap();
         let (all, last) = (Topic::new("all", keys.clone(), I64Be), Topic::new("last", keys, I64Be));
         updates.to_stream().to(&all);
         updates.suppress("held", Suppressed::until_window_closes(BufferConfig::unbounded())).to_stream().to(&last);
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(&builder.build().unwrap(), seed);
         steps.iter().for_each(|step| pipe(&driver, step));
         // The order of keys' bytes: key, then start; of sessions: key, end, start.
         let order = |(place, value, time): Row| {

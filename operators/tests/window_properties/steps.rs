@@ -1,48 +1,30 @@
-//! Random input with trouble, and the windows it is put into.
+//! Random input, and the windows it is put into.
 
 use operators::{
-    EmitStrategy, Headers, I64Be, KGroupedStream, KTable, Materialized, SessionWindows,
-    SlidingWindows, TestRecord, TimeWindows, Topic, TopologyTestDriver, Utf8, Windowed,
+    DriverOptions, EmitStrategy, Headers, I64Be, KGroupedStream, KTable, Materialized,
+    SessionWindows, SlidingWindows, TestRecord, TimeWindows, Topic, Topology, TopologyTestDriver,
+    Utf8, Windowed,
 };
 use proptest::prelude::*;
 
 pub(crate) const KEYS: [&str; 3] = ["a", "b", "c"];
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Trouble {
-    None,
-    /// The application is killed before the record and restored from the log.
-    Restart,
-    /// The record's transaction is aborted once.
-    Abort,
-    /// The application dies after the record's transaction is in the log.
-    Crash,
-}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) key: &'static str,
     pub(crate) value: Option<i64>,
     pub(crate) time: i64,
-    pub(crate) trouble: Trouble,
 }
 
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let trouble = prop_oneof![
-        6 => Just(Trouble::None),
-        1 => Just(Trouble::Restart),
-        1 => Just(Trouble::Abort),
-        1 => Just(Trouble::Crash),
-    ];
     let value = prop::option::weighted(0.85, -9i64..10);
-    let step = (prop::sample::select(&KEYS[..]), value, 0i64..60, -40i64..30, trouble);
+    let step = (prop::sample::select(&KEYS[..]), value, 0i64..60, -40i64..30);
     prop::collection::vec(step, 1..60).prop_map(|steps| {
         let mut clock = 0;
-        let at =
-            |(key, value, ahead, back, trouble): (&'static str, Option<i64>, i64, i64, Trouble)| {
-                clock += ahead / 4;
-                Step { key, value, time: (clock + back).max(0), trouble }
-            };
+        let at = |(key, value, ahead, back): (&'static str, Option<i64>, i64, i64)| {
+            clock += ahead / 4;
+            Step { key, value, time: (clock + back).max(0) }
+        };
         steps.into_iter().map(at).collect()
     })
 }
@@ -51,25 +33,14 @@ pub(crate) fn numbers(name: &str) -> Topic<str, i64> {
     Topic::new(name, Utf8, I64Be)
 }
 
+/// What happens beside the input is up to the seed.
+pub(crate) fn driver(topology: &Topology, seed: u64) -> TopologyTestDriver {
+    TopologyTestDriver::with(topology, DriverOptions::seeded(seed))
+}
+
 pub(crate) fn pipe(driver: &TopologyTestDriver, step: &Step) {
-    if matches!(step.trouble, Trouble::Restart) {
-        driver.restart();
-    }
-    driver.auto_commit(matches!(step.trouble, Trouble::None | Trouble::Restart));
     let input = driver.input(&numbers("in"));
     input.try_pipe(Some(step.key), step.value.as_ref(), step.time, &Headers::new()).unwrap();
-    match step.trouble {
-        Trouble::None | Trouble::Restart => {}
-        Trouble::Abort => {
-            driver.abort();
-            driver.run().unwrap();
-            driver.commit();
-        }
-        Trouble::Crash => {
-            driver.commit_and_die();
-            driver.restart();
-        }
-    }
 }
 
 pub(crate) type Place = (i64, i64, String);

@@ -9,18 +9,12 @@ use operators::{
 };
 use proptest::prelude::*;
 
-use crate::steps::{KEYS, Kind, Place, Step, kinds, numbers, pipe, row, steps};
+use crate::steps::{KEYS, Kind, Place, Step, driver, kinds, numbers, pipe, row, steps};
 
 type Rows = BTreeMap<Place, i64>;
 
 fn store(name: &str) -> Materialized<str, i64> {
     Materialized::as_(name, Utf8, I64Be)
-}
-
-/// Finishes what the last step left on its way to a repartition topic.
-fn settle(driver: &TopologyTestDriver) {
-    driver.auto_commit(true);
-    driver.run().unwrap();
 }
 
 /// Writes a windowed table to `name`, and the sum of its rows by key, kept by their changes, to the store `<name>-sum`.
@@ -118,12 +112,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_follows_a_windowed_table_sees_its_rows_and_their_changes(steps in steps(), kind in kinds(), on_close: bool) {
+    fn what_follows_a_windowed_table_sees_its_rows_and_their_changes(steps in steps(), seed: u64, kind in kinds(), on_close: bool) {
         let emit = if on_close { EmitStrategy::OnWindowClose } else { EmitStrategy::OnWindowUpdate };
         let (topology, [all, even, joined, small, asked]) = flow(kind, emit, 1_000_000);
-        let driver = TopologyTestDriver::new(&topology);
+        let driver = driver(&topology, seed);
         steps.iter().for_each(|step| pipe(&driver, step));
-        settle(&driver);
         let (all_rows, even_rows) = (last(&driver, &all), last(&driver, &even));
         check(&driver, &all, &all_rows)?;
         check(&driver, &even, &even_rows)?;
@@ -140,16 +133,15 @@ proptest! {
     }
 
     #[test]
-    fn windows_that_expired_before_they_closed_are_counted_nowhere(steps in steps(), kind in kinds()) {
+    fn windows_that_expired_before_they_closed_are_counted_nowhere(steps in steps(), seed: u64, kind in kinds()) {
         let (topology, [all, even, ..]) = flow(kind, EmitStrategy::OnWindowUpdate, i64::MIN / 2);
         let retention = match kind {
             Kind::Tumbling | Kind::Hopping => 20 + 15,
             Kind::Sliding => 2 * 20 + 15,
             Kind::Session => 5 + 15,
         };
-        let driver = TopologyTestDriver::new(&topology);
+        let driver = driver(&topology, seed);
         steps.iter().for_each(|step| pipe(&driver, step));
-        settle(&driver);
         for table in [&all, &even] {
             let (mut kept, mut newest) = (Rows::new(), i64::MIN);
             for (place, value, _) in driver.output(table).read_records().into_iter().map(row) {
@@ -168,7 +160,7 @@ proptest! {
     }
 
     #[test]
-    fn what_follows_a_suppressed_table_sees_what_went_out(steps in steps(), limit in 0i64..60, most in 1u64..5) {
+    fn what_follows_a_suppressed_table_sees_what_went_out(steps in steps(), seed: u64, limit in 0i64..60, most in 1u64..5) {
         let builder = StreamsBuilder::new("test");
         let buffer = BufferConfig::max_records(most);
         let held = builder.table("t", &numbers("in")).suppress("held", Suppressed::until_time_limit(limit, buffer));
@@ -177,12 +169,11 @@ proptest! {
         groups.reduce(&store("sum"), |sum, n| sum + n, |sum, n| sum - n);
         let asked = builder.stream(&numbers("asked"));
         asked.left_join("ask", &held, |_, n| *n.unwrap_or(&i64::MIN)).to(&numbers("answers"));
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(&builder.build().unwrap(), seed);
         let (mut out, mut answers) = (driver.output(&numbers("out")), driver.output(&numbers("answers")));
         let mut rows = BTreeMap::new();
         for step in &steps {
             pipe(&driver, step);
-            settle(&driver);
             for (key, value) in out.read_key_values() {
                 rows.insert(key.unwrap(), value);
             }
@@ -194,19 +185,18 @@ proptest! {
     }
 
     #[test]
-    fn what_follows_final_results_counts_each_window_once(steps in steps(), kind in kinds()) {
+    fn what_follows_final_results_counts_each_window_once(steps in steps(), seed: u64, kind in kinds()) {
         let builder = StreamsBuilder::new("test");
         let sums = kind.sums(builder.stream(&numbers("in")).group_by_key(), "sums", EmitStrategy::OnWindowUpdate, 0);
         let closes = Suppressed::until_window_closes(BufferConfig::unbounded());
         let finals = watch(&sums.suppress("held", closes), "finals");
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(&builder.build().unwrap(), seed);
         steps.iter().for_each(|step| pipe(&driver, step));
-        settle(&driver);
         check(&driver, &finals, &last(&driver, &finals))?;
     }
 
     #[test]
-    fn cogrouped_windows_are_those_of_the_merged_streams(steps in steps(), sessions: bool) {
+    fn cogrouped_windows_are_those_of_the_merged_streams(steps in steps(), seed: u64, sessions: bool) {
         let builder = StreamsBuilder::new("test");
         let stream = builder.stream(&numbers("in")).filter(|_, _| true);
         let [odd, even] = [1, 0].map(|rest| stream.filter(move |_, n| n.rem_euclid(2) == rest).group_by_key());
@@ -223,9 +213,8 @@ proptest! {
             (whole.reduce(&store("merged"), |a, b| a + b), sums)
         };
         let (merged, cogrouped) = (watch(&merged, "merged-out"), watch(&cogrouped, "cogrouped-out"));
-        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let driver = driver(&builder.build().unwrap(), seed);
         steps.iter().for_each(|step: &Step| pipe(&driver, step));
-        settle(&driver);
         let rows = |topic| driver.output(topic).read_records().into_iter().map(row).collect::<Vec<_>>();
         prop_assert_eq!(rows(&cogrouped), rows(&merged));
         check(&driver, &cogrouped, &last(&driver, &merged))?;
