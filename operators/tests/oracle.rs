@@ -5,8 +5,9 @@
 //! ORACLE_DIR=folder cargo test -p operators --test oracle    vectors of your own, made by ks-oracle
 //! ```
 //!
-//! Each case runs three times: as it is, with the application killed and restored from the log
-//! between steps, and with every step aborted once before it is committed.
+//! Each case runs four times: as it is, with the application killed and restored from the log
+//! between steps, with every step aborted once before it is committed, and with a seed that decides
+//! when tasks run and commit and where the application dies.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
@@ -25,6 +26,7 @@ enum Mode {
     Plain,
     Restarts,
     Aborts,
+    Seeded,
 }
 
 fn main() -> ExitCode {
@@ -35,12 +37,15 @@ fn main() -> ExitCode {
         names.lines().filter(|name| cases().iter().all(|case| case.name != *name)).collect();
     assert!(unknown.is_empty(), "cases without a flow: {unknown:?}");
     assert_eq!((names.lines().count(), cases().len()), (72, 72));
-    replay(&[Mode::Plain, Mode::Restarts, Mode::Aborts], &filters, run)
+    let modes = [Mode::Plain, Mode::Restarts, Mode::Aborts, Mode::Seeded];
+    replay(&modes, &filters, usize::MAX, run)
 }
 
 fn run(case: &Case, topology: &Topology, round: &Round, mode: Mode) -> Vec<Value> {
     let now_ms = round.start_wall_ms;
-    let driver = TopologyTestDriver::with(topology, DriverOptions { now_ms, ..Default::default() });
+    let seed = (mode == Mode::Seeded).then_some(now_ms as u64);
+    let options = DriverOptions { now_ms, seed, ..Default::default() };
+    let driver = TopologyTestDriver::with(topology, options);
     let open = |topic: &OutputTopic| driver.output(&Topic::new(topic.0, RawBytes, RawBytes));
     let mut outputs: Vec<TestOutputTopic<[u8], [u8]>> = case.outputs.iter().map(open).collect();
     let mut actual = Vec::new();

@@ -162,7 +162,6 @@ impl Worker {
             .collect();
         Ok(Restoring {
             id,
-            resets: inputs.iter().map(|at| self.topology.offset_reset(&at.topic)).collect(),
             inputs: inputs.into_iter().map(|at| (at, 0)).collect(),
             changelogs,
             state,

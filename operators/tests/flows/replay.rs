@@ -22,10 +22,12 @@ struct Outcome {
     absent: Vec<&'static str>,
 }
 
-/// Replays the cases whose name contains one of `filters` (none: all) in each mode, on all cores.
+/// Replays the cases whose name contains one of `filters` (none: all) in each mode, on all cores; of each case at most
+/// so many rounds.
 pub(crate) fn replay<M: Copy + Debug + Sync>(
     modes: &[M],
     filters: &[String],
+    rounds: usize,
     run: impl Fn(&Case, &Topology, &Round, M) -> Vec<Value> + Sync,
 ) -> ExitCode {
     let chosen = |case: &Case| {
@@ -35,7 +37,7 @@ pub(crate) fn replay<M: Copy + Debug + Sync>(
     let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Outcome::default()));
     let work = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = exists(case.name).then(|| replay_case(case, modes, &run));
+            let result = exists(case.name).then(|| replay_case(case, modes, rounds, &run));
             let mut outcome = outcome.lock().unwrap();
             match result {
                 None => outcome.absent.push(case.name),
@@ -56,11 +58,12 @@ pub(crate) fn replay<M: Copy + Debug + Sync>(
 fn replay_case<M: Copy + Debug>(
     case: &Case,
     modes: &[M],
+    rounds_most: usize,
     run: &impl Fn(&Case, &Topology, &Round, M) -> Vec<Value>,
 ) -> Result<(), String> {
     let (start, mut steps) = (Instant::now(), 0);
     let topology = (case.flow)();
-    for round in rounds(case.name) {
+    for round in rounds(case.name).take(rounds_most) {
         steps += round.input.len();
         for &mode in modes {
             let actual = catch_unwind(AssertUnwindSafe(|| run(case, &topology, &round, mode)))
