@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::consumed::Consumed;
+use crate::consumed::{Consumed, OffsetReset};
 use crate::failure::ErrorPolicy;
 use crate::graph::{GlobalTable, Graph, NodeId, NodeKind};
 use crate::source::{Source, time_owner};
@@ -102,7 +102,10 @@ impl StreamsBuilder {
         V: ?Sized + 'static,
     {
         let mut graph = self.flow.borrow_mut();
-        if graph.globals.iter().any(|table| &*table.store == name) {
+        if name.is_empty() {
+            let (operator, behind) = ("global_table".to_owned(), topic.name().to_string());
+            graph.problems.push(TopologyError::Unnamed { operator, behind });
+        } else if graph.globals.iter().any(|table| &*table.store == name) {
             let (first, second) = ("a global table".to_owned(), "another one".to_owned());
             graph.duplicate(name, first, second);
         }
@@ -151,6 +154,9 @@ where
         graph.problems.push(TopologyError::SourceTypes { topic: topic.name().to_string() });
     }
     let (codecs, keeps_time) = (topic.clone(), consumed.timestamps.needs_time());
+    if consumed.offset_reset == OffsetReset::Latest {
+        graph.read_from_end.push(Arc::clone(topic.name()));
+    }
     let node = graph.add(
         None,
         NodeKind::Source(Arc::clone(topic.name())),

@@ -1,4 +1,4 @@
-//! How a topic is read: where a record's time comes from, and whether its key is where it belongs.
+//! How a topic is read: where a record's time comes from, whether its key is where it belongs, and where to begin.
 
 use std::sync::Arc;
 
@@ -60,6 +60,17 @@ impl<K: ?Sized, V: ?Sized> std::fmt::Debug for TimestampExtractor<K, V> {
     }
 }
 
+/// Where an application begins to read a topic of which it has committed nothing (KIP-1106).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// With the first record there is.
+    #[default]
+    Earliest,
+    /// With the first record that is committed to the log after the application has begun. Until it has committed for
+    /// the first time, a restart begins anew. The test driver's topics are empty when it begins, so there it's all one.
+    Latest,
+}
+
 /// How [`StreamsBuilder::stream_with`](crate::StreamsBuilder::stream_with) reads a topic.
 ///
 /// ```
@@ -73,12 +84,13 @@ impl<K: ?Sized, V: ?Sized> std::fmt::Debug for TimestampExtractor<K, V> {
 pub struct Consumed<K: ?Sized, V: ?Sized> {
     pub(crate) timestamps: TimestampExtractor<K, V>,
     pub(crate) checks_partitions: bool,
+    pub(crate) offset_reset: OffsetReset,
 }
 
 impl<K: ?Sized, V: ?Sized> Consumed<K, V> {
     /// Timestamps from this extractor.
     pub fn with_timestamps(timestamps: TimestampExtractor<K, V>) -> Self {
-        Self { timestamps, checks_partitions: false }
+        Self { timestamps, checks_partitions: false, offset_reset: OffsetReset::Earliest }
     }
 
     /// Checks that each key lies in the partition it hashes to (murmur2, as Kafka's own producers do; J23). A record
@@ -89,10 +101,15 @@ impl<K: ?Sized, V: ?Sized> Consumed<K, V> {
     pub fn check_partitions(self) -> Self {
         Self { checks_partitions: true, ..self }
     }
+
+    /// Begins there where nothing was committed yet.
+    pub fn with_offset_reset(self, offset_reset: OffsetReset) -> Self {
+        Self { offset_reset, ..self }
+    }
 }
 
 impl<K: ?Sized, V: ?Sized> Default for Consumed<K, V> {
-    /// As [`StreamsBuilder::stream`](crate::StreamsBuilder::stream): timestamps of the log, no check.
+    /// As [`StreamsBuilder::stream`](crate::StreamsBuilder::stream): timestamps of the log, no check, all records.
     fn default() -> Self {
         Self::with_timestamps(TimestampExtractor::Embedded)
     }
@@ -100,6 +117,6 @@ impl<K: ?Sized, V: ?Sized> Default for Consumed<K, V> {
 
 impl<K: ?Sized, V: ?Sized> Clone for Consumed<K, V> {
     fn clone(&self) -> Self {
-        Self { timestamps: self.timestamps.clone(), checks_partitions: self.checks_partitions }
+        Self { timestamps: self.timestamps.clone(), ..*self }
     }
 }

@@ -106,6 +106,8 @@ pub(crate) struct Graph {
     pub(crate) repartitions: Vec<Repartition>,
     /// Source nodes by topic with the types they were read as.
     pub(crate) sources: Vec<(Arc<str>, NodeId, (TypeId, TypeId))>,
+    /// Topics that are read from their ends, unless something was committed.
+    pub(crate) read_from_end: Vec<Arc<str>>,
     /// What was wrong while recording; `build` reports the first.
     pub(crate) problems: Vec<TopologyError>,
 }
@@ -119,6 +121,7 @@ impl Graph {
             globals: Vec::new(),
             repartitions: Vec::new(),
             sources: Vec::new(),
+            read_from_end: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -174,7 +177,9 @@ impl Graph {
 
     /// Declares a store that belongs to `node`.
     pub(crate) fn declare(&mut self, node: NodeId, store: StoreDecl) {
-        if self.stores.iter().any(|other| other.name == store.name) {
+        if store.name.is_empty() {
+            self.unnamed("store", &[node]);
+        } else if self.stores.iter().any(|other| other.name == store.name) {
             let owner = self.nodes.iter().find(|other| other.stores.contains(&store.name));
             let of = |node: &Node| format!("a store of `{}`", node.name);
             let (first, second) = (owner.map(of).unwrap_or_default(), of(&self.nodes[node.0]));

@@ -86,7 +86,7 @@ pub use state_stores::{
 
 pub use self::aggregate_result::AggregateResult;
 pub use self::builder::StreamsBuilder;
-pub use self::consumed::{Consumed, TimestampExtractor};
+pub use self::consumed::{Consumed, OffsetReset, TimestampExtractor};
 pub use self::context::Dropped;
 pub use self::driver::{
     DriverOptions, TestInputTopic, TestOutputTopic, TestRecord, TopologyTestDriver,

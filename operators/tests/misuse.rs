@@ -1,10 +1,11 @@
 //! What is refused, and what it says: every message in full. Each names the node or topic, and the remedy.
+//! (What is said of a changed topology: `manifest.rs`.)
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something fails")]
 
 use operators::{
-    BufferConfig, Consumed, I64Be, Joined, KStream, Materialized, StreamsBuilder, Suppressed,
-    TimeWindows, Topic, Utf8,
+    BufferConfig, Consumed, I64Be, JoinWindows, Joined, KStream, KeyValueDef, Materialized,
+    StreamsBuilder, Suppressed, TimeWindows, Topic, Utf8,
 };
 
 fn numbers(name: &str) -> Topic<str, i64> {
@@ -41,16 +42,10 @@ fn check(cases: &[(&str, String)]) {
 }
 
 #[test]
-fn names() {
+fn nameless() {
     let named_after = "its store and topics are named after it";
     let unnamed = |what: &str, behind: &str| {
         format!("the `{what}` behind `{behind}` has an empty name; give it one: {named_after}")
-    };
-    let twice = |name: &str, first: &str, second: &str| {
-        format!(
-            "the name `{name}` is used twice, for {first} and for {second}; rename one: stores, changelogs and \
-             repartition topics are named after it"
-        )
     };
     check(&[
         (&unnamed("count", "source-in"), said(|_, s| drop(s.group_by_key().count(&store(""))))),
@@ -75,6 +70,47 @@ fn names() {
             &unnamed("join", "source-in"),
             said(|b, s| drop(s.join("", &b.table("t", &numbers("t")), |a, b| a + b))),
         ),
+        (
+            &unnamed("process", "source-in"),
+            said(|_, s| drop(s.process::<str, i64>("", &[], |_| unreachable!()))),
+        ),
+        (
+            &unnamed("store", "p"),
+            said(|_, s| {
+                let nameless = KeyValueDef::<str, i64>::new("", Utf8, I64Be);
+                s.process::<str, i64>("p", &[nameless.def()], |_| unreachable!());
+            }),
+        ),
+        (
+            &unnamed("suppress", "t"),
+            said(|b, _| {
+                let limit = Suppressed::until_time_limit(10, BufferConfig::unbounded());
+                b.table("t", &numbers("t")).suppress("", limit);
+            }),
+        ),
+        (
+            &unnamed("join_stream", "source-in"),
+            said(|b, s| {
+                let windows = JoinWindows::of_time_difference(10);
+                s.join_stream("", &b.stream(&numbers("other")), windows, |a, b| a + b);
+            }),
+        ),
+        (
+            &unnamed("global_table", "prices"),
+            said(|b, _| drop(b.global_table("", &numbers("prices")))),
+        ),
+    ]);
+}
+
+#[test]
+fn names_used_twice() {
+    let twice = |name: &str, first: &str, second: &str| {
+        format!(
+            "the name `{name}` is used twice, for {first} and for {second}; rename one: stores, changelogs and \
+             repartition topics are named after it"
+        )
+    };
+    check(&[
         (
             &twice("same", "a `count`", "a `reduce`"),
             said(|_, s| {
@@ -130,7 +166,7 @@ fn topics_that_meet_have_one_partition_count() {
         (
             &counts("pair-other", ("in", 3), ("many", 6)),
             said_at_start(|b, s| {
-                let windows = operators::JoinWindows::of_time_difference(10);
+                let windows = JoinWindows::of_time_difference(10);
                 drop(s.join_stream("pair", &b.stream(&many), windows, |a, b| a + b));
             }),
         ),

@@ -162,6 +162,7 @@ impl Worker {
             .collect();
         Ok(Restoring {
             id,
+            resets: inputs.iter().map(|at| self.topology.offset_reset(&at.topic)).collect(),
             inputs: inputs.into_iter().map(|at| (at, 0)).collect(),
             changelogs,
             state,

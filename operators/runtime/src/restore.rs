@@ -12,7 +12,7 @@ use std::time::Duration;
 use log::error::LogError;
 use log::record::TopicPartition;
 use log::traits::{Admin, Isolation, Log, Reader, Visibility};
-use operators::TaskId;
+use operators::{OffsetReset, TaskId};
 use state_stores::{ChangelogRange, StoreError, StoreIndex, TaskState};
 
 /// A task whose state is being brought level.
@@ -21,6 +21,8 @@ pub(crate) struct Restoring {
     pub(crate) id: TaskId,
     /// Source partitions with the offset to start reading at.
     pub(crate) inputs: Vec<(TopicPartition, i64)>,
+    /// Where these begin if nothing was committed.
+    pub(crate) resets: Vec<OffsetReset>,
     pub(crate) changelogs: Vec<TopicPartition>,
     pub(crate) state: TaskState,
 }
@@ -123,8 +125,10 @@ impl Restore {
                 task.inputs.iter().map(|(at, _)| at.clone()).collect();
             let committed = admin.committed_offsets(group, &partitions)?;
             let starts = admin.start_offsets(&partitions)?;
-            for ((input, committed), start) in task.inputs.iter_mut().zip(committed).zip(starts) {
-                input.1 = committed.unwrap_or(start).max(start);
+            let firsts = first_offsets(admin, &partitions, &task.resets, &starts)?;
+            let begin = committed.into_iter().zip(firsts).zip(starts);
+            for (input, ((committed, first), start)) in task.inputs.iter_mut().zip(begin) {
+                input.1 = committed.unwrap_or(first).max(start);
             }
         }
         let changelogs: Vec<TopicPartition> =
@@ -218,4 +222,22 @@ fn read_rows(
         }
     }
     Ok(read as u64)
+}
+
+/// Where partitions begin of which nothing was committed.
+fn first_offsets(
+    admin: &dyn Admin,
+    partitions: &[TopicPartition],
+    resets: &[OffsetReset],
+    starts: &[i64],
+) -> Result<Vec<i64>, LogError> {
+    if !resets.contains(&OffsetReset::Latest) {
+        return Ok(starts.to_vec());
+    }
+    let ends = admin.end_offsets(partitions, Isolation::ReadCommitted)?;
+    let first = |((start, end), reset): ((&i64, i64), &OffsetReset)| match reset {
+        OffsetReset::Earliest => *start,
+        OffsetReset::Latest => end,
+    };
+    Ok(starts.iter().zip(ends).zip(resets).map(first).collect())
 }

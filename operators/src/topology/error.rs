@@ -10,7 +10,7 @@ pub enum TopologyError {
     Unnamed {
         /// What it is.
         operator: String,
-        /// The node it reads.
+        /// The node or topic it reads.
         behind: String,
     },
     /// Two operators or stores of one name.

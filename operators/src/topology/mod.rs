@@ -14,6 +14,7 @@ use std::sync::Arc;
 use state_stores::{StoreSpec, TaskState};
 
 pub use self::error::TopologyError;
+use crate::consumed::OffsetReset;
 use crate::globals::Globals;
 pub use crate::graph::GlobalTable;
 use crate::graph::{Graph, NodeId};
@@ -116,6 +117,12 @@ impl Topology {
     /// The parts that run as tasks.
     pub fn subtopologies(&self) -> &[SubTopology] {
         &self.inner.subtopologies
+    }
+
+    /// Where to begin to read a source topic of which nothing was committed.
+    pub fn offset_reset(&self, topic: &str) -> OffsetReset {
+        let from_end = self.inner.graph.read_from_end.iter().any(|other| **other == *topic);
+        if from_end { OffsetReset::Latest } else { OffsetReset::Earliest }
     }
 
     /// The tables that every instance holds whole.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something fails")]
 
 mod in_time;
+mod offsets;
 mod partitions;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use log::embedded::{EmbeddedLog, EmbeddedOptions};
 use log::{Cleanup, Isolation, Log, NewRecord, TopicPartition, TopicSpec, Visibility};
 use operators::Topology;
-use operators_runtime::{Worker, WorkerSettings};
+use operators_runtime::{Progress, Worker, WorkerSettings};
 use state_stores::{MemoryEngine, StateDir, StateOptions};
 
 /// A log with a worker's topics and a clock moved by hand.
@@ -69,12 +70,26 @@ impl Scene {
         values
     }
 
-    /// Steps a worker until `done`.
-    fn run(&self, topology: Topology, done: impl Fn(&Self) -> bool) {
+    /// Steps a new worker until `done`.
+    fn run(&self, topology: Topology, done: impl Fn(&Self) -> bool) -> Worker {
         let id = self.log.admin().unwrap().log_id().unwrap();
         let state = StateDir::open(Arc::new(MemoryEngine::new()), StateOptions::new(id)).unwrap();
         let settings = WorkerSettings { poll_records_max: 7, ..WorkerSettings::new("here") };
         let mut worker = Worker::new(topology, self.log.clone(), state, settings, 1);
+        self.step(&mut worker, done);
+        worker
+    }
+
+    /// Ends a worker in order.
+    fn close(&self, mut worker: Worker) {
+        worker.close();
+        while worker.step(self.clock.fetch_add(1, Ordering::SeqCst)).unwrap() != Progress::Stopped {
+            self.log.tick().unwrap();
+        }
+    }
+
+    /// Steps a worker until `done`.
+    fn step(&self, worker: &mut Worker, done: impl Fn(&Self) -> bool) {
         for _ in 0..5_000 {
             worker.step(self.clock.fetch_add(1, Ordering::SeqCst)).unwrap();
             self.log.tick().unwrap();
