@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+pub use crate::codec_fn::codec_fn;
+
 /// Bytes that are not a `T`, or a `T` that can't be bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{format}: {detail}")]

@@ -56,6 +56,7 @@
 mod base;
 mod batch;
 pub mod codec;
+mod codec_fn;
 mod coder;
 mod engine;
 mod error;
@@ -84,6 +85,7 @@ mod write_back;
 pub use batch::{BatchOp, WriteBatch};
 pub use codec::{
     Codec, CodecError, Decoder, Encoder, I32Be, I64Be, RawBytes, Serde, U32Be, U64Be, Unit, Utf8,
+    codec_fn,
 };
 pub use engine::{Direction, Durability, Engine, Visit};
 pub use error::StoreError;
