@@ -18,7 +18,9 @@ use crate::topology::{Topology, TopologyError};
 /// The graph while streams still add to it.
 pub(crate) type Flow = Rc<RefCell<Graph>>;
 
-/// Where a flow begins: streams and tables from topics, then `build`.
+/// Where a flow begins: streams and tables from topics, then [`build`](Self::build).
+///
+/// Nothing runs here: each call adds to a graph, and what is wrong with it is said by `build`.
 #[derive(Debug)]
 pub struct StreamsBuilder {
     flow: Flow,
@@ -26,7 +28,8 @@ pub struct StreamsBuilder {
 }
 
 impl StreamsBuilder {
-    /// `application_id` names the consumer group and prefixes all internal topics.
+    /// `application_id` names the consumer group and prefixes all internal topics; under another one the application
+    /// begins without state and at the start of its topics.
     pub fn new(application_id: impl Into<Arc<str>>) -> Self {
         Self {
             flow: Rc::new(RefCell::new(Graph::new(application_id.into()))),
@@ -85,7 +88,8 @@ impl StreamsBuilder {
         first.merge_all(others)
     }
 
-    /// Reads a topic as a table kept in the store `name`: the last value of each key.
+    /// Reads a topic as a table kept in the store `name` (T01): the last value of each key, by offset, whatever the
+    /// records' times; no value deletes. Records without key are dropped and counted.
     pub fn table<K, V>(&self, name: &str, topic: &Topic<K, V>) -> KTable<K, V>
     where
         K: ?Sized + 'static,
@@ -124,6 +128,9 @@ impl StreamsBuilder {
     }
 
     /// Validates the flow. Streams made by this builder can't add to it afterwards.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the flow; the message names the operator or topic, and the remedy.
     pub fn build(self) -> Result<Topology, TopologyError> {
         let empty = Graph::new(Arc::clone(&self.flow.borrow().application_id));
         Topology::new(self.flow.replace(empty), &self.feedback)

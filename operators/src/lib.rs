@@ -7,6 +7,17 @@
 //!
 //! Names and semantics are Kafka Streams'; `README.md` lists the differences.
 //!
+//! | to | look at |
+//! |---|---|
+//! | learn it, from word count to a processor of your own | [`tutorial`] |
+//! | begin a flow | [`StreamsBuilder`], [`Topic`], [`KStream`], [`KTable`] |
+//! | keep state | [`KGroupedStream`], [`Materialized`]; [`KStream::state_machine`], [`KStream::process`] |
+//! | cut time | [`TimeWindows`], [`SlidingWindows`], [`SessionWindows`], [`EmitStrategy`], [`Suppressed`] |
+//! | combine | [`KStream::join`], [`KStream::join_stream`] and [`JoinWindows`], [`KTable::join`], [`KStream::merge`] |
+//! | say what happens to bad data | [`ErrorPolicy`] |
+//! | test | [`TopologyTestDriver`] |
+//! | run it on a log | the crate `operators_runtime` |
+//!
 //! # Word count
 //!
 //! ```
@@ -77,6 +88,10 @@ mod view;
 mod window_kinds;
 mod windowed;
 mod windows;
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../TUTORIAL.md")]
+pub mod tutorial {}
 
 pub use state_stores::codec::{self, *};
 pub use state_stores::{

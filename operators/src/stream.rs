@@ -47,6 +47,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Serdes<K, V> {
 }
 
 /// An unbounded stream of records with keys of type `K` and values of type `V`.
+///
+/// Cheap to clone; operators take it by reference and give a new one, so a stream can go several ways. They run in the
+/// order of the calls, each record through all ways before the next one.
 pub struct KStream<K: ?Sized, V: ?Sized> {
     pub(crate) flow: Flow,
     pub(crate) node: NodeId,
@@ -121,7 +124,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
     }
 
     /// What happens to records that the operator before this call can't process (a source: can't
-    /// decode). Sources begin with [`ErrorPolicy::DeadLetter`], operators with [`ErrorPolicy::Fail`].
+    /// decode). Sources begin with [`ErrorPolicy::DeadLetter`], operators with [`ErrorPolicy::Fail`]. What the record
+    /// did further up, in this and all other operators, is undone first.
     pub fn on_error(self, policy: ErrorPolicy) -> Self {
         self.flow.borrow_mut().nodes[self.node.0].policy = policy;
         self

@@ -11,7 +11,10 @@ use crate::topic::{IntoSerde, Topic};
 use crate::topology::TopologyError;
 use crate::view::View;
 
-/// A table that changes with a stream: partitioned as its source.
+/// The last value of each key, partitioned as its source; every change of a row goes on to what is made of it (T02).
+///
+/// Rows lie in a store where the table was made (`table`, `to_table`, an aggregation, `materialize`); a table that was
+/// filtered, mapped or joined keeps none and is read through. Times of rows are those of the records they came from.
 pub struct KTable<K: ?Sized, V: ?Sized> {
     pub(crate) flow: Flow,
     pub(crate) node: NodeId,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use state_stores::{Codec, Serde};
 
-/// A topic's name with the codecs of its keys and values.
+/// A topic's name with the codecs of its keys and values. It stands for no connection: flows, tests and the runtime
+/// make as many as they like.
 pub struct Topic<K: ?Sized, V: ?Sized> {
     name: Arc<str>,
     key: Serde<K>,
@@ -12,7 +13,8 @@ pub struct Topic<K: ?Sized, V: ?Sized> {
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> Topic<K, V> {
-    /// Describes the topic; creating it is the runtime's business.
+    /// Describes the topic `name`; creating it is the runtime's business. Codecs: [`crate::codec`],
+    /// [`codec_fn`](crate::codec_fn) for types of one's own.
     pub fn new(
         name: impl Into<Arc<str>>,
         key: impl IntoSerde<K>,

@@ -12,7 +12,8 @@ use state_stores::{Codec, CodecError, Decoder, Encoder, Serde};
 
 use crate::windows::Window;
 
-/// A key and the window its value belongs to.
+/// A key and the window its value belongs to (W11). To write it to a topic take the codec from the table it came from:
+/// [`KTable::key_serde`](crate::KTable::key_serde).
 pub struct Windowed<K: ?Sized + ToOwned> {
     pub(crate) key: K::Owned,
     /// The window.

@@ -3,7 +3,8 @@
 //!
 //! [`Worker::step`] does one bounded piece of work and never waits; [`spawn`]
 //! gives it a thread and a clock, tests step it themselves. What happens if the
-//! process dies between any two steps is the table in `commit`.
+//! process dies between any two steps is the table in `commit`. How to write a
+//! topology: `operators/TUTORIAL.md`. This runs one on the embedded log:
 //!
 //! ```
 //! use std::sync::Arc;

@@ -99,12 +99,17 @@ where
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
-    /// How many records each key had.
+    /// How many records each key had (T08); kept in the store of `materialized`, which also names the changelog and,
+    /// if the key may have changed, the repartition topic.
+    ///
+    /// Every record gives a result, with the highest time of the key's records. Records without key or value are
+    /// dropped and counted ([`Dropped::incomplete`](crate::Dropped)).
     pub fn count(&self, materialized: &Materialized<K, i64>) -> KTable<K, i64> {
         self.build("count", materialized, counting())
     }
 
-    /// Combines each key's values two by two; the first is taken as it is.
+    /// Combines each key's values two by two, the one so far first; a key's first is taken as it is. Otherwise as
+    /// [`Self::count`].
     pub fn reduce(
         &self,
         materialized: &Materialized<K, V>,
@@ -117,7 +122,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
     }
 
     /// Adds each record to the aggregate of its key, which begins as `init()`. The result is an
-    /// `A`, or an `Option<A>` where `None` deletes the row.
+    /// `A`, or an `Option<A>` where `None` deletes the row. Otherwise as [`Self::count`].
     pub fn aggregate<A: 'static, R: AggregateResult<A>>(
         &self,
         materialized: &Materialized<K, A>,

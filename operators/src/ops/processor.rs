@@ -18,7 +18,10 @@ use crate::record::Record;
 use crate::stream::{KStream, Serdes};
 use crate::topology::TaskId;
 
-/// A user's own operator: takes records, keeps stores and timers, forwards records.
+/// A user's own operator (P01): takes records, keeps stores and timers, forwards records.
+///
+/// One is made per task, and made anew after an abort or a restart: what a result depends on belongs in stores, timers
+/// and schedules, not in fields.
 pub trait Processor<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized>: Send {
     /// Takes one record. An error follows the node's [`crate::ErrorPolicy`]; a
     /// [`StoreError`](state_stores::StoreError) ends the transaction.
@@ -28,7 +31,8 @@ pub trait Processor<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized>: Send {
         ctx: &mut ProcessorContext<'_, KO, VO>,
     ) -> Result<(), BoxError>;
 
-    /// A timer this processor set is due. It is gone by now.
+    /// A timer this processor set by [`ProcessorContext::timer`] is due at `due` (ms since 1970). It is gone by now. An
+    /// error follows the node's policy, too; the timer stays gone unless the policy is to fail.
     fn on_timer(
         &mut self,
         _key: &[u8],
@@ -98,7 +102,8 @@ impl<KO: ?Sized, VO: ?Sized> ProcessorContext<'_, KO, VO> {
         &mut self.ctx.state
     }
 
-    /// Hands a record on, at once. After a failure further down nothing is handed on any more.
+    /// Hands a record on, at once, to everything below. After a failure further down nothing is handed on any more, and
+    /// the record at work fails by the policy of the node that failed, whatever this processor returns.
     pub fn forward(&mut self, record: Record<'_, KO, VO>) {
         if self.failure.is_none() {
             self.failure = self.next.process(record, self.ctx).err();
@@ -189,7 +194,10 @@ impl<K: ?Sized, V: ?Sized, KO: ?Sized, VO: ?Sized> PunctuationHandler
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
-    /// Runs a processor of the user's with the stores it declares. `make` is called once per task.
+    /// Runs a processor of the user's with the stores it declares (P01, D04); `name` names its node, its times' stores
+    /// and its repartition topic. `make` is called once per task. The key of what it forwards counts as changed:
+    /// [`Self::process_values`] keeps it.
+    ///
     /// Null keys and values are shown. If the key may have changed, records with a key are
     /// repartitioned first and those without are dropped.
     pub fn process<KO: ?Sized + 'static, VO: ?Sized + 'static>(

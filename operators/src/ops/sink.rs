@@ -105,12 +105,14 @@ impl<K: ?Sized, V: ?Sized> Process<K, V> for OneOf<K, V> {
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
-    /// Writes every record to a topic, partitioned by its key as Kafka does.
+    /// Writes every record to a topic (D08), tombstones and records without key too, with its time and headers. The key
+    /// chooses the partition as in Kafka's Java client (murmur2; of a windowed key without its window); a record without
+    /// key goes to its task's partition. What a codec refuses is an error of this node.
     pub fn to(&self, topic: &Topic<K, V>) {
         sink(self, topic, false);
     }
 
-    /// Writes each record to the one of `topics` whose name `choose` gives; `None` drops it, as
+    /// Writes each record (D08, dynamic) to the one of `topics` whose name `choose` gives; `None` drops it, as
     /// does a record without value. The choice of topics is declared, so that the topology shows where records can go.
     ///
     /// A name that isn't among `topics` is an error of the node.
