@@ -5,10 +5,9 @@
 //! names its fields, so a new optional field (`#[serde(default)]`) reads old
 //! rows, and a changelog can be looked at with any consumer.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
-use operators::{Codec, CodecError, Decoder, Encoder, Serde, Topic, Utf8};
+use operators::{Codec, CodecError, Decoder, Encoder, Serde, Topic, Utf8, codec_fn};
 use schemas::avro::{self, AvroError, Message, SchemaSource};
 use schemas::topics;
 use serde::Serialize;
@@ -104,53 +103,18 @@ pub fn state<S>(name: &str, version: u32) -> Serde<S>
 where
     S: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    Arc::new(Json { format: format!("json-{name}-v{version}"), value: PhantomData })
-}
-
-struct Json<S> {
-    format: String,
-    value: PhantomData<fn() -> S>,
-}
-
-impl<S: Serialize + DeserializeOwned + Send + 'static> Codec<S> for Json<S> {
-    fn decoder(&self) -> Box<dyn Decoder<S>> {
-        Box::new(JsonDecoder { name: self.format.clone(), scratch: None })
-    }
-
-    fn encoder(&self) -> Box<dyn Encoder<S>> {
-        Box::new(JsonEncoder { name: self.format.clone() })
-    }
-
-    fn format(&self) -> &str {
-        &self.format
-    }
-}
-
-struct JsonDecoder<S> {
-    name: String,
-    scratch: Option<S>,
-}
-
-impl<S: DeserializeOwned + Send> Decoder<S> for JsonDecoder<S> {
-    fn decode<'a>(&'a mut self, bytes: &'a [u8]) -> Result<&'a S, CodecError> {
+    codec_fn(
+        format!("json-{name}-v{version}"),
+        |value: &S, out| {
+            serde_json::to_writer(out, value)
+                .map_err(|_| "the state can't be written as JSON".into())
+        },
         // Where it broke, not what was there: rows hold addresses.
-        let place = |error: serde_json::Error| {
-            CodecError::new(&self.name, format!("not a row, at byte {}", error.column()))
-        };
-        let value = serde_json::from_slice(bytes).map_err(place)?;
-        Ok(self.scratch.insert(value))
-    }
-}
-
-struct JsonEncoder {
-    name: String,
-}
-
-impl<S: Serialize> Encoder<S> for JsonEncoder {
-    fn encode(&mut self, value: &S, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        let encoded = serde_json::to_writer(out, value);
-        encoded.map_err(|_| CodecError::new(&self.name, "the state can't be written as JSON"))
-    }
+        |bytes| {
+            serde_json::from_slice(bytes)
+                .map_err(|error| format!("not a row, at byte {}", error.column()).into())
+        },
+    )
 }
 
 #[cfg(test)]
