@@ -33,7 +33,7 @@ pub(crate) fn word_count() -> Result<Topology, TopologyError> {
     let builder = StreamsBuilder::new("word-count");
     builder
         .stream(&lines())
-        .flat_map_values::<str>(|line, emit| line.split_whitespace().for_each(|word| emit(word)))
+        .flat_map_values::<str>(|line, emit| line.split_whitespace().for_each(emit))
         .with_value_serde(Utf8)
         .group_by(|_, word| word.to_lowercase())
         .count(&Materialized::as_("counts", Utf8, I64Be))

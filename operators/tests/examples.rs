@@ -1,6 +1,7 @@
 //! The tests of the examples, which `cargo test` only builds by itself.
 
 #![allow(dead_code, reason = "the examples' `main` and command line are not called here")]
+#![allow(clippy::duplicate_mod, reason = "each example brings what all of them share")]
 
 #[path = "../examples/fraud_detection.rs"]
 mod fraud_detection;
