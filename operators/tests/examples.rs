@@ -12,21 +12,21 @@ mod temperature_sessions;
 #[path = "../examples/word_count.rs"]
 mod word_count;
 
-/// What stands between two marks of the tutorial.
-fn shown(mark: &str) -> &'static str {
-    let tutorial = include_str!("../TUTORIAL.md");
-    let rest = tutorial.split_once(&format!("<!-- {mark}: begin -->\n"));
-    let shown = rest.and_then(|(_, rest)| rest.split_once(&format!("<!-- {mark}: end -->")));
-    shown.expect("TUTORIAL.md has both marks").0
-}
-
 #[test]
 fn the_tutorials_pictures_are_those_of_word_count() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/TUTORIAL.md");
+    let mut tutorial = std::fs::read_to_string(path).unwrap();
     let topology = word_count::word_count().unwrap();
-    for (mark, language, picture) in
-        [("describe", "text", topology.to_string()), ("mermaid", "mermaid", topology.mermaid())]
-    {
-        let expected = format!("```{language}\n{picture}```\n");
-        assert!(shown(mark) == expected, "put this between the marks of TUTORIAL.md:\n{expected}");
+    for (language, picture) in [("text", topology.to_string()), ("mermaid", topology.mermaid())] {
+        let begin = format!("<!-- {language}: begin -->\n```{language}\n");
+        let end = format!("```\n<!-- {language}: end -->");
+        let (before, rest) = tutorial.split_once(&begin).expect("TUTORIAL.md has the begin mark");
+        let (shown, after) = rest.split_once(&end).expect("TUTORIAL.md has the end mark");
+        let update = shown == picture || std::env::var_os("UPDATE_GOLDEN").is_some();
+        assert!(update, "an old picture; `UPDATE_GOLDEN=1` rewrites it:\n{picture}");
+        tutorial = [before, &begin, &picture, &end, after].concat();
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, tutorial).unwrap();
     }
 }

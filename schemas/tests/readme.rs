@@ -34,8 +34,11 @@ fn the_table_is_the_catalogue() {
     let (written, after) = rest.split_once(END).expect("README.md has the end mark");
     let table = table();
     if written != table {
-        let remedy = "`UPDATE_DOCS=1 cargo test -p schemas --test readme` rewrites it";
-        assert!(std::env::var_os("UPDATE_DOCS").is_some(), "the table is old; {remedy}:\n{table}");
+        let remedy = "`UPDATE_GOLDEN=1 cargo test -p schemas --test readme` rewrites it";
+        assert!(
+            std::env::var_os("UPDATE_GOLDEN").is_some(),
+            "the table is old; {remedy}:\n{table}"
+        );
         std::fs::write(path, [before, BEGIN, &table, END, after].concat()).unwrap();
     }
 }

@@ -1,5 +1,4 @@
-//! The shape of the flow: names that are contract, hops, and the README's
-//! diagram.
+//! The shape of the flow: hops, topics and the README's diagram.
 
 use schemas::avro::Local;
 
@@ -16,35 +15,22 @@ fn post_to_validated_takes_at_most_four_transactions() {
     assert_eq!(hops::post_to_validated(&topologies), Some(4));
 }
 
-/// Holds a part of the README equal to the code, or rewrites it.
-fn hold(mark: &str, part: &str) {
+#[test]
+fn the_readme_shows_the_flow_as_it_is() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let readme = std::fs::read_to_string(path).unwrap();
-    let (begin, end) = (format!("<!-- {mark}: begin -->\n"), format!("<!-- {mark}: end -->"));
-    let (before, rest) = readme.split_once(&begin).expect("README.md has the begin mark");
-    let (written, after) = rest.split_once(&end).expect("README.md has the end mark");
-    if written != part {
-        let remedy = "`UPDATE_DOCS=1 cargo test -p topology shape` rewrites README.md";
-        assert!(std::env::var_os("UPDATE_DOCS").is_some(), "{mark}; {remedy}:\n{part}");
-        std::fs::write(path, [before, &begin, part, &end, after].concat()).unwrap();
+    let (begin, end) = ("<!-- diagram: begin -->\n```mermaid\n", "```\n<!-- diagram: end -->");
+    let (before, rest) = readme.split_once(begin).expect("README.md has the begin mark");
+    let (written, after) = rest.split_once(end).expect("README.md has the end mark");
+    let diagram = diagram::mermaid(&flow());
+    if written != diagram {
+        let remedy = "`UPDATE_GOLDEN=1 cargo test -p topology` rewrites it";
+        assert!(
+            std::env::var_os("UPDATE_GOLDEN").is_some(),
+            "an old diagram; {remedy}:\n{diagram}"
+        );
+        std::fs::write(path, [before, begin, &diagram, end, after].concat()).unwrap();
     }
-}
-
-#[test]
-fn the_readme_shows_the_flow_and_its_names_as_they_are() {
-    let flow = flow();
-    hold("diagram", &format!("```mermaid\n{}```\n", diagram::mermaid(&flow)));
-    let mut names = String::from("```text\n");
-    for application in flow {
-        let mut topics: Vec<_> =
-            application.topology.internal_topics().into_iter().map(|topic| topic.name).collect();
-        topics.sort();
-        for name in topics {
-            names.push_str(&name);
-            names.push('\n');
-        }
-    }
-    hold("names", &format!("{names}```\n"));
 }
 
 #[test]
