@@ -4,8 +4,9 @@
 
 use operators::manifest::{Manifest, ManifestError, Verdict};
 use operators::{
-    EmitStrategy, I64Be, JoinWindows, KStream, KeyValueDef, Materialized, Processor,
-    ProcessorContext, SessionWindows, SlidingWindows, StreamsBuilder, TimeWindows, Topic, Utf8,
+    EmitStrategy, I64Be, JoinWindows, KStream, KeyValueDef, ListDef, Materialized, Processor,
+    ProcessorContext, SessionWindows, SlidingWindows, StoreDef, StreamsBuilder, TimeWindows,
+    TimestampedDef, Topic, Utf8,
 };
 
 fn numbers(name: &str) -> Topic<str, i64> {
@@ -180,6 +181,24 @@ fn formats_and_operators() {
             "  operator of store `counts` (node `counts`): was `count`, is `aggregate` (compatible): goes on with its \
              rows",
         ],
+    );
+}
+
+#[test]
+fn a_processors_store_of_another_kind_has_another_format() {
+    fn kept(stream: &KStream<str, i64>, def: &StoreDef) {
+        stream.process::<str, i64>("p", std::slice::from_ref(def), |_| Box::new(Idle));
+    }
+    let plain: Flow =
+        |_, stream| kept(stream, &KeyValueDef::<str, i64>::new("s", Utf8, I64Be).def());
+    let timed: Flow =
+        |_, stream| kept(stream, &TimestampedDef::<str, i64>::new("s", Utf8, I64Be).def());
+    let list: Flow = |_, stream| kept(stream, &ListDef::<str, i64>::new("s", Utf8, I64Be).def());
+    let formats = [plain, timed, list].map(|flow| manifest(flow).stores["s"].value.clone());
+    assert_eq!(formats, ["i64-be", "timestamped-i64-be", "list-i64-be"]);
+    assert_eq!(
+        Manifest::compare(&manifest(plain), &manifest(list)).verdict,
+        Verdict::NeedsMigration
     );
 }
 

@@ -126,6 +126,8 @@ pub struct TypedDef<S: TypedStore> {
     kind: StoreKind,
     keys: Serde<S::Key>,
     values: Serde<S::Value>,
+    /// Of a row: the codec's, marked where a row is more or less than a value.
+    format: Arc<str>,
 }
 
 /// Declares a [`KeyValueStore`].
@@ -144,11 +146,13 @@ pub type ListDef<K, V> = TypedDef<ListStore<K, V>>;
 impl<S: TypedStore> TypedDef<S> {
     fn of(
         name: impl Into<Arc<str>>,
-        kind: StoreKind,
+        (kind, mark): (StoreKind, &str),
         keys: impl IntoSerde<S::Key>,
         values: impl IntoSerde<S::Value>,
     ) -> Self {
-        Self { name: name.into(), kind, keys: keys.into_serde(), values: values.into_serde() }
+        let (keys, values) = (keys.into_serde(), values.into_serde());
+        let format = format!("{mark}{}", values.format()).into();
+        Self { name: name.into(), kind, keys, values, format }
     }
 
     /// The declaration, for [`KStream::process`](crate::KStream::process).
@@ -169,7 +173,7 @@ impl<S: TypedStore> StoreBuilder for TypedDef<S> {
     }
 
     fn formats(&self) -> (&str, &str) {
-        (self.keys.format(), self.values.format())
+        (self.keys.format(), &self.format)
     }
 
     fn build(&self, store: StoreIndex) -> S {
@@ -177,9 +181,10 @@ impl<S: TypedStore> StoreBuilder for TypedDef<S> {
     }
 }
 
-/// The ways to declare a store: what it takes beside name and codecs, and the kind that makes.
+/// The ways to declare a store: what it takes beside name and codecs, the kind that makes, and what marks its rows among
+/// those of that kind.
 macro_rules! declared_by {
-    ($def:ident, $(#[$doc:meta])+ $new:ident($($time:ident)?) => $kind:expr) => {
+    ($def:ident, $(#[$doc:meta])+ $new:ident($($time:ident)?) => $kind:expr $(, $mark:literal)?) => {
         impl<K: ?Sized + 'static, V: ?Sized + 'static> $def<K, V> {
             $(#[$doc])+
             pub fn $new(
@@ -188,7 +193,7 @@ macro_rules! declared_by {
                 keys: impl IntoSerde<K>,
                 values: impl IntoSerde<V>,
             ) -> Self {
-                Self::of(name, $kind, keys, values)
+                Self::of(name, ($kind, concat!($($mark)?)), keys, values)
             }
         }
     };
@@ -197,9 +202,9 @@ macro_rules! declared_by {
 declared_by!(KeyValueDef, /// A store of this name.
     new() => StoreKind::KeyValue);
 declared_by!(TimestampedDef, /// A store of this name.
-    new() => StoreKind::KeyValue);
+    new() => StoreKind::KeyValue, "timestamped-");
 declared_by!(ListDef, /// A store of this name.
-    new() => StoreKind::KeyValue);
+    new() => StoreKind::KeyValue, "list-");
 declared_by!(VersionedDef, /// A store of this name. Older values are known for so long after they were valid, and as late may
     /// a new one be (ms of stream time, > 0).
     new(history_retention_ms) => StoreKind::Versioned { history_retention_ms });
@@ -214,7 +219,8 @@ declared_by!(SessionDef, /// A store of this name. Sessions are kept for so long
 impl<S: TypedStore> Clone for TypedDef<S> {
     fn clone(&self) -> Self {
         let (keys, values) = (Arc::clone(&self.keys), Arc::clone(&self.values));
-        Self { name: Arc::clone(&self.name), kind: self.kind, keys, values }
+        let (name, format) = (Arc::clone(&self.name), Arc::clone(&self.format));
+        Self { name, kind: self.kind, keys, values, format }
     }
 }
 
