@@ -9,7 +9,7 @@ use super::world::{Model, Step, World};
 
 /// Checks the whole contract of a kind of store.
 pub(crate) fn contract<M: Model, D: Disk>() {
-    let parts: [fn(World<M, D>); 9] = [
+    let parts: [fn(World<M, D>); 10] = [
         an_open_transaction_reads_its_own_writes,
         a_rolled_back_record_leaves_nothing,
         an_aborted_transaction_leaves_nothing,
@@ -17,6 +17,7 @@ pub(crate) fn contract<M: Model, D: Disk>() {
         a_write_back_changes_nothing,
         an_interrupted_write_back_is_made_good_by_the_changelog,
         the_changelog_alone_brings_everything_back,
+        what_was_deleted_stays_deleted,
         stores_and_partitions_are_apart,
         a_row_that_is_no_value_names_the_store,
     ];
@@ -128,6 +129,21 @@ fn the_changelog_alone_brings_everything_back<M: Model, D: Disk>(mut world: Worl
     world.step(Step::Rebuild { store: 0 });
     world.check();
     assert_eq!(rows(world.state(), FIRST), before);
+}
+
+fn what_was_deleted_stays_deleted<M: Model, D: Disk>(mut world: World<M, D>) {
+    fill(&mut world);
+    world.step(Step::Commit);
+    world.step(Step::WriteBack { writes: None, quarters: 0, crash: false });
+    for write in M::deletions() {
+        world.step(Step::Write { store: 0, write });
+    }
+    world.check();
+    world.step(Step::Commit);
+    for step in [Step::Crash { in_files: 0 }, Step::Restart, Step::Elsewhere] {
+        world.step(step);
+        world.check();
+    }
 }
 
 fn stores_and_partitions_are_apart<M: Model, D: Disk>(mut world: World<M, D>) {

@@ -200,6 +200,10 @@ impl<F: Flavour> Model for Keyed<F> {
         ]
     }
 
+    fn deletions() -> Vec<Write> {
+        vec![Write::Delete(b"a"), Write::Put(b"a\0", None)]
+    }
+
     fn write(&mut self, state: &mut TaskState, store: StoreIndex, write: &Write) {
         let store = &mut F::open(store);
         match write {

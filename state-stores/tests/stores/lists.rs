@@ -43,6 +43,10 @@ impl Model for Lists {
         writes
     }
 
+    fn deletions() -> Vec<Write> {
+        vec![Write::Delete(b"a")]
+    }
+
     fn write(&mut self, state: &mut TaskState, store: StoreIndex, write: &Write) {
         let mut lists = open(store);
         match write {

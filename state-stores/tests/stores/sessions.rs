@@ -60,6 +60,11 @@ impl Model for Sessions {
         ]
     }
 
+    fn deletions() -> Vec<Write> {
+        let delete = |(ahead, length)| Write { key: &b"a"[..], ahead, length, value: None };
+        [(-2, 3), (0, 0)].into_iter().map(delete).collect()
+    }
+
     fn write(&mut self, state: &mut TaskState, store: StoreIndex, write: &Write) {
         let Write { key, ahead, length, value } = *write;
         let end = self.time.unwrap_or(9) + ahead;

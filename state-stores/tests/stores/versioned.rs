@@ -84,6 +84,10 @@ impl Model for Versions {
         ]
     }
 
+    fn deletions() -> Vec<Write> {
+        vec![Write::Delete(b"a", 0)]
+    }
+
     fn write(&mut self, state: &mut TaskState, store: StoreIndex, write: &Write) {
         let mut store = open(store);
         match write {

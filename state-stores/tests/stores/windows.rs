@@ -103,6 +103,11 @@ impl<const DUPLICATES: bool> Model for Windows<DUPLICATES> {
         ]
     }
 
+    fn deletions() -> Vec<Write> {
+        let delete = |(ahead, number)| Write { key: &b"a"[..], ahead, number, row: None };
+        [(-3, 1), (-3, 2), (0, 0)].into_iter().map(delete).collect()
+    }
+
     fn write(&mut self, state: &mut TaskState, store: StoreIndex, write: &Write) {
         let Write { key, ahead, row, .. } = *write;
         let start = self.time.unwrap_or(5) + ahead;

@@ -29,6 +29,9 @@ pub(crate) trait Model: Clone + Debug + Default {
     /// Some writes, all accepted, that leave a row behind.
     fn examples() -> Vec<Self::Write>;
 
+    /// Writes that delete what the examples left.
+    fn deletions() -> Vec<Self::Write>;
+
     /// Does the same to the store and to the model; both must answer the same.
     fn write(&mut self, state: &mut TaskState, store: StoreIndex, write: &Self::Write);
 
