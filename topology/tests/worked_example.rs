@@ -105,7 +105,8 @@ fn the_worked_example_applies_and_passes_its_test() -> Result<()> {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["test", "--offline", "--quiet"]).args(arguments).current_dir(&folder);
         // With the target folder of the workspace each would undo what the other compiled.
-        run(cargo.env("CARGO_TARGET_DIR", parent.join("target")).env("UPDATE_GOLDEN", "1"))
+        cargo.env("CARGO_TARGET_DIR", parent.join("target")).env("CARGO_INCREMENTAL", "0");
+        run(cargo.env("UPDATE_GOLDEN", "1"))
     };
     let said = cargo(&["-p", "topology", "--lib", "analytics"])?;
     assert!(said.contains("1 passed"), "the example's test didn't run:\n{said}");
