@@ -9,16 +9,27 @@ use std::sync::Arc;
 
 use state_stores::StoreIndex;
 
+use crate::calls::CallOptions;
 use crate::change::{Changes, Listener, NewRows, TableEdge};
 use crate::graph::{Graph, NodeId, NodeKind};
+use crate::ops::PendingCalls;
 use crate::outputs::Outputs;
-use crate::process::{Edge, FanOut, Nowhere, Process, Shared, TimerHandler};
+use crate::process::{Edge, FanOut, Nowhere, Process, ReplyHandler, Shared, TimerHandler};
 use crate::punctuation::Punctuators;
 use crate::source::SourceProcess;
 
 const INSTALLED: &str = "children are installed first, with their parents' types";
 
 type SharedTable<K, V> = Shared<Box<dyn Changes<K, V>>>;
+
+/// A node that calls a service.
+pub(crate) struct CallNode {
+    pub(crate) node: NodeId,
+    /// Its pending calls.
+    pub(crate) store: StoreIndex,
+    pub(crate) options: CallOptions,
+    pub(crate) handler: Box<dyn ReplyHandler>,
+}
 
 /// The parts of one task while it is put together.
 pub(crate) struct Assembly<'a> {
@@ -32,6 +43,7 @@ pub(crate) struct Assembly<'a> {
     read_priors: RefCell<Vec<Arc<str>>>,
     /// Store of the timers, and what they wake.
     pub(crate) timers: Vec<(StoreIndex, Box<dyn TimerHandler>)>,
+    pub(crate) calls: Vec<CallNode>,
     pub(crate) punctuators: Punctuators,
     pub(crate) sources: Vec<(Arc<str>, NodeId, Box<dyn SourceProcess>)>,
 }
@@ -45,6 +57,7 @@ impl<'a> Assembly<'a> {
             installed: BTreeMap::new(),
             read_priors: RefCell::default(),
             timers: Vec::new(),
+            calls: Vec::new(),
             punctuators: Punctuators::default(),
             sources: Vec::new(),
         }
@@ -166,6 +179,28 @@ impl<'a> Assembly<'a> {
     {
         let shared = Shared::new(process);
         self.timers.push((store, Box::new(shared.clone())));
+        self.install(node, shared);
+    }
+
+    /// The pending calls of the node that is installed next with [`Self::install_calls`].
+    pub(crate) fn pending_calls(&self, store: &str) -> PendingCalls {
+        PendingCalls { store: self.store(store), place: self.calls.len() }
+    }
+
+    /// Hands in a finished node that the outcomes of its calls wake, too.
+    pub(crate) fn install_calls<K, V, N>(
+        &mut self,
+        node: NodeId,
+        store: StoreIndex,
+        options: CallOptions,
+        process: N,
+    ) where
+        K: ?Sized + 'static,
+        V: ?Sized + 'static,
+        N: Process<K, V> + ReplyHandler + 'static,
+    {
+        let shared = Shared::new(process);
+        self.calls.push(CallNode { node, store, options, handler: Box::new(shared.clone()) });
         self.install(node, shared);
     }
 

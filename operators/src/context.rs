@@ -33,6 +33,34 @@ pub(crate) struct Origin {
     pub(crate) offset: i64,
 }
 
+/// How many calls of one node are pending, those of the open transaction included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PendingRows {
+    rows: i64,
+    /// How that changed since the savepoint.
+    change: i64,
+    most: i64,
+}
+
+impl PendingRows {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { rows: 0, change: 0, most: i64::try_from(most).unwrap_or(i64::MAX) }
+    }
+
+    pub(crate) fn add(&mut self, rows: i64) {
+        self.rows += rows;
+        self.change += rows;
+    }
+
+    pub(crate) fn set(&mut self, rows: usize) {
+        self.rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    }
+
+    pub(crate) fn full(&self) -> bool {
+        self.rows >= self.most
+    }
+}
+
 pub(crate) struct TaskContext {
     pub(crate) id: TaskId,
     /// The topics of the task's sources.
@@ -44,6 +72,8 @@ pub(crate) struct TaskContext {
     pub(crate) state: TaskState,
     pub(crate) outputs: Outputs,
     pub(crate) timers: Timers,
+    /// Pending calls by node.
+    pub(crate) pending: Vec<PendingRows>,
     pub(crate) globals: Arc<Globals>,
     /// Global tables that reached the ends read after the record at work was held.
     pub(crate) settled: Vec<usize>,
@@ -68,6 +98,7 @@ pub(crate) struct Savepoint {
 impl TaskContext {
     pub(crate) fn savepoint(&mut self) -> Savepoint {
         self.timers.savepoint();
+        self.pending.iter_mut().for_each(|pending| pending.change = 0);
         self.derived = 0;
         Savepoint {
             state: self.state.savepoint(),
@@ -81,6 +112,9 @@ impl TaskContext {
         self.state.rollback_to(to.state);
         self.outputs.cut(to.outputs);
         self.timers.rollback();
+        for pending in &mut self.pending {
+            pending.rows -= std::mem::take(&mut pending.change);
+        }
         self.stream_time = to.stream_time;
         self.dropped = to.dropped;
     }

@@ -104,6 +104,8 @@ pub(crate) struct Graph {
     pub(crate) stores: Vec<StoreDecl>,
     pub(crate) globals: Vec<GlobalTable>,
     pub(crate) repartitions: Vec<Repartition>,
+    /// Names of the nodes that call services.
+    pub(crate) calls: Vec<Arc<str>>,
     /// Source nodes by topic with the types they were read as.
     pub(crate) sources: Vec<(Arc<str>, NodeId, (TypeId, TypeId))>,
     /// Topics that are read from their ends, unless something was committed.
@@ -120,6 +122,7 @@ impl Graph {
             stores: Vec::new(),
             globals: Vec::new(),
             repartitions: Vec::new(),
+            calls: Vec::new(),
             sources: Vec::new(),
             read_from_end: Vec::new(),
             problems: Vec::new(),

@@ -51,10 +51,47 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Calls to services
+//!
+//! A call waits in a store until its answer is committed, so a crash repeats it under the same id and never doubles a
+//! result. The flow says what to ask; who asks is the runtime's business (`Worker::on_call`), or a test's.
+//!
+//! ```
+//! use operators::{AsyncCall, CallError, I64Be, StreamsBuilder, Topic, TopologyTestDriver, Utf8};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let orders = Topic::<str, i64>::new("orders", Utf8, I64Be);
+//! let scored = Topic::<str, String>::new("scored_orders", Utf8, Utf8);
+//! let score = AsyncCall::<i64, i64>::new("fraud-score", I64Be, I64Be).retry(3, 1_000, 60_000);
+//!
+//! let builder = StreamsBuilder::new("fraud");
+//! builder
+//!     .stream(&orders)
+//!     .map_async(&score, |_, amount| *amount, |_, amount, score| format!("{amount}: risk {score}"))
+//!     .to(&scored);
+//! let driver = TopologyTestDriver::new(&builder.build()?);
+//!
+//! driver.input(&orders).pipe("order 1", &250);
+//! let call = driver.calls(&score).remove(0);
+//! assert_eq!((&*call.id, call.request), ("fraud-fraud-score-orders-0-0-0", 250));
+//!
+//! // The application dies, and the service is busy: the same call comes again, a second later.
+//! driver.restart();
+//! driver.run()?;
+//! driver.answer(&score, &call.id, Err(CallError::Failed("busy".to_owned())))?;
+//! driver.advance_wall_clock(1_000);
+//! assert_eq!(driver.calls(&score)[0].id, call.id);
+//! driver.answer(&score, &call.id, Ok(&7))?;
+//! assert_eq!(driver.output(&scored).read_values(), ["250: risk 7"]);
+//! # Ok(())
+//! # }
+//! ```
 
 mod aggregate_result;
 mod assembly;
 mod builder;
+mod calls;
 mod change;
 mod consumed;
 mod context;
@@ -101,10 +138,11 @@ pub use state_stores::{
 
 pub use self::aggregate_result::AggregateResult;
 pub use self::builder::StreamsBuilder;
+pub use self::calls::{AsyncCall, Call, CallError, CallInFlight};
 pub use self::consumed::{Consumed, OffsetReset, TimestampExtractor};
 pub use self::context::Dropped;
 pub use self::driver::{
-    DriverOptions, TestInputTopic, TestOutputTopic, TestRecord, TopologyTestDriver,
+    DriverOptions, TestCall, TestInputTopic, TestOutputTopic, TestRecord, TopologyTestDriver,
 };
 pub use self::failure::{BoxError, ErrorPolicy};
 pub use self::globals::Globals;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use state_stores::StoreError;
 
+use crate::calls::CallError;
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::record::Record;
@@ -34,6 +35,17 @@ pub(crate) trait TimerHandler: Send {
     ) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// What the outcome of a call wakes.
+pub(crate) trait ReplyHandler: Send {
+    /// `number` is the pending call's. Nothing happens if it is pending no more.
+    fn on_reply(
+        &mut self,
+        number: u64,
+        result: &Result<Vec<u8>, CallError>,
+        ctx: &mut TaskContext,
+    ) -> Result<(), Failure>;
 }
 
 /// The end of a branch that nothing listens to.
@@ -81,6 +93,17 @@ impl<K: ?Sized, V: ?Sized, N: Process<K, V> + ?Sized> Process<K, V> for Shared<N
 impl<K: ?Sized, V: ?Sized> Process<K, V> for Edge<K, V> {
     fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
         (**self).process(record, ctx)
+    }
+}
+
+impl<N: ReplyHandler> ReplyHandler for Shared<N> {
+    fn on_reply(
+        &mut self,
+        number: u64,
+        result: &Result<Vec<u8>, CallError>,
+        ctx: &mut TaskContext,
+    ) -> Result<(), Failure> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).on_reply(number, result, ctx)
     }
 }
 

@@ -185,6 +185,13 @@ impl TaskState {
         }
     }
 
+    /// [`dirty`](Self::dirty) of one store, in no particular order.
+    pub fn dirty_of(&self, store: StoreIndex, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        for (key, value) in self.overlay.stores[store.0].rows.sorted().iter() {
+            visit(key, value);
+        }
+    }
+
     /// Memory of the open transaction's rows, for a cap.
     pub fn dirty_bytes(&self) -> usize {
         self.overlay.bytes()

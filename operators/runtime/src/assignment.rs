@@ -22,6 +22,7 @@ use crate::worker::{Clients, Phase, Progress, Slot, TakeUp, Then, Worker};
 
 impl Worker {
     pub(crate) fn start(&mut self, now: i64) -> Result<Progress, WorkerError> {
+        self.check_handlers()?;
         let application = self.topology.application_id().to_owned();
         let admin = self.log.admin().map_err(|e| self.log_failed(e))?;
         let plan = topics::plan(&self.topology, admin.as_ref(), self.replication)?;
@@ -283,6 +284,7 @@ impl Worker {
         let globals = self.globals();
         let mut task = self.topology.task(restored.id, restored.state, globals);
         self.set_partitions(&mut task);
+        task.resume_calls(self.calls.of(restored.id));
         for (source, (_, offset)) in restored.inputs.iter().enumerate() {
             task.set_position(source, *offset);
         }

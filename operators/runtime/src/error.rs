@@ -65,6 +65,16 @@ pub enum WorkerError {
         /// Their names.
         missing: Vec<String>,
     },
+    /// A flow calls a service and nobody makes the call.
+    #[error(
+        "{application}: nobody makes the calls of `{node}`; say who does with `Worker::on_call`"
+    )]
+    NoHandler {
+        /// `application.id`.
+        application: String,
+        /// The call's name.
+        node: String,
+    },
     /// A bug, in an operator's closure or in here.
     #[error("{application}: its thread panicked: {message}")]
     Panicked {

@@ -59,6 +59,7 @@
 
 mod admin;
 mod assignment;
+mod calls;
 mod commit;
 mod error;
 mod globals;
@@ -74,6 +75,7 @@ mod topics;
 mod worker;
 
 pub use admin::{AdminParts, serve_admin};
+pub use calls::Completion;
 pub use commit::CommitStage;
 pub use error::WorkerError;
 pub use settings::WorkerSettings;

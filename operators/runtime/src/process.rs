@@ -49,6 +49,8 @@ impl Worker {
             let max = self.settings.poll_records_max;
             clients.globals.step(Duration::ZERO, max).map_err(|e| self.log_failed(e))?;
         }
+        self.take_answers();
+        self.start_calls(now)?;
         let round = match self.round(now) {
             Ok(round) => round,
             Err(error) => return self.transaction_failed(error, now),
@@ -78,15 +80,19 @@ impl Worker {
         // A hole at the end of an input makes no sound.
         let waits = |slot: &Slot| slot.level.is_some() && slot.stopped.is_none();
         let level = self.slots.iter().any(waits).then_some(now + 2);
-        let timer = self
-            .slots
-            .iter()
-            .filter(|slot| slot.stopped.is_none())
+        let running = || self.slots.iter().filter(|slot| slot.stopped.is_none());
+        let call = running().filter_map(|slot| slot.task.next_call()).min();
+        let timer = running()
+            .filter(|slot| !slot.task.waits_for_calls())
             .filter_map(|slot| slot.task.next_timer())
             .min()
             .map(|due| if waiting { now + 2 } else { due.max(now + 1) });
-        let at =
-            [commit_at, timer, level].into_iter().flatten().min().unwrap_or(longest).min(longest);
+        let at = [commit_at, timer, call, level]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(longest)
+            .min(longest);
         Ok(if at <= now { Progress::Busy } else { Progress::IdleUntil(at) })
     }
 
@@ -168,7 +174,7 @@ impl Worker {
                         let ends = clients.globals.ends(clients.admin.as_ref(), &tables)?;
                         slot.held_for = Some(HeldFor { tables, ends });
                     }
-                    Ok(Ran::Held | Ran::Idle) => break,
+                    Ok(Ran::Held | Ran::WaitsForCalls | Ran::Idle) => break,
                     Err(error) => {
                         round.failure = Some((number, error.to_string()));
                         return Ok(round);

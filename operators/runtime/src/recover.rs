@@ -132,6 +132,7 @@ impl Worker {
             state.discard();
             let mut task = self.topology.task(slot.id, state, globals.clone());
             self.set_partitions(&mut task);
+            task.resume_calls(self.calls.of(slot.id));
             for (source, offset) in slot.committed.iter().enumerate() {
                 task.set_position(source, *offset);
             }

@@ -14,6 +14,7 @@ use log::traits::{Admin, GroupConsumer, GroupMetadata, Log, Polled, TxnProducer,
 use operators::{Task, TaskId, Topology};
 use state_stores::StateDir;
 
+use crate::calls::Calls;
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
@@ -144,6 +145,7 @@ pub struct Worker {
     pub(crate) closing: bool,
     pub(crate) retry_at: i64,
     pub(crate) purge: Purge,
+    pub(crate) calls: Calls,
 }
 
 impl std::fmt::Debug for Worker {
@@ -190,6 +192,7 @@ impl Worker {
             closing: false,
             retry_at: i64::MIN,
             purge,
+            calls: Calls::new(),
         }
     }
 

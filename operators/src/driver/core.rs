@@ -14,6 +14,7 @@ use super::DriverOptions;
 use super::chaos::{Chaos, Event};
 use super::log::{MemoryLog, Stored};
 use super::transactions::open_state;
+use crate::calls::Call;
 use crate::context::Dropped;
 use crate::globals::Globals;
 use crate::task::{InputRecord, Ran, Task, TaskError};
@@ -42,6 +43,8 @@ pub(super) struct Core {
     pub(super) base: Arc<MemoryEngine>,
     pub(super) dir: Arc<StateDir>,
     pub(super) tasks: BTreeMap<TaskId, Running>,
+    /// Calls that were started and not answered, oldest first.
+    pub(super) in_flight: Vec<(TaskId, Call)>,
     /// Committed input positions.
     pub(super) offsets: BTreeMap<(TaskId, usize), i64>,
     /// Outputs of the open transaction: the task, topic and partition.
@@ -71,6 +74,7 @@ impl Core {
             base,
             chaos: options.seed.map(Chaos::new),
             tasks: BTreeMap::new(),
+            in_flight: Vec::new(),
             offsets: BTreeMap::new(),
             pending: Vec::new(),
         };
@@ -98,7 +102,8 @@ impl Core {
     /// Runs every task until nothing is left to do.
     pub(super) fn run(&mut self) -> Result<(), TaskError> {
         if self.chaos.is_some() {
-            return self.run_in_chaos();
+            self.run_in_chaos()?;
+            return self.start_calls();
         }
         self.read_globals();
         let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
@@ -113,7 +118,7 @@ impl Core {
                 }
             }
         }
-        Ok(())
+        self.start_calls()
     }
 
     /// As the seed says, until nothing is left to do and all is committed.
@@ -210,7 +215,7 @@ impl Core {
                 }
                 Ok(true)
             }
-            Ran::NeedsGlobals(_) | Ran::Held | Ran::Idle => Ok(false),
+            Ran::NeedsGlobals(_) | Ran::Held | Ran::WaitsForCalls | Ran::Idle => Ok(false),
         }
     }
 

@@ -5,6 +5,7 @@
 //! every record it commits, unless told otherwise; a test can then crash the
 //! application between any two steps and look at what comes back.
 
+mod calls;
 mod chaos;
 mod core;
 mod log;
@@ -18,6 +19,7 @@ use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use self::calls::TestCall;
 use self::core::Core;
 use self::log::Stored;
 pub use self::topics::{TestInputTopic, TestOutputTopic, TestRecord};
@@ -199,8 +201,13 @@ impl TopologyTestDriver {
     }
 
     /// Commits what was processed since the last commit: outputs, changelogs and offsets at once.
+    ///
+    /// # Panics
+    /// When the state can't be read.
     pub fn commit(&self) {
-        self.core.borrow_mut().commit(None, true);
+        let mut core = self.core.borrow_mut();
+        core.commit(None, true);
+        core.start_calls().unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Commits to the log but not to the state in memory, as if the process died between the two:

@@ -83,6 +83,7 @@ impl Core {
         loop {
             self.tasks.clear();
             self.pending.clear();
+            self.in_flight.clear();
             match self.chaos.as_mut().map(|chaos| (chaos.coin(), chaos)) {
                 Some((true, chaos)) => {
                     let volatile = self.base.volatile_batches();
@@ -111,7 +112,8 @@ impl Core {
         for (id, running) in std::mem::take(&mut self.tasks) {
             let mut state = running.task.into_state();
             state.discard();
-            let task = self.topology.task(id, state, Arc::clone(&self.globals));
+            let mut task = self.topology.task(id, state, Arc::clone(&self.globals));
+            task.resume_calls(self.calls_of(id).map(Into::into));
             self.begin(id, task);
         }
     }

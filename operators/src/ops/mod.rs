@@ -15,9 +15,11 @@ mod join_buffer;
 mod lookup;
 mod machine_context;
 mod map;
+mod map_async;
 mod merge;
 mod partitioned_sink;
 mod peek;
+mod pending_calls;
 mod processor;
 mod processor_stores;
 mod processor_times;
@@ -54,6 +56,9 @@ pub use self::group::{KGroupedStream, SessionWindowedKStream, TimeWindowedKStrea
 pub use self::lookup::{GlobalView, Settle};
 pub use self::machine_context::{Emit, Input, MachineContext};
 pub use self::partitioned_sink::Partitions;
+pub(crate) use self::pending_calls::{
+    PendingCall, PendingCalls, damaged as damaged_call, number_of as number_of_call,
+};
 pub use self::processor::{Processor, ProcessorContext, RecordMetadata};
 pub use self::processor_stores::{ProcessorStores, StoreDef};
 pub use self::split::Split;

@@ -28,6 +28,20 @@ pub enum TaskError {
         /// What the node said.
         cause: BoxError,
     },
+    /// A node whose policy is *fail* can't go on with a call.
+    #[error(
+        "node {node} failed on call {call} in partition {partition}: {cause}; mend the service or the node, or choose another ErrorPolicy"
+    )]
+    Call {
+        /// The node's name.
+        node: Arc<str>,
+        /// The task's partition.
+        partition: u32,
+        /// The call's id.
+        call: Arc<str>,
+        /// What the node or the service said.
+        cause: BoxError,
+    },
     /// A node whose policy is *fail* can't handle its timer.
     #[error("node {node} failed on its timer due at {due} ms in partition {partition}: {cause}")]
     Timer {

@@ -8,6 +8,8 @@
 //! * what a failed record did is undone before its policy is followed.
 
 mod buffer;
+mod call_queue;
+mod calls;
 mod dead_letter;
 mod error;
 mod in_time;
@@ -23,7 +25,7 @@ pub use self::buffer::InputRecord;
 pub use self::dead_letter::DEAD_LETTERS;
 pub use self::error::TaskError;
 use crate::assembly::Assembly;
-use crate::context::{Dropped, TaskContext};
+use crate::context::{Dropped, PendingRows, TaskContext};
 use crate::globals::Globals;
 use crate::graph::NodeId;
 use crate::outputs::Outputs;
@@ -33,6 +35,7 @@ use crate::source::SourceProcess;
 use crate::timers::Timers;
 use crate::topology::{SubTopology, TaskId, Topology};
 use buffer::Buffer;
+use calls::Calls;
 use in_time::InTime;
 
 /// What one call of [`Task::run_once`] did.
@@ -52,6 +55,9 @@ pub enum Ran {
     NeedsGlobals(Vec<usize>),
     /// Still waiting for [`Task::globals_reached`].
     Held,
+    /// A node has as many pending calls as it may: nothing goes on before a call is answered and that is committed or,
+    /// at least, processed.
+    WaitsForCalls,
     /// Nothing to do until a record is pushed or [`Task::next_timer`] is due.
     Idle,
 }
@@ -69,8 +75,15 @@ struct Ends {
     read_at_ms: i64,
 }
 
+/// What a task was about to take.
+#[derive(Clone, Copy)]
+enum Head {
+    Source(usize),
+    Reply,
+}
+
 struct Held {
-    source: usize,
+    head: Head,
     waiting: bool,
 }
 
@@ -82,6 +95,7 @@ pub struct Task {
     positions: Vec<Option<i64>>,
     handlers: Vec<Box<dyn TimerHandler>>,
     punctuators: Punctuators,
+    calls: Calls,
     ctx: TaskContext,
     ends: Option<Ends>,
     held: Option<Held>,
@@ -113,7 +127,7 @@ impl Task {
             (graph.nodes[node.0].build)(&mut assembly, *node);
         }
         let (timed, mut built) = (assembly.timers, assembly.sources);
-        let punctuators = assembly.punctuators;
+        let (punctuators, calls) = (assembly.punctuators, assembly.calls);
         built.sort_by_key(|(_, node, _)| *node);
         let timers = Timers::new(timed.iter().map(|(store, _)| *store));
         let slot =
@@ -131,6 +145,7 @@ impl Task {
             state,
             outputs,
             timers,
+            pending: calls.iter().map(|call| PendingRows::new(call.options.pending)).collect(),
             globals,
             settled: Vec::new(),
             now_ms: 0,
@@ -146,6 +161,7 @@ impl Task {
             sources,
             handlers: timed.into_iter().map(|(_, handler)| handler).collect(),
             punctuators,
+            calls: Calls::new(calls, |call| Arc::clone(&graph.nodes[call.node.0].name)),
             ctx,
             ends: None,
             held: None,
@@ -183,6 +199,8 @@ impl Task {
     /// the task's clock (milliseconds since 1970) and must not go back.
     pub fn run_once(&mut self, now_ms: i64) -> Result<Ran, TaskError> {
         self.ctx.now_ms = now_ms;
+        self.calls.load(&mut self.ctx)?;
+        self.calls.expire(now_ms);
         let ran = match self.punctuators.start(&mut self.ctx)? {
             true => {
                 self.uncommitted = true;
@@ -262,6 +280,7 @@ impl Task {
     /// The log's transaction committed: staged state becomes committed, together with the
     /// next offset of each changelog written.
     pub fn committed(&mut self, next_offsets: &[(StoreIndex, i64)]) {
+        self.calls.committed(&self.ctx.state);
         self.ctx.state.apply(next_offsets);
         self.uncommitted = false;
     }

@@ -10,6 +10,7 @@ use crate::context::TaskContext;
 use crate::failure::{BoxError, ErrorPolicy, Failure, FailureKind};
 use crate::graph::{Graph, NodeId};
 use crate::headers::NO_HEADERS;
+use crate::ops::PendingCall;
 use crate::source::RawRecord;
 
 impl Task {
@@ -55,7 +56,7 @@ impl Task {
     }
 
     /// As [`Self::give_up`], of the node that can't handle its timer or punctuation.
-    pub(super) fn give_up_call(
+    pub(super) fn give_up_timer(
         &mut self,
         due: i64,
         key: &[u8],
@@ -92,6 +93,44 @@ impl Task {
                     raw,
                     ("timer", due),
                     "timer",
+                    &cause,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::give_up`], of the node that can't go on with the outcome of a call.
+    pub(super) fn give_up_pending(
+        &mut self,
+        call: &PendingCall<'_>,
+        node: NodeId,
+        cause: BoxError,
+    ) -> Result<(), TaskError> {
+        let topology = self.topology.clone();
+        let failing = &topology.graph().nodes[node.0];
+        match failing.policy {
+            ErrorPolicy::Fail => {
+                let (node, partition) = (Arc::clone(&failing.name), self.id.partition);
+                return Err(TaskError::Call { node, partition, call: call.id.into(), cause });
+            }
+            ErrorPolicy::Skip => self.ctx.dropped.skipped += 1,
+            ErrorPolicy::DeadLetter => {
+                let raw = RawRecord {
+                    key: Some(call.key),
+                    value: Some(call.request),
+                    timestamp: call.timestamp,
+                    headers: &call.headers,
+                };
+                bury(
+                    &mut self.ctx,
+                    self.dead_letters,
+                    self.id,
+                    topology.graph(),
+                    node,
+                    raw,
+                    ("call", i64::from(call.attempt)),
+                    "call",
                     &cause,
                 );
             }

@@ -1,6 +1,6 @@
 //! One step of a task: which record or timer is next, and how it is run.
 
-use super::{Held, Ran, Task, TaskError};
+use super::{Head, Held, Ran, Task, TaskError};
 use crate::context::Origin;
 use crate::failure::FailureKind;
 use crate::source::SourceFailure;
@@ -10,8 +10,15 @@ impl Task {
     pub(super) fn step(&mut self) -> Result<Ran, TaskError> {
         match &self.held {
             Some(Held { waiting: true, .. }) => return Ok(Ran::Held),
-            Some(Held { source, .. }) => return self.run_record(*source),
+            Some(Held { head: Head::Source(source), .. }) => return self.run_record(*source),
+            Some(Held { head: Head::Reply, .. }) => return self.run_reply(),
             None => {}
+        }
+        if self.calls.has_reply() {
+            return self.run_reply();
+        }
+        if self.waits_for_calls() {
+            return Ok(Ran::WaitsForCalls);
         }
         if let Some(punctuator) = self.punctuators.due(self.ctx.stream_time) {
             return self.punctuate(punctuator);
@@ -81,7 +88,7 @@ impl Task {
                 FailureKind::Hold { table } => {
                     self.ctx.rollback(savepoint);
                     self.ctx.settled.push(table);
-                    self.held = Some(Held { source: number, waiting: true });
+                    self.held = Some(Held { head: Head::Source(number), waiting: true });
                     return Ok(Ran::NeedsGlobals(self.ctx.settled.clone()));
                 }
             },
@@ -105,7 +112,7 @@ impl Task {
         self.ctx.timers.take(&mut self.ctx.state, queue, &mut key);
         if let Err(failure) = self.handlers[queue].on_timer(&key, due, &mut self.ctx) {
             self.ctx.rollback(savepoint);
-            self.give_up_call(due, &key, failure)?;
+            self.give_up_timer(due, &key, failure)?;
             self.ctx.timers.cancel(&mut self.ctx.state, queue, due, &key);
             self.handlers[queue].on_lost_timer(&key, due, &mut self.ctx)?;
         }
@@ -120,7 +127,7 @@ impl Task {
         let time = self.punctuators.advance(punctuator, &mut self.ctx);
         if let Err(failure) = self.punctuators.call(punctuator, time, &mut self.ctx) {
             self.ctx.rollback(savepoint);
-            self.give_up_call(time, &[], failure)?;
+            self.give_up_timer(time, &[], failure)?;
             self.punctuators.advance(punctuator, &mut self.ctx);
         }
         self.uncommitted = true;

@@ -130,6 +130,11 @@ impl Topology {
         &self.inner.graph.globals
     }
 
+    /// Names of the calls that the flow makes ([`AsyncCall`](crate::AsyncCall)): each needs somebody who makes them.
+    pub fn calls(&self) -> &[Arc<str>] {
+        &self.inner.graph.calls
+    }
+
     /// Changelogs and repartition topics, to be created before the start.
     pub fn internal_topics(&self) -> Vec<InternalTopic> {
         partitions::internal_topics(self)

@@ -10,10 +10,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something fails")]
 
+mod calls;
 mod cluster;
 mod dice;
 mod failures;
 mod faults;
+mod flow;
 mod schedule;
 mod words;
 

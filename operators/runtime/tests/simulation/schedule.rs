@@ -43,11 +43,20 @@ impl Events {
     }
 }
 
+/// Appends a random record.
+type Append = fn(&mut Cluster, &mut Dice);
+
+fn append_word(cluster: &mut Cluster, dice: &mut Dice) {
+    let word = WORDS[dice.below(WORDS.len() as u64) as usize];
+    cluster.append_words(&[word]);
+}
+
 pub(crate) struct Schedule {
     seed: u64,
     dice: Dice,
     verbose: bool,
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
+    append: Append,
     events: Events,
 }
 
@@ -56,13 +65,12 @@ const WORDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 impl Schedule {
     pub(crate) fn new(seed: u64, verbose: bool) -> Self {
-        Self {
-            seed,
-            dice: Dice::new(seed),
-            verbose,
-            cluster: Cluster::new(seed, 2),
-            events: Events::default(),
-        }
+        Self::of(Cluster::new(seed, 2), seed, verbose, append_word)
+    }
+
+    pub(crate) fn of(cluster: Cluster, seed: u64, verbose: bool, append: Append) -> Self {
+        let (dice, events) = (Dice::new(seed), Events::default());
+        Self { seed, dice, verbose, cluster, append, events }
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -91,14 +99,14 @@ impl Schedule {
         self.events
     }
 
-    fn one(&mut self) {
+    /// One random thing.
+    pub(crate) fn one(&mut self) {
         let member = self.below(self.cluster.members() as u64) as usize;
         match self.below(1_000) {
             0..=69 => {
                 let count = if self.below(10) == 0 { 12 } else { 1 };
                 for _ in 0..count {
-                    let word = WORDS[self.below(WORDS.len() as u64) as usize];
-                    self.cluster.append_words(&[word]);
+                    (self.append)(&mut self.cluster, &mut self.dice);
                 }
             }
             70..=299 => {
