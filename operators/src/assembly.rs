@@ -11,6 +11,7 @@ use state_stores::StoreIndex;
 
 use crate::calls::CallOptions;
 use crate::change::{Changes, Listener, NewRows, TableEdge};
+use crate::gate::{Control, Gate, GateDecl};
 use crate::graph::{Graph, NodeId, NodeKind};
 use crate::ops::PendingCalls;
 use crate::outputs::Outputs;
@@ -131,7 +132,26 @@ impl<'a> Assembly<'a> {
                 .and_then(|node| node.downcast_ref::<Shared<Edge<K, V>>>());
             return Box::new(shared.expect(INSTALLED).clone());
         }
-        self.owned(child)
+        let edge = self.owned(child);
+        match &self.graph.nodes[child.0].gate {
+            Some(gate) => self.gated(child, gate, edge),
+            None => edge,
+        }
+    }
+
+    /// Puts a gate before a node, and reads its commands.
+    fn gated<K: ?Sized + 'static, V: ?Sized + 'static>(
+        &mut self,
+        node: NodeId,
+        decl: &GateDecl,
+        edge: Edge<K, V>,
+    ) -> Edge<K, V> {
+        let gate = Gate::new(decl, (node, self.store(&decl.name)), edge).expect(INSTALLED);
+        let gate = Shared::new(gate);
+        let (topic, source) = &decl.control;
+        let control = Box::new(Control(gate.clone()));
+        self.sources.push((Arc::clone(topic), *source, control));
+        Box::new(gate)
     }
 
     fn owned<T: 'static>(&mut self, child: NodeId) -> T {

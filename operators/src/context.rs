@@ -84,6 +84,10 @@ pub(crate) struct TaskContext {
     pub(crate) origin: Option<Origin>,
     /// How many sequences were given out for the record at work.
     pub(crate) derived: u32,
+    /// How many records came to gates since the savepoint.
+    pub(crate) arrivals: u32,
+    /// Those of them that are to be parked, and why: they failed when the record at work was tried before.
+    pub(crate) to_park: Vec<(u32, Arc<str>)>,
     pub(crate) dropped: Dropped,
 }
 
@@ -100,6 +104,7 @@ impl TaskContext {
         self.timers.savepoint();
         self.pending.iter_mut().for_each(|pending| pending.change = 0);
         self.derived = 0;
+        self.arrivals = 0;
         Savepoint {
             state: self.state.savepoint(),
             outputs: self.outputs.mark(),
@@ -126,6 +131,18 @@ impl TaskContext {
         let index = self.derived;
         self.derived += 1;
         Some(Sequence { source: self.topic_marks[source], offset, index })
+    }
+
+    /// Numbers a record that came to a gate. What is tried again gives the same numbers.
+    pub(crate) fn arrive(&mut self) -> u32 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// Why the gate parks this arrival, if it does.
+    pub(crate) fn parks(&self, arrival: u32) -> Option<Arc<str>> {
+        let parked = self.to_park.iter().find(|(number, _)| *number == arrival);
+        parked.map(|(_, cause)| Arc::clone(cause))
     }
 
     /// Counts a record that an operator can't use for lack of key or value.

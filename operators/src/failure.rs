@@ -36,6 +36,8 @@ pub(crate) enum FailureKind {
     Node { node: NodeId, cause: BoxError },
     /// The record waits for a global table.
     Hold { table: usize },
+    /// A gate parks what arrived there, once everything is undone and done again.
+    Park { arrival: u32, cause: String },
 }
 
 impl Failure {
@@ -51,8 +53,36 @@ impl Failure {
         Self(Box::new(FailureKind::Hold { table }))
     }
 
+    pub(crate) fn park(arrival: u32, cause: String) -> Self {
+        Self(Box::new(FailureKind::Park { arrival, cause }))
+    }
+
     pub(crate) fn into_kind(self) -> FailureKind {
         *self.0
+    }
+}
+
+impl FailureKind {
+    /// The node that can't go on, and why. What isn't a node's fault ends the transaction.
+    pub(crate) fn of_node(self) -> Result<(NodeId, BoxError), StoreError> {
+        match self {
+            Self::Store(error) => Err(error),
+            Self::Node { node, cause } => Ok((node, cause)),
+            Self::Hold { table } => {
+                let cause = format!(
+                    "a timer can't wait for global table {table}; look up in the stream instead"
+                );
+                Ok((NodeId(0), cause.into()))
+            }
+            // Whoever ran the record has parked it.
+            Self::Park { cause, .. } => Ok((NodeId(0), cause.into())),
+        }
+    }
+}
+
+impl From<FailureKind> for Failure {
+    fn from(kind: FailureKind) -> Self {
+        Self(Box::new(kind))
     }
 }
 

@@ -4,12 +4,14 @@
 //! ids downwards meets every child before its parents.
 
 use std::any::TypeId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use state_stores::StoreKind;
 
 use crate::assembly::Assembly;
 use crate::failure::ErrorPolicy;
+use crate::gate::{GateDecl, Output};
 use crate::topology::TopologyError;
 
 /// A node's place in the graph.
@@ -59,6 +61,8 @@ pub(crate) struct Node {
     pub(crate) formats: Option<(String, String)>,
     /// Its result depends on which of its sub-topology's records came first.
     pub(crate) by_time: bool,
+    /// Keeps the records of keys that it failed on.
+    pub(crate) gate: Option<GateDecl>,
     pub(crate) build: Build,
 }
 
@@ -106,6 +110,10 @@ pub(crate) struct Graph {
     pub(crate) repartitions: Vec<Repartition>,
     /// Names of the nodes that call services.
     pub(crate) calls: Vec<Arc<str>>,
+    /// Topics with commands for gates.
+    pub(crate) controls: Vec<Arc<str>>,
+    /// What is known of the streams that nodes give, and whether their keys may have changed.
+    pub(crate) outputs: BTreeMap<NodeId, (Arc<dyn Output>, bool)>,
     /// Source nodes by topic with the types they were read as.
     pub(crate) sources: Vec<(Arc<str>, NodeId, (TypeId, TypeId))>,
     /// Topics that are read from their ends, unless something was committed.
@@ -123,6 +131,8 @@ impl Graph {
             globals: Vec::new(),
             repartitions: Vec::new(),
             calls: Vec::new(),
+            controls: Vec::new(),
+            outputs: BTreeMap::new(),
             sources: Vec::new(),
             read_from_end: Vec::new(),
             problems: Vec::new(),
@@ -173,6 +183,7 @@ impl Graph {
             windows: None,
             formats: None,
             by_time: false,
+            gate: None,
             build,
         });
         id

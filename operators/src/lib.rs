@@ -87,6 +87,42 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What fails
+//!
+//! Each operator has its [`ErrorPolicy`]: fail, skip, or dead letter. Where the order of a key matters more than its
+//! progress, [`KStream::park_key`] keeps the record that failed and all that follow under its key, until somebody who has
+//! mended the cause says so.
+//!
+//! ```
+//! use operators::{I64Be, StreamsBuilder, Topic, TopologyTestDriver, Utf8};
+//! # use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+//!
+//! # fn main() -> Result<(), operators::TopologyError> {
+//! let (payments, booked) = (Topic::<str, i64>::new("payments", Utf8, I64Be), Topic::new("booked", Utf8, I64Be));
+//! # let closed = Arc::new(AtomicBool::new(true));
+//! # let account_is_closed = { let closed = closed.clone(); move || closed.load(Ordering::SeqCst) };
+//! # let reopen_the_account = || closed.store(false, Ordering::SeqCst);
+//! let builder = StreamsBuilder::new("ledger");
+//! builder
+//!     .stream(&payments)
+//!     .try_map_values(move |n: &i64| if *n < 0 && account_is_closed() { Err("closed") } else { Ok(*n) })
+//!     .park_key("stuck-payments")
+//!     .to(&booked);
+//! let driver = TopologyTestDriver::new(&builder.build()?);
+//!
+//! for (account, amount) in [("ada", -5), ("ada", 7), ("bob", 1)] {
+//!     driver.input(&payments).pipe(account, &amount);
+//! }
+//! assert_eq!(driver.output(&booked).read_values(), [1]);
+//!
+//! reopen_the_account();
+//! let control = Topic::<str, str>::new("ledger-stuck-payments-control", Utf8, Utf8);
+//! driver.input(&control).pipe("ada", "release");
+//! assert_eq!(driver.output(&booked).read_values(), [1, -5, 7]);
+//! # Ok(())
+//! # }
+//! ```
 
 mod aggregate_result;
 mod assembly;
@@ -97,6 +133,7 @@ mod consumed;
 mod context;
 mod driver;
 mod failure;
+mod gate;
 mod globals;
 mod graph;
 mod headers;
@@ -154,7 +191,7 @@ pub use self::materialized::Materialized;
 pub use self::ops::{
     CogroupedKStream, Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
     GlobalView, Input, KGroupedStream, KGroupedTable, KeyValueDef, ListDef, MachineContext,
-    Partitions, Processor, ProcessorContext, ProcessorStores, RecordMetadata, SessionDef,
+    Parking, Partitions, Processor, ProcessorContext, ProcessorStores, RecordMetadata, SessionDef,
     SessionWindowedCogroupedKStream, SessionWindowedKStream, Settle, Split, StoreBuilder, StoreDef,
     TimeWindowedCogroupedKStream, TimeWindowedKStream, TimestampedDef, TypedDef, VersionedDef,
     WindowDef,

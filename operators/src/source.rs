@@ -48,6 +48,11 @@ pub(crate) trait SourceProcess: Send {
 
     /// The time of the next record of the partition.
     fn stamp(&mut self, raw: RawRecord<'_>, ctx: &TaskContext) -> Result<i64, StoreError>;
+
+    /// Whether its records' times count as the task's stream time.
+    fn moves_time(&self) -> bool {
+        true
+    }
 }
 
 struct Decoders<K: ?Sized, V: ?Sized> {

@@ -10,6 +10,7 @@ use state_stores::Serde;
 
 use crate::builder::Flow;
 use crate::failure::ErrorPolicy;
+use crate::gate::{Output, OutputOf};
 use crate::graph::{NodeId, NodeKind};
 use crate::materialized::Materialized;
 use crate::process::{Edge, Process};
@@ -83,6 +84,12 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         Self { flow: Rc::clone(flow), node, serdes, rekeyed }
     }
 
+    /// Tells the graph what is known of the stream, for a gate before the node that is added next.
+    pub(crate) fn note(&self) {
+        let output: Arc<dyn Output> = Arc::new(OutputOf(self.serdes.clone()));
+        self.flow.borrow_mut().outputs.insert(self.node, (output, self.rekeyed));
+    }
+
     /// Adds a node below this one. `make` is called once per task, with the way to what comes next.
     pub(crate) fn then<KO, VO, P>(
         &self,
@@ -99,6 +106,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
             let next = assembly.downstream::<KO, VO>(id);
             assembly.install::<K, V>(id, make(id, next));
         };
+        self.note();
         self.flow.borrow_mut().add(name, NodeKind::Operator(kind), &[self.node], Box::new(build))
     }
 

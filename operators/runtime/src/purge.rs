@@ -1,4 +1,4 @@
-//! Deletes from repartition topics what their reader has committed: they keep
+//! Deletes from repartition and control topics what their reader has committed: they keep
 //! their records' own times, so a retention by time could take records that
 //! nobody has read.
 //!
@@ -26,7 +26,7 @@ impl Purge {
         let topics = topology
             .internal_topics()
             .into_iter()
-            .filter(|topic| topic.kind == InternalTopicKind::Repartition)
+            .filter(|topic| !matches!(topic.kind, InternalTopicKind::Changelog { .. }))
             .map(|topic| topic.name)
             .collect();
         Self { topics, next_at: None, done: Vec::new() }

@@ -124,7 +124,7 @@ fn cleanup_of(kind: &InternalTopicKind) -> Cleanup {
     match kind {
         // Records keep their own time, which may be years ago: a retention by time
         // could take them before they are read.
-        InternalTopicKind::Repartition => Cleanup::Keep,
+        InternalTopicKind::Repartition | InternalTopicKind::Control => Cleanup::Keep,
         InternalTopicKind::Changelog { retention_ms: Some(ms), .. } => Cleanup::CompactDelete(
             Duration::from_millis(u64::try_from(*ms).unwrap_or(0)) + Duration::from_secs(86_400),
         ),

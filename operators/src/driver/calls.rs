@@ -26,6 +26,8 @@ pub struct TestCall<Q> {
 impl Core {
     /// Starts what may start.
     pub(super) fn start_calls(&mut self) -> Result<(), TaskError> {
+        let now_ms = self.now_ms;
+        self.in_flight.retain(|(_, call)| call.due_ms > now_ms);
         for (id, running) in &mut self.tasks {
             for call in running.task.start_calls(self.now_ms)? {
                 // A new attempt: the one before was given up.
@@ -53,7 +55,7 @@ impl Core {
 }
 
 impl TopologyTestDriver {
-    /// The calls that were started and not answered yet, oldest first.
+    /// The calls that were started and neither answered nor given up yet, oldest first.
     ///
     /// # Panics
     /// When a request can't be decoded.

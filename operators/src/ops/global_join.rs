@@ -156,6 +156,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
             let (select, join) = (Arc::clone(&select), Arc::clone(&join));
             assembly.install::<K, V>(id, GlobalJoin { id, rows, select, join, next });
         };
+        self.note();
         let mut graph = self.flow.borrow_mut();
         let node = graph.add(Some(name), NodeKind::Operator(kind), &[self.node], Box::new(build));
         graph.nodes[node.0].globals.push(number);

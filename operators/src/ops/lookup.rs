@@ -158,6 +158,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
             let next = assembly.downstream::<K, VO>(id);
             assembly.install::<K, V>(id, make(id, next));
         };
+        self.note();
         let mut graph = self.flow.borrow_mut();
         let node =
             graph.add(Some(name), NodeKind::Operator("lookup"), &[self.node], Box::new(build));

@@ -17,6 +17,7 @@ mod machine_context;
 mod map;
 mod map_async;
 mod merge;
+mod park_key;
 mod partitioned_sink;
 mod peek;
 mod pending_calls;
@@ -55,6 +56,7 @@ pub use self::flat_map::EmitRecord;
 pub use self::group::{KGroupedStream, SessionWindowedKStream, TimeWindowedKStream};
 pub use self::lookup::{GlobalView, Settle};
 pub use self::machine_context::{Emit, Input, MachineContext};
+pub use self::park_key::Parking;
 pub use self::partitioned_sink::Partitions;
 pub(crate) use self::pending_calls::{
     PendingCall, PendingCalls, damaged as damaged_call, number_of as number_of_call,

@@ -219,6 +219,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         make: impl Fn(&ProcessorStores) -> Box<dyn Processor<K, V, KO, VO>> + Send + Sync + 'static,
     ) -> (Self, NodeId) {
         let input = if stores.is_empty() { self.clone() } else { self.keyed(name) };
+        input.note();
         let times = Times::of(name, stores);
         let declared = stores.iter().filter_map(|store| match &store.0 {
             Def::Store(store) => Some(store.clone()),

@@ -29,7 +29,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
 
     /// As [`Self::keyed`]; records without key are kept unless `needs_key`.
     pub(crate) fn through_if_rekeyed(&self, name: &str, needs_key: bool) -> Self {
-        if self.rekeyed { self.through(&name.into(), needs_key) } else { self.clone() }
+        let stream =
+            if self.rekeyed { self.through(&name.into(), needs_key) } else { self.clone() };
+        stream.note();
+        stream
     }
 
     /// As [`Self::repartition`]; records without key are kept unless `needs_key`.

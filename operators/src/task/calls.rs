@@ -32,6 +32,14 @@ pub(super) struct Reply {
     result: Result<Vec<u8>, CallError>,
 }
 
+/// An outcome as the service gave it.
+struct Outcome {
+    node: Arc<str>,
+    id: Arc<str>,
+    attempt: u32,
+    result: Result<Vec<u8>, CallError>,
+}
+
 /// The calls of one task.
 #[derive(Default)]
 pub(super) struct Calls {
@@ -39,6 +47,8 @@ pub(super) struct Calls {
     replies: VecDeque<Reply>,
     /// Under way since before the task was built.
     resumed: Vec<CallInFlight>,
+    /// Outcomes that came before the pending rows were read.
+    early: Vec<Outcome>,
     loaded: bool,
 }
 
@@ -80,7 +90,23 @@ impl Calls {
                 slot.queue.resume(&call);
             }
         }
+        std::mem::take(&mut self.early).into_iter().for_each(|outcome| self.answer(outcome));
         Ok(())
+    }
+
+    fn answer(&mut self, outcome: Outcome) {
+        if !self.loaded {
+            self.early.push(outcome);
+            return;
+        }
+        let Outcome { node, id, attempt, result } = outcome;
+        let slots = self.slots.iter_mut().enumerate();
+        let Some((place, slot)) = slots.into_iter().find(|(_, slot)| slot.name == node) else {
+            return;
+        };
+        if let Some(number) = slot.queue.answer(&id, attempt, result.is_ok()) {
+            self.replies.push_back(Reply { slot: place, number, result });
+        }
     }
 
     /// What the open transaction did to the pending rows is committed. Before the state is applied.
@@ -149,14 +175,8 @@ impl Task {
         attempt: u32,
         result: Result<Vec<u8>, CallError>,
     ) {
-        for (place, slot) in self.calls.slots.iter_mut().enumerate() {
-            if &*slot.name == node
-                && let Some(number) = slot.queue.answer(id, attempt, result.is_ok())
-            {
-                self.calls.replies.push_back(Reply { slot: place, number, result });
-                return;
-            }
-        }
+        let (node, id) = (node.into(), id.into());
+        self.calls.answer(Outcome { node, id, attempt, result });
     }
 
     /// Calls that an earlier copy of this task started and that are still under way: they aren't started again, and
@@ -179,20 +199,26 @@ impl Task {
     /// Takes the oldest outcome.
     pub(super) fn run_reply(&mut self) -> Result<Ran, TaskError> {
         let Some(reply) = self.calls.replies.pop_front() else { return Ok(Ran::Idle) };
-        let savepoint = self.ctx.savepoint();
-        self.ctx.origin = None;
-        let handler = &mut self.calls.slots[reply.slot].handler;
-        if let Err(failure) = handler.on_reply(reply.number, &reply.result, &mut self.ctx) {
-            self.ctx.rollback(savepoint);
-            match failure.into_kind() {
-                FailureKind::Store(error) => return Err(error.into()),
-                FailureKind::Hold { table } => {
+        self.ctx.to_park.clear();
+        loop {
+            let savepoint = self.ctx.savepoint();
+            self.ctx.origin = None;
+            let handler = &mut self.calls.slots[reply.slot].handler;
+            let taken = handler.on_reply(reply.number, &reply.result, &mut self.ctx);
+            let Err(failure) = taken else { break };
+            match self.undo(savepoint, failure) {
+                None => {}
+                Some(FailureKind::Hold { table }) => {
                     self.calls.replies.push_front(reply);
                     self.ctx.settled.push(table);
                     self.held = Some(Held { head: Head::Reply, waiting: true });
                     return Ok(Ran::NeedsGlobals(self.ctx.settled.clone()));
                 }
-                FailureKind::Node { node, cause } => self.give_up_call(&reply, node, cause)?,
+                Some(kind) => {
+                    let (node, cause) = kind.of_node()?;
+                    self.give_up_call(&reply, node, cause)?;
+                    break;
+                }
             }
         }
         self.held = None;

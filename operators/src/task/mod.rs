@@ -152,6 +152,8 @@ impl Task {
             stream_time: None,
             origin: None,
             derived: 0,
+            arrivals: 0,
+            to_park: Vec::new(),
             dropped: Dropped::default(),
         };
         Self {

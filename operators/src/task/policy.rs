@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Task, TaskError, TaskId, dead_letter};
 use crate::context::TaskContext;
-use crate::failure::{BoxError, ErrorPolicy, Failure, FailureKind};
+use crate::failure::{BoxError, ErrorPolicy, FailureKind};
 use crate::graph::{Graph, NodeId};
 use crate::headers::NO_HEADERS;
 use crate::ops::PendingCall;
@@ -60,18 +60,9 @@ impl Task {
         &mut self,
         due: i64,
         key: &[u8],
-        failure: Failure,
+        failure: FailureKind,
     ) -> Result<(), TaskError> {
-        let (node, cause) = match failure.into_kind() {
-            FailureKind::Store(error) => return Err(error.into()),
-            FailureKind::Node { node, cause } => (node, cause),
-            FailureKind::Hold { table } => {
-                let cause = format!(
-                    "a timer can't wait for global table {table}; look up in the stream instead"
-                );
-                (NodeId(0), cause.into())
-            }
-        };
+        let (node, cause) = failure.of_node()?;
         let topology = self.topology.clone();
         let failing = &topology.graph().nodes[node.0];
         match failing.policy {

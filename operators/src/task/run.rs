@@ -1,8 +1,8 @@
 //! One step of a task: which record or timer is next, and how it is run.
 
 use super::{Head, Held, Ran, Task, TaskError};
-use crate::context::Origin;
-use crate::failure::FailureKind;
+use crate::context::{Origin, Savepoint};
+use crate::failure::{Failure, FailureKind};
 use crate::source::SourceFailure;
 
 impl Task {
@@ -70,32 +70,45 @@ impl Task {
         self.positions.iter().zip(ends).all(|(position, end)| position.unwrap_or(0) >= *end)
     }
 
-    fn run_record(&mut self, number: usize) -> Result<Ran, TaskError> {
-        let savepoint = self.ctx.savepoint();
-        let source = &mut self.sources[number];
-        let Some(record) = source.buffer.front() else { return Ok(Ran::Idle) };
-        let offset = record.offset;
-        self.ctx.origin = Some(Origin { source: number, offset });
-        self.punctuators.observe(record.timestamp, &mut self.ctx);
-        let failed = match source.process.process(record.raw(), &mut self.ctx) {
-            Ok(()) => None,
-            Err(SourceFailure::Refused { exception, cause }) => {
-                Some((source.node, exception, cause))
+    /// Undoes what failed. `None`: a gate parks it, and the same is to be done again.
+    pub(super) fn undo(&mut self, savepoint: Savepoint, failure: Failure) -> Option<FailureKind> {
+        self.ctx.rollback(savepoint);
+        match failure.into_kind() {
+            FailureKind::Park { arrival, cause } => {
+                self.ctx.to_park.push((arrival, cause.into()));
+                None
             }
-            Err(SourceFailure::Downstream(failure)) => match failure.into_kind() {
-                FailureKind::Store(error) => return Err(error.into()),
-                FailureKind::Node { node, cause } => Some((node, "processing", cause)),
-                FailureKind::Hold { table } => {
-                    self.ctx.rollback(savepoint);
-                    self.ctx.settled.push(table);
-                    self.held = Some(Held { head: Head::Source(number), waiting: true });
-                    return Ok(Ran::NeedsGlobals(self.ctx.settled.clone()));
-                }
-            },
+            kind => Some(kind),
+        }
+    }
+
+    fn run_record(&mut self, number: usize) -> Result<Ran, TaskError> {
+        self.ctx.to_park.clear();
+        let Some(offset) = self.sources[number].buffer.front().map(|record| record.offset) else {
+            return Ok(Ran::Idle);
         };
-        if let Some((node, exception, cause)) = failed {
-            self.ctx.rollback(savepoint);
+        while let Err(failure) = self.try_record(number) {
+            let (savepoint, failure) = *failure;
+            let (node, exception, cause) = match failure {
+                SourceFailure::Refused { exception, cause } => {
+                    self.ctx.rollback(savepoint);
+                    (self.sources[number].node, exception, cause)
+                }
+                SourceFailure::Downstream(failure) => match self.undo(savepoint, failure) {
+                    None => continue,
+                    Some(FailureKind::Hold { table }) => {
+                        self.ctx.settled.push(table);
+                        self.held = Some(Held { head: Head::Source(number), waiting: true });
+                        return Ok(Ran::NeedsGlobals(self.ctx.settled.clone()));
+                    }
+                    Some(kind) => {
+                        let (node, cause) = kind.of_node()?;
+                        (node, "processing", cause)
+                    }
+                },
+            };
             self.give_up(node, number, exception, cause)?;
+            break;
         }
         self.sources[number].buffer.pop();
         self.positions[number] = Some(offset + 1);
@@ -105,16 +118,33 @@ impl Task {
         Ok(Ran::Record)
     }
 
+    /// Runs the head record of a source; an error comes with the point to go back to.
+    fn try_record(&mut self, number: usize) -> Result<(), Box<(Savepoint, SourceFailure)>> {
+        let savepoint = self.ctx.savepoint();
+        let source = &mut self.sources[number];
+        let Some(record) = source.buffer.front() else { return Ok(()) };
+        self.ctx.origin = Some(Origin { source: number, offset: record.offset });
+        if source.process.moves_time() {
+            self.punctuators.observe(record.timestamp, &mut self.ctx);
+        }
+        let processed = source.process.process(record.raw(), &mut self.ctx);
+        processed.map_err(|failure| Box::new((savepoint, failure)))
+    }
+
     fn fire(&mut self, due: i64, queue: usize) -> Result<Ran, TaskError> {
         let mut key = std::mem::take(&mut self.timer_key);
-        let savepoint = self.ctx.savepoint();
-        self.ctx.origin = None;
-        self.ctx.timers.take(&mut self.ctx.state, queue, &mut key);
-        if let Err(failure) = self.handlers[queue].on_timer(&key, due, &mut self.ctx) {
-            self.ctx.rollback(savepoint);
-            self.give_up_timer(due, &key, failure)?;
+        self.ctx.to_park.clear();
+        loop {
+            let savepoint = self.ctx.savepoint();
+            self.ctx.origin = None;
+            self.ctx.timers.take(&mut self.ctx.state, queue, &mut key);
+            let handled = self.handlers[queue].on_timer(&key, due, &mut self.ctx);
+            let Err(failure) = handled else { break };
+            let Some(kind) = self.undo(savepoint, failure) else { continue };
+            self.give_up_timer(due, &key, kind)?;
             self.ctx.timers.cancel(&mut self.ctx.state, queue, due, &key);
             self.handlers[queue].on_lost_timer(&key, due, &mut self.ctx)?;
+            break;
         }
         self.timer_key = key;
         self.uncommitted = true;
@@ -122,13 +152,17 @@ impl Task {
     }
 
     fn punctuate(&mut self, punctuator: usize) -> Result<Ran, TaskError> {
-        let savepoint = self.ctx.savepoint();
-        self.ctx.origin = None;
-        let time = self.punctuators.advance(punctuator, &mut self.ctx);
-        if let Err(failure) = self.punctuators.call(punctuator, time, &mut self.ctx) {
-            self.ctx.rollback(savepoint);
-            self.give_up_timer(time, &[], failure)?;
+        self.ctx.to_park.clear();
+        loop {
+            let savepoint = self.ctx.savepoint();
+            self.ctx.origin = None;
+            let time = self.punctuators.advance(punctuator, &mut self.ctx);
+            let called = self.punctuators.call(punctuator, time, &mut self.ctx);
+            let Err(failure) = called else { break };
+            let Some(kind) = self.undo(savepoint, failure) else { continue };
+            self.give_up_timer(time, &[], kind)?;
             self.punctuators.advance(punctuator, &mut self.ctx);
+            break;
         }
         self.uncommitted = true;
         Ok(Ran::Timer)

@@ -99,6 +99,24 @@ pub enum TopologyError {
         /// What the table keeps (ms).
         history_ms: i64,
     },
+    /// An operator whose failing records can't be kept.
+    #[error(
+        "operator `{operator}` can't park keys: {why}; put `park_key` behind an operator with one stream as input"
+    )]
+    CantPark {
+        /// The operator.
+        operator: String,
+        /// What is in the way.
+        why: &'static str,
+    },
+    /// A stream was joined or merged after its key changed.
+    #[error(
+        "operator `{operator}` needs its input by key, but the key may have changed; call `repartition` before it"
+    )]
+    NeedsRepartition {
+        /// The operator.
+        operator: String,
+    },
     /// Streams of two builders in one operator.
     #[error(
         "operator `{operator}` combines streams of two builders; make both from one StreamsBuilder"

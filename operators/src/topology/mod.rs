@@ -53,7 +53,7 @@ pub struct SubTopology {
 /// A topic that belongs to the topology itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InternalTopic {
-    /// `<application.id>-<name>-changelog` or `…-repartition`.
+    /// `<application.id>-<name>-changelog`, `…-repartition` or `…-control`.
     pub name: Arc<str>,
     /// What it is for.
     pub kind: InternalTopicKind,
@@ -68,6 +68,8 @@ pub struct InternalTopic {
 pub enum InternalTopicKind {
     /// Records on the way to the task of their new key; deleted once they are read and committed.
     Repartition,
+    /// Commands for a gate, by parked key; deleted once they are read and committed.
+    Control,
     /// A store's history.
     Changelog {
         /// Only the last value of a key counts.

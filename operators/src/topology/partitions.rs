@@ -31,6 +31,9 @@ pub(super) fn internal_topics(topology: &Topology) -> Vec<InternalTopic> {
     for repartition in &topology.graph().repartitions {
         add(&repartition.topic, InternalTopicKind::Repartition, &repartition.topic);
     }
+    for control in &topology.graph().controls {
+        add(control, InternalTopicKind::Control, control);
+    }
     for sub in topology.subtopologies() {
         for store in &sub.stores {
             let retention_ms = match store.kind {
@@ -46,28 +49,32 @@ pub(super) fn internal_topics(topology: &Topology) -> Vec<InternalTopic> {
     topics
 }
 
-/// Of a repartition topic: what the flow says of it; or else what a user's topic read beside it has; or else what the
+/// Of a repartition or control topic: what the flow says of it; or else what a user's topic read beside it has; or else what the
 /// flow says of a repartition topic beside it; or else what those further up have.
 fn count(topology: &Topology, topic: &Arc<str>) -> Count {
     let repartitions = &topology.graph().repartitions;
     let of = |topic: &Arc<str>| repartitions.iter().find(|r| r.topic == *topic);
+    let controls = &topology.graph().controls;
+    let internal = |topic: &Arc<str>| of(topic).is_some() || controls.contains(topic);
     let subs = &topology.inner.subtopologies;
     let mut at = Arc::clone(topic);
     // Each round goes one sub-topology up, so the way ends.
     for _ in 0..=subs.len() {
-        let Some(repartition) = of(&at) else { break };
-        if let Some(partitions) = repartition.partitions {
+        if !internal(&at) {
+            break;
+        }
+        if let Some(partitions) = of(&at).and_then(|repartition| repartition.partitions) {
             return Count::Fixed(partitions);
         }
         let Some(reader) = subs.iter().find(|sub| sub.sources.contains(&at)) else { break };
-        if let Some(beside) = reader.sources.iter().find(|source| of(source).is_none()) {
+        if let Some(beside) = reader.sources.iter().find(|source| !internal(source)) {
             return Count::Like(Arc::clone(beside));
         }
         if let Some(partitions) = reader.sources.iter().find_map(|source| of(source)?.partitions) {
             return Count::Fixed(partitions);
         }
-        // Only repartition topics here: all follow the first of them, so they agree.
-        let upstream = of(&reader.sources[0]).and_then(|first| {
+        // Only internal topics here: all follow the first repartition topic, so they agree.
+        let upstream = reader.sources.iter().find_map(of).and_then(|first| {
             topology.inner.nodes.iter().position(|nodes| nodes.contains(&first.writer))
         });
         let Some(upstream) = upstream else { break };
