@@ -31,6 +31,9 @@ use crate::stream::Serdes;
 
 const KEPT: &[u8] = &[0];
 
+/// Keys and values of rows.
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What is known of the records that come out of a node: enough to keep them.
 pub(crate) trait Output: Send + Sync {
     /// Formats of key and value, or the part whose codec isn't known.
@@ -148,7 +151,7 @@ impl<K: ?Sized, V: ?Sized> Gate<K, V> {
     }
 
     /// The rows of the key at `place`, oldest first.
-    fn rows(&self, ctx: &TaskContext) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn rows(&self, ctx: &TaskContext) -> Result<Rows, StoreError> {
         let mut rows = Vec::new();
         let end = keys::after_prefix(&self.place);
         let mut visit = |key: &[u8], row: &[u8]| {

@@ -185,8 +185,8 @@ impl TaskState {
         }
     }
 
-    /// [`dirty`](Self::dirty) of one store, in no particular order.
-    pub fn dirty_of(&self, store: StoreIndex, visit: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    /// [`dirty`](Self::dirty) of one store, in key order.
+    pub fn dirty_of(&self, store: StoreIndex, mut visit: impl FnMut(&[u8], Option<&[u8]>)) {
         for (key, value) in self.overlay.stores[store.0].rows.sorted().iter() {
             visit(key, value);
         }

@@ -108,6 +108,27 @@ impl Worker {
     /// Says who makes the calls of a `map_async`. `handler` is called on the worker's thread and must not block: it hands
     /// the request on (to a task of tokio's, say) and completes the call from there, within [`Call::timeout_ms`]. The
     /// same call may come again: [`Call::id`] tells the service so.
+    ///
+    /// ```
+    /// use operators::{AsyncCall, CallError, I64Be, Utf8};
+    /// use operators_runtime::Worker;
+    ///
+    /// async fn ask(id: &str, order: &str) -> Result<i64, CallError> {
+    ///     // An HTTP request with `id` as its Idempotency-Key.
+    /// #   Ok(0)
+    /// }
+    ///
+    /// fn make_calls(worker: &mut Worker, tokio: tokio::runtime::Handle) {
+    ///     let score = AsyncCall::<str, i64>::new("fraud-score", Utf8, I64Be);
+    ///     worker.on_call(&score, move |call, order, completion| {
+    ///         let (id, order) = (call.id.clone(), order.to_owned());
+    ///         tokio.spawn(async move {
+    ///             let score = ask(&id, &order).await;
+    ///             completion.complete(score.as_ref().map_err(Clone::clone));
+    ///         });
+    ///     });
+    /// }
+    /// ```
     pub fn on_call<Q, R>(
         &mut self,
         call: &AsyncCall<Q, R>,

@@ -113,7 +113,7 @@ impl Calls {
     pub(super) fn committed(&mut self, state: &TaskState) {
         for slot in &mut self.slots {
             let queue = &mut slot.queue;
-            state.dirty_of(slot.pending.store, &mut |key, row| {
+            state.dirty_of(slot.pending.store, |key, row| {
                 let Some(number) = number_of_call(key) else { return };
                 match row.map(PendingCall::read) {
                     Some(Some(row)) => queue.put(number, &row),
