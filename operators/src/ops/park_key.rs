@@ -75,10 +75,15 @@ fn declare<K: ?Sized + 'static, V: ?Sized + 'static>(
     let input = Arc::clone(input);
     let missing = |part| TopologyError::NoSerde { operator: node.name.to_string(), part };
     let formats = input.formats().map_err(missing)?;
+    if name.is_empty() {
+        graph.unnamed("park_key", &[stream.node]);
+        return Ok(());
+    }
     let topic: Arc<str> = Arc::from(format!("{}-{name}-control", graph.application_id));
     let source = NodeKind::Source(Arc::clone(&topic));
     // The gate installs what reads it.
-    let control = graph.add(None, source, &[], Box::new(|_, _| {}));
+    let control = graph.add(Some(&name), source, &[], Box::new(|_, _| {}));
+    graph.nodes[control.0].formats = Some((formats.0.clone(), "utf8".to_owned()));
     let types = (TypeId::of::<[u8]>(), TypeId::of::<str>());
     graph.sources.push((Arc::clone(&topic), control, types));
     graph.controls.push(Arc::clone(&topic));
@@ -287,5 +292,17 @@ mod tests {
         let lost =
             |stream: Numbers| stream.map_values(|n| n.to_string()).map_values(|_| 1).park_key("g");
         assert!(refused(&lost).contains("with_value_serde"));
+        assert!(
+            refused(&|stream: Numbers| stream.map_values(|n| *n).park_key("")).contains("park_key")
+        );
+        let twice = |stream: Numbers| {
+            stream
+                .map_values(|n| *n)
+                .park_key("g")
+                .map_values(|n| *n)
+                .with_value_serde(I64Be)
+                .park_key("g")
+        };
+        assert!(refused(&twice).contains("the name `g` is used twice"));
     }
 }

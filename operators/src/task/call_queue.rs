@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(queue.answer("c", 1, true), Some(2));
         assert_eq!(started(&mut queue, 0), [3], "one answer, one more");
         assert_eq!(queue.answer("a", 1, true), Some(0));
-        assert_eq!(started(&mut queue, 0), [], "the deletion isn't committed");
+        assert!(started(&mut queue, 0).is_empty(), "the deletion isn't committed");
         queue.delete(0);
         assert_eq!(started(&mut queue, 0), [1]);
         assert_eq!(queue.answer("a", 1, true), None);
