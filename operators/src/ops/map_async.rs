@@ -52,9 +52,10 @@ where
     /// Where the record was read, or, of what a timer or a reply gave, when and as which.
     fn call_id(&self, number: u64, ctx: &mut TaskContext) -> String {
         let (prefix, partition) = (&self.prefix, ctx.id.partition);
-        match ctx.sequence() {
-            Some(at) => {
-                let topic = ctx.topics.get(usize::from(at.source)).map_or("", AsRef::as_ref);
+        let origin = ctx.origin;
+        match ctx.sequence().zip(origin) {
+            Some((at, origin)) => {
+                let topic = ctx.topics.get(origin.source).map_or("", AsRef::as_ref);
                 format!("{prefix}-{topic}-{partition}-{}-{}", at.offset, at.index)
             }
             None => format!("{prefix}-timer-{partition}-{}-{number}", ctx.now_ms),

@@ -298,9 +298,9 @@ mod tests {
         let twice = |stream: Numbers| {
             stream
                 .map_values(|n| *n)
+                .with_value_serde(I64Be)
                 .park_key("g")
                 .map_values(|n| *n)
-                .with_value_serde(I64Be)
                 .park_key("g")
         };
         assert!(refused(&twice).contains("the name `g` is used twice"));
