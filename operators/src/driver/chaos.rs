@@ -100,3 +100,37 @@ impl Drop for Chaos {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(seed: u64, begun: bool) -> Vec<Event> {
+        let mut chaos = Chaos::new(seed);
+        if begun {
+            chaos.begin();
+        }
+        (0..400).map(|_| chaos.event()).collect()
+    }
+
+    #[test]
+    fn a_seed_is_one_run_and_another_seed_another() {
+        assert_eq!(events(7, true), events(7, true));
+        assert_ne!(events(7, true), events(8, true));
+    }
+
+    #[test]
+    fn all_kinds_of_trouble_come_and_end() {
+        let trouble = [Event::Abort, Event::Crash, Event::CrashInCommit];
+        let seen = (0..10).flat_map(|seed| events(seed, true)).collect::<Vec<_>>();
+        for event in [Event::CommitAll, Event::CommitOne, Event::WriteBack].iter().chain(&trouble) {
+            assert!(seen.contains(event), "{event:?}");
+        }
+        let of_one = events(3, true).into_iter().filter(|event| trouble.contains(event));
+        assert_eq!(of_one.count(), TROUBLES as usize);
+        assert!(
+            !events(3, false).iter().any(|event| trouble.contains(event)),
+            "before a run begins"
+        );
+    }
+}
