@@ -49,9 +49,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
 
     /// Makes `full` the key as it is.
     pub(crate) fn plain(&mut self, state: &TaskState, key: &K) -> Result<(), StoreError> {
-        self.key(state, key)?;
-        self.full.clone_from(&self.key);
-        Ok(())
+        self.full.clear();
+        self.key_encoder
+            .encode(key, &mut self.full)
+            .map_err(|source| codec_error(state, self.store, source))
     }
 
     /// Makes `full` what `layout` makes of the encoded key.

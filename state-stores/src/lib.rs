@@ -73,6 +73,7 @@ mod rocks;
 mod rows;
 mod session;
 mod shelf;
+mod short_bytes;
 mod span;
 mod spec;
 mod state_dir;

@@ -2,9 +2,7 @@
 //!
 //! Invariant: rolling back to the savepoint leaves exactly the rows and stream times it was taken with.
 
-use std::ops::Range;
-
-use crate::rows::{Rows, Value};
+use crate::rows::{Hashed, Previous, Rows};
 use crate::{StoreIndex, StoreSpec};
 
 /// A point of the open transaction to go back to. It ends when used, with the next
@@ -21,22 +19,13 @@ pub(crate) struct StoreOverlay {
 }
 
 #[derive(Debug)]
-struct Undo {
-    store: usize,
-    /// Where the key lies in the undo log's buffer.
-    key: Range<usize>,
-    /// What the overlay had: nothing, or a value or tombstone.
-    previous: Option<Value>,
-}
-
-#[derive(Debug)]
 pub(crate) struct Overlay {
     pub(crate) stores: Vec<StoreOverlay>,
     /// Number of the savepoint that is open.
     savepoint: Option<u64>,
     savepoints: u64,
-    undo: Vec<Undo>,
-    undo_keys: Vec<u8>,
+    /// What the puts since the savepoint found, by store.
+    undo: Vec<(usize, Previous)>,
     saved_times: Vec<Option<i64>>,
 }
 
@@ -47,7 +36,6 @@ impl Overlay {
             savepoint: None,
             savepoints: 0,
             undo: Vec::new(),
-            undo_keys: Vec::new(),
             saved_times: Vec::with_capacity(stores),
         }
     }
@@ -56,21 +44,19 @@ impl Overlay {
         &mut self,
         spec: &StoreSpec,
         store: StoreIndex,
-        key: &[u8],
+        key: Hashed<'_>,
         value: Option<&[u8]>,
     ) {
         let overlay = &mut self.stores[store.0];
-        overlay.stream_time = overlay.stream_time.max(spec.kind.put_time(key, value));
+        overlay.stream_time = overlay.stream_time.max(spec.kind.put_time(key.key, value));
         let previous = overlay.rows.put(key, value.map(Into::into));
         if self.savepoint.is_some() {
-            let start = self.undo_keys.len();
-            self.undo_keys.extend_from_slice(key);
-            self.undo.push(Undo { store: store.0, key: start..self.undo_keys.len(), previous });
+            self.undo.push((store.0, previous));
         }
     }
 
     pub(crate) fn savepoint(&mut self) -> Savepoint {
-        self.forget_undo();
+        self.undo.clear();
         self.savepoints += 1;
         self.savepoint = Some(self.savepoints);
         self.saved_times.clear();
@@ -84,17 +70,9 @@ impl Overlay {
             Some(savepoint.0),
             "rolled back to a savepoint that has ended"
         );
-        for Undo { store, key, previous } in self.undo.drain(..).rev() {
-            let rows = &mut self.stores[store].rows;
-            let key = &self.undo_keys[key];
-            match previous {
-                Some(value) => {
-                    rows.put(key, value);
-                }
-                None => rows.remove(key),
-            }
+        for (store, previous) in self.undo.drain(..).rev() {
+            self.stores[store].rows.undo(previous);
         }
-        self.undo_keys.clear();
         for (store, time) in self.stores.iter_mut().zip(&self.saved_times) {
             store.stream_time = *time;
         }
@@ -102,7 +80,7 @@ impl Overlay {
 
     /// Empties the overlay and ends the savepoint; `take` may take what each store has.
     pub(crate) fn take(&mut self, mut take: impl FnMut(StoreIndex, &mut StoreOverlay)) {
-        self.forget_undo();
+        self.undo.clear();
         self.savepoint = None;
         for (index, store) in self.stores.iter_mut().enumerate() {
             take(StoreIndex(index), store);
@@ -114,11 +92,6 @@ impl Overlay {
     pub(crate) fn bytes(&self) -> usize {
         self.stores.iter().map(|store| store.rows.bytes()).sum()
     }
-
-    fn forget_undo(&mut self) {
-        self.undo.clear();
-        self.undo_keys.clear();
-    }
 }
 
 #[cfg(test)]
@@ -127,6 +100,10 @@ mod tests {
     use crate::StoreKind;
 
     const STORE: StoreIndex = StoreIndex(0);
+
+    fn put(overlay: &mut Overlay, key: &[u8], value: Option<&[u8]>) {
+        overlay.put(&spec(), STORE, Hashed::new(key), value);
+    }
 
     fn spec() -> StoreSpec {
         StoreSpec {
@@ -138,14 +115,14 @@ mod tests {
 
     #[test]
     fn undo_runs_backwards_over_several_writes_of_one_key() {
-        let (spec, mut overlay) = (spec(), Overlay::new(1));
-        overlay.put(&spec, STORE, b"old", Some(b"before"));
-        overlay.put(&spec, STORE, b"deleted", None);
+        let mut overlay = Overlay::new(1);
+        put(&mut overlay, b"old", Some(b"before"));
+        put(&mut overlay, b"deleted", None);
         let bytes = overlay.bytes();
         let savepoint = overlay.savepoint();
         for value in [Some(&b"first"[..]), None, Some(b"second")] {
             for key in [&b"old"[..], b"deleted", b"new"] {
-                overlay.put(&spec, STORE, key, value);
+                put(&mut overlay, key, value);
             }
         }
         overlay.rollback_to(savepoint);
@@ -157,15 +134,15 @@ mod tests {
 
     #[test]
     fn a_released_savepoint_keeps_no_log() {
-        let (spec, mut overlay) = (spec(), Overlay::new(1));
-        overlay.put(&spec, STORE, b"k", Some(b"1"));
+        let mut overlay = Overlay::new(1);
+        put(&mut overlay, b"k", Some(b"1"));
         assert!(overlay.undo.is_empty(), "without a savepoint nothing is logged");
         let _first = overlay.savepoint();
-        overlay.put(&spec, STORE, b"k", Some(b"2"));
+        put(&mut overlay, b"k", Some(b"2"));
         let second = overlay.savepoint();
-        assert!(overlay.undo.is_empty() && overlay.undo_keys.is_empty());
-        overlay.put(&spec, STORE, b"k", Some(b"3"));
+        assert!(overlay.undo.is_empty());
+        put(&mut overlay, b"k", Some(b"3"));
         overlay.rollback_to(second);
-        assert_eq!(overlay.stores[0].rows.get(b"k"), Some(&Some((*b"2").into())));
+        assert_eq!(overlay.stores[0].rows.get(Hashed::new(b"k")), Some(&Some(b"2"[..].into())));
     }
 }

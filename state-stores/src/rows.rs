@@ -1,92 +1,146 @@
 //! The rows of one layer: full store keys with a value, or with a tombstone that hides the layers below.
 //!
-//! A hash map answers point reads, which are most of what a topology does; its cost doesn't grow with the layer. The
-//! order that scans and write-backs need is made when one of them asks for it, and then kept.
+//! Rows lie one after the other as they came. A hash table finds them for point reads, which are most of what a
+//! topology does; its cost doesn't grow with the layer. The order that scans and write-backs need is made when one of
+//! them asks for it, and then kept: who never scans never pays for it.
 
-use std::collections::{BTreeSet, HashMap, btree_set};
+use std::collections::{BTreeMap, btree_map};
+use std::hash::BuildHasher;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::Direction;
+use crate::short_bytes::ShortBytes;
 
-/// A value, or `None`: deleted.
-pub(crate) type Value = Option<Box<[u8]>>;
+/// Inline: a UUID as text; key, window and sequence of a join with a key of 8 bytes.
+type Key = ShortBytes<38>;
 
-/// Shared by the map and the order.
-type Key = Arc<[u8]>;
+/// A value, or `None`: deleted. Inline: a number with its timestamp.
+pub(crate) type Value = Option<ShortBytes<22>>;
 
-/// What a row costs beside its bytes (its places in map and order, two allocations).
+/// What a row costs beside its bytes (its places in list, table and order, what allocation adds).
 const ROW_OVERHEAD: usize = 128;
+
+/// One for all layers, so that a key is hashed once on its way through them.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+
+/// A full store key with its hash.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hashed<'k> {
+    pub(crate) key: &'k [u8],
+    hash: u64,
+}
+
+impl<'k> Hashed<'k> {
+    pub(crate) fn new(key: &'k [u8]) -> Self {
+        Self { key, hash: HASHER.hash_one(key) }
+    }
+}
+
+/// A row with its key's hash.
+#[derive(Debug, Clone)]
+struct Row {
+    hash: u64,
+    key: Key,
+    value: Value,
+}
+
+impl Row {
+    fn hashed(&self) -> Hashed<'_> {
+        Hashed { key: &self.key, hash: self.hash }
+    }
+
+    fn bytes(&self) -> usize {
+        self.key.len() + value_bytes(&self.value) + ROW_OVERHEAD
+    }
+}
+
+/// What [`Rows::put`] found, to undo it.
+#[derive(Debug)]
+pub(crate) enum Previous {
+    /// No row.
+    Nothing,
+    /// A value or a tombstone, at this place.
+    Was(u32, Value),
+}
 
 /// Rows of one layer.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    values: HashMap<Key, Value, RandomState>,
+    rows: Vec<Row>,
+    /// Where in `rows` a key's row is.
+    places: HashTable<u32>,
     order: RwLock<Order>,
     bytes: usize,
 }
 
-/// All keys of the map, and perhaps some that were removed from it.
+/// The first rows by key.
 #[derive(Debug, Default)]
 struct Order {
-    sorted: BTreeSet<Key>,
-    /// Keys that came since the last scan.
-    new: Vec<Key>,
+    sorted: BTreeMap<Key, u32>,
+    /// How many of the rows are in it; those after came since the last scan.
+    rows: usize,
 }
 
 impl Order {
-    fn sort(&mut self) {
-        if self.new.len() > self.sorted.len() / 4 {
-            self.sorted.append(&mut self.new.drain(..).collect());
+    fn extend(&mut self, rows: &[Row]) {
+        let places = (self.rows..).map(place);
+        let new = rows[self.rows..].iter().zip(places).map(|(row, place)| (row.key.clone(), place));
+        if rows.len() - self.rows > self.sorted.len() / 4 {
+            self.sorted.append(&mut new.collect());
         } else {
-            self.sorted.extend(self.new.drain(..));
+            self.sorted.extend(new);
         }
+        self.rows = rows.len();
     }
+}
 
-    fn clear(&mut self) {
-        self.sorted.clear();
-        self.new.clear();
-    }
+fn place(row: usize) -> u32 {
+    u32::try_from(row).expect("2^32 rows need more memory than a layer may have")
 }
 
 impl Rows {
     /// The row of `key`: a value or a tombstone.
-    pub(crate) fn get(&self, key: &[u8]) -> Option<&Value> {
-        self.values.get(key)
+    pub(crate) fn get(&self, key: Hashed<'_>) -> Option<&Value> {
+        Some(&self.rows[self.find(key)? as usize].value)
     }
 
-    /// Sets a row; gives what it was.
-    pub(crate) fn put(&mut self, key: &[u8], value: Value) -> Option<Value> {
-        if let Some(slot) = self.values.get_mut(key) {
-            self.bytes = self.bytes + value_bytes(&value) - value_bytes(slot);
-            return Some(std::mem::replace(slot, value));
+    /// Sets a row.
+    pub(crate) fn put(&mut self, key: Hashed<'_>, value: Value) -> Previous {
+        match self.find(key) {
+            Some(place) => Previous::Was(place, self.replace(place, value)),
+            None => {
+                self.add(Row { hash: key.hash, key: key.key.into(), value });
+                Previous::Nothing
+            }
         }
-        self.insert(key.into(), value);
-        None
     }
 
-    /// Removes a row, tombstone or not, so that the layer below shows through.
-    pub(crate) fn remove(&mut self, key: &[u8]) {
-        if let Some((key, value)) = self.values.remove_entry(key) {
-            self.bytes -= row_bytes(&key, &value);
+    /// Takes back the last put that wasn't taken back yet; `previous` is what it gave.
+    pub(crate) fn undo(&mut self, previous: Previous) {
+        match previous {
+            Previous::Was(place, value) => {
+                self.replace(place, value);
+            }
+            Previous::Nothing => self.remove_last(),
         }
     }
 
     /// Moves all of `newer` over these rows; `newer` keeps its capacity.
     pub(crate) fn absorb(&mut self, newer: &mut Rows) {
-        if self.values.is_empty() {
+        if self.rows.is_empty() {
             std::mem::swap(self, newer);
         }
-        for (key, value) in newer.values.drain() {
-            match self.values.get_mut(&key) {
-                Some(slot) => {
-                    self.bytes = self.bytes + value_bytes(&value) - value_bytes(slot);
-                    *slot = value;
+        for row in newer.rows.drain(..) {
+            match self.find(row.hashed()) {
+                Some(place) => {
+                    self.replace(place, row.value);
                 }
-                None => self.insert(key, value),
+                None => self.add(row),
             }
         }
         newer.clear();
@@ -94,17 +148,18 @@ impl Rows {
 
     /// Forgets all rows, keeps the capacity.
     pub(crate) fn clear(&mut self) {
-        self.values.clear();
-        self.order.get_mut().clear();
+        self.rows.clear();
+        self.places.clear();
+        *self.order.get_mut() = Order::default();
         self.bytes = 0;
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.values.len()
+        self.rows.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.rows.is_empty()
     }
 
     /// Memory, for budgets.
@@ -112,29 +167,64 @@ impl Rows {
         self.bytes
     }
 
-    /// The rows in order. Sorts only keys that came since the last time.
+    /// The rows in the order of their first put.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.rows.iter().map(|row| (&*row.key, row.value.as_deref()))
+    }
+
+    /// The rows in the order of their keys. Sorts only those that came since the last time.
     pub(crate) fn sorted(&self) -> Sorted<'_> {
         // Recursive: a scan's visitor may scan. The order can't change meanwhile, so it finds nothing to sort.
         let mut order = self.order.read_recursive();
-        if !order.new.is_empty() {
+        if order.rows < self.rows.len() {
             drop(order);
-            self.order.write().sort();
+            self.order.write().extend(&self.rows);
             order = self.order.read_recursive();
         }
-        Sorted { values: &self.values, order }
+        Sorted { rows: &self.rows, order }
     }
 
-    fn insert(&mut self, key: Key, value: Value) {
-        self.bytes += row_bytes(&key, &value);
-        self.order.get_mut().new.push(Arc::clone(&key));
-        self.values.insert(key, value);
+    fn find(&self, key: Hashed<'_>) -> Option<u32> {
+        let is_it = |place: &u32| {
+            let row = &self.rows[*place as usize];
+            row.hash == key.hash && *row.key == *key.key
+        };
+        self.places.find(key.hash, is_it).copied()
+    }
+
+    fn replace(&mut self, place: u32, value: Value) -> Value {
+        let slot = &mut self.rows[place as usize].value;
+        self.bytes = self.bytes + value_bytes(&value) - value_bytes(slot);
+        std::mem::replace(slot, value)
+    }
+
+    fn add(&mut self, row: Row) {
+        self.bytes += row.bytes();
+        let (hash, rows) = (row.hash, &self.rows);
+        self.places.insert_unique(hash, place(rows.len()), |place| rows[*place as usize].hash);
+        self.rows.push(row);
+    }
+
+    /// Removes the row that came last, so that the layer below shows through.
+    fn remove_last(&mut self) {
+        let Some(row) = self.rows.pop() else { return };
+        self.bytes -= row.bytes();
+        let last = place(self.rows.len());
+        if let Ok(entry) = self.places.find_entry(row.hash, |place| *place == last) {
+            entry.remove();
+        }
+        let order = self.order.get_mut();
+        if order.rows > self.rows.len() {
+            order.sorted.remove(&row.key);
+            order.rows = self.rows.len();
+        }
     }
 }
 
 impl Clone for Rows {
     fn clone(&self) -> Self {
-        let order = Order { sorted: BTreeSet::new(), new: self.values.keys().cloned().collect() };
-        Self { values: self.values.clone(), order: RwLock::new(order), bytes: self.bytes }
+        let (rows, places) = (self.rows.clone(), self.places.clone());
+        Self { rows, places, order: RwLock::default(), bytes: self.bytes }
     }
 }
 
@@ -142,27 +232,27 @@ fn value_bytes(value: &Value) -> usize {
     value.as_ref().map_or(0, |bytes| bytes.len())
 }
 
-fn row_bytes(key: &[u8], value: &Value) -> usize {
-    key.len() + value_bytes(value) + ROW_OVERHEAD
-}
-
-/// Rows in order, for as long as this lives.
+/// Rows in the order of their keys, for as long as this lives.
 pub(crate) struct Sorted<'a> {
-    values: &'a HashMap<Key, Value, RandomState>,
+    rows: &'a [Row],
     order: RwLockReadGuard<'a, Order>,
 }
 
 impl Sorted<'_> {
     /// All rows, smallest key first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.order.sorted.iter().filter_map(|key| Some((&**key, self.values.get(key)?.as_deref())))
+        let rows = self.rows;
+        self.order
+            .sorted
+            .iter()
+            .map(move |(key, place)| (&**key, rows[*place as usize].value.as_deref()))
     }
 }
 
 /// The rows of `[from, to)` of one layer, one ahead.
 struct Cursor<'a> {
-    values: &'a HashMap<Key, Value, RandomState>,
-    range: btree_set::Range<'a, Key>,
+    rows: &'a [Row],
+    range: btree_map::Range<'a, Key, u32>,
     direction: Direction,
     head: Option<(&'a [u8], Option<&'a [u8]>)>,
 }
@@ -172,25 +262,19 @@ impl<'a> Cursor<'a> {
     fn new(rows: &'a Sorted<'_>, from: &[u8], to: Option<&[u8]>, direction: Direction) -> Self {
         let upper = to.map_or(Bound::Unbounded, Bound::Excluded);
         let range = rows.order.sorted.range::<[u8], _>((Bound::Included(from), upper));
-        let mut cursor = Self { values: rows.values, range, direction, head: None };
+        let mut cursor = Self { rows: rows.rows, range, direction, head: None };
         cursor.advance();
         cursor
     }
 
     fn advance(&mut self) {
-        self.head = loop {
-            let key = match self.direction {
-                Direction::Forward => self.range.next(),
-                Direction::Reverse => self.range.next_back(),
-            };
-            let Some(key) = key else { break None };
-            if let Some(value) = self.values.get(key) {
-                break Some((&**key, value.as_deref()));
-            }
+        let next = match self.direction {
+            Direction::Forward => self.range.next(),
+            Direction::Reverse => self.range.next_back(),
         };
+        self.head = next.map(|(key, place)| (&**key, self.rows[*place as usize].value.as_deref()));
     }
 }
-
 /// Several layers as one, the first on top.
 pub(crate) struct Merged<'a, const N: usize> {
     cursors: [Cursor<'a>; N],

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 
 use crate::base::{self, Mark, PREFIX_LEN, Place};
 use crate::engine::Visit;
-use crate::rows::{Merged, Rows};
+use crate::rows::{Hashed, Merged, Rows};
 use crate::{Direction, Engine, StoreError, StoreSpec, WriteBatch};
 
 /// Full keys up to this long are put together on the stack.
@@ -108,7 +108,7 @@ impl Shelf {
     pub(crate) fn get_with<R>(
         &self,
         engine: &dyn Engine,
-        key: &[u8],
+        key: Hashed<'_>,
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, StoreError> {
         {
@@ -123,7 +123,7 @@ impl Shelf {
         }
         // Without the lock: only the owner adds rows, and a row leaves `settled` only after it is in the base.
         let (mut read, mut result) = (Some(read), None);
-        with_joined(&self.place.rows(), key, |full| {
+        with_joined(&self.place.rows(), key.key, |full| {
             engine.get_with(full, &mut |value| result = read.take().map(|read| read(Some(value))))
         })?;
         let result = result.or_else(|| read.take().map(|read| read(None)));
@@ -193,7 +193,7 @@ impl Shelf {
         let (mut stream_time, mut confirmed) = (None, true);
         for (key, value) in rows {
             stream_time = stream_time.max(self.spec.kind.put_time(key, value));
-            inner.live.put(key, value.map(Into::into));
+            inner.live.put(Hashed::new(key), value.map(Into::into));
             confirmed = false;
         }
         inner.account(before, stream_time, Some(next_offset), total);

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::base::{self, Place};
 use crate::engine::Visit;
-use crate::rows::Rows;
+use crate::rows::{Hashed, Rows};
 use crate::shelf::Shelf;
 use crate::write_back::WriteBack;
 use crate::{Direction, Durability, Engine, StoreError, StoreSpec, TaskState, WriteBatch};
@@ -272,7 +272,7 @@ impl CommittedStore {
         key: &[u8],
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, StoreError> {
-        self.shelf.get_with(&*self.shared.engine, key, read)
+        self.shelf.get_with(&*self.shared.engine, Hashed::new(key), read)
     }
 
     /// Visits the rows of `[from, to)` until `visit` breaks. The owner can't commit meanwhile: keep it short.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::engine::Visit;
 use crate::overlay::{Overlay, Savepoint};
 use crate::rebuild::{ChangelogRange, Rebuild, needs_rebuild};
+use crate::rows::Hashed;
 use crate::shelf::Shelf;
 use crate::state_dir::Shared;
 use crate::{Direction, StoreError, StoreIndex, StoreSpec};
@@ -120,6 +121,7 @@ impl TaskState {
         key: &[u8],
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, StoreError> {
+        let key = Hashed::new(key);
         match self.overlay.stores[store.0].rows.get(key) {
             Some(value) => Ok(read(value.as_deref())),
             None => self.shelves[store.0].get_with(&*self.shared.engine, key, read),
@@ -133,7 +135,7 @@ impl TaskState {
 
     /// Sets (or, with `None`, deletes) the row of the full store key, in the open transaction.
     pub fn put(&mut self, store: StoreIndex, key: &[u8], value: Option<&[u8]>) {
-        self.overlay.put(&self.shelves[store.0].spec, store, key, value);
+        self.overlay.put(&self.shelves[store.0].spec, store, Hashed::new(key), value);
     }
 
     /// Visits the rows of `[from, to)` in order or in reverse until `visit` breaks; `to = None`: to the end.
@@ -176,10 +178,10 @@ impl TaskState {
     }
 
     /// Visits each full store key that the open transaction wrote, with its last value: the changelog records of this
-    /// commit, by store and in key order.
+    /// commit, by store and in the order of each key's first put.
     pub fn dirty(&self, visit: &mut VisitDirty<'_>) {
         for (index, store) in self.overlay.stores.iter().enumerate() {
-            for (key, value) in store.rows.sorted().iter() {
+            for (key, value) in store.rows.iter() {
                 visit(StoreIndex(index), key, value);
             }
         }

@@ -202,7 +202,7 @@ fn table_then_stream(n: i64, line: &mut Line) {
 
 fn two_streams(n: i64, line: &mut Line) {
     text(n, BUSY_KEYS, line);
-    line.input = usize::from(mixed(n).is_multiple_of(2));
+    line.input = (mixed(n) >> 63) as usize;
 }
 
 /// Left rows that refer to right rows; one line of 1,000 is a right row, to which about 100 left ones refer.
