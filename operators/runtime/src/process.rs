@@ -198,7 +198,7 @@ impl Worker {
         let (producer, plan) = (clients.producer.as_mut(), &clients.plan);
         let mut result = Ok(());
         let own = slot.id.partition;
-        let application = self.topology.application_id().to_owned();
+        let application = self.topology.application_id();
         slot.task.outputs().drain(|record| {
             if result.is_err() {
                 return;
@@ -219,7 +219,7 @@ impl Worker {
             result = match producer.send(record.topic, partition, new) {
                 Err(LogError::Refused(reason)) => {
                     let letter = NewRecord { timestamp: now, ..new };
-                    bury(producer, plan, &application, record.topic, letter, &reason)
+                    bury(producer, plan, application, record.topic, letter, &reason)
                 }
                 sent => sent,
             };
