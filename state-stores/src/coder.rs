@@ -169,7 +169,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
         mut visit: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<ControlFlow<()>, CodecError>,
     ) -> Result<(), StoreError> {
         let mut failure = None;
-        state.scan(self.store, &span.from, span.to.as_deref(), direction, &mut |full, row| {
+        let range = (&span.from[..], span.to.as_deref(), direction);
+        state.scan_since(self.store, range, span.since, &mut |full, row| {
             visit(self, full, row).unwrap_or_else(|error| {
                 failure = Some(error);
                 ControlFlow::Break(())

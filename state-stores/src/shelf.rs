@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use crate::base::{self, Mark, PREFIX_LEN, Place};
 use crate::engine::Visit;
 use crate::rows::{Hashed, Merged, Rows};
-use crate::{Direction, Engine, StoreError, StoreSpec, WriteBatch};
+use crate::{Direction, Engine, StoreError, StoreKind, StoreSpec, WriteBatch};
 
 /// Full keys up to this long are put together on the stack.
 const STACK_KEY: usize = 256;
@@ -34,8 +34,10 @@ struct Committed {
     settled: Arc<Rows>,
     /// False: `settled` is not in the base yet (being written, or the write failed).
     settled_written: bool,
-    /// False: the base has no rows, so there is no need to ask it.
-    base_has_rows: bool,
+    /// Highest time of the rows of `settled`; `None`: it is empty.
+    settled_newest: Option<i64>,
+    /// The same of the rows that only the base has; `None`: there are none, so there is no need to ask it.
+    base_newest: Option<i64>,
     position: Option<i64>,
     stream_time: Option<i64>,
     as_of_ms: Option<i64>,
@@ -74,7 +76,8 @@ impl Shelf {
         }
         let inner = Committed {
             settled_written: true,
-            base_has_rows,
+            base_newest: base_has_rows
+                .then(|| newest(&spec, mark.as_ref().and_then(|mark| mark.stream_time))),
             position: mark.as_ref().and_then(|mark| mark.next_offset),
             stream_time: mark.as_ref().and_then(|mark| mark.stream_time),
             as_of_ms: mark.as_ref().map(|mark| mark.as_of_ms),
@@ -116,7 +119,7 @@ impl Shelf {
             if let Some(value) = inner.live.get(key).or_else(|| inner.settled.get(key)) {
                 return Ok(read(value.as_deref()));
             }
-            if !inner.base_has_rows {
+            if !inner.is_below(self.spec.kind.row_time(key.key)) {
                 drop(inner);
                 return Ok(read(None));
             }
@@ -130,12 +133,14 @@ impl Shelf {
         Ok(result.expect("`read` was called with the value, or is still there"))
     }
 
-    /// Visits the committed rows of `[from, to)`, with the rows of `overlay` on top.
+    /// Visits the committed rows of `[from, to)`, with the rows of `overlay` on top; perhaps without rows of times below
+    /// `since`.
     pub(crate) fn scan(
         &self,
         engine: &dyn Engine,
         overlay: &Rows,
         (from, to, direction): (&[u8], Option<&[u8]>, Direction),
+        since: Option<i64>,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         if to.is_some_and(|to| to <= from) {
@@ -145,7 +150,7 @@ impl Shelf {
         let layers = [overlay.sorted(), inner.live.sorted(), inner.settled.sorted()];
         let mut merged = Merged::new(layers.each_ref(), from, to, direction);
         let mut flow = ControlFlow::Continue(());
-        if inner.base_has_rows {
+        if inner.is_below(since) {
             let prefix = self.place.rows();
             let lower = [&prefix, from].concat();
             let upper =
@@ -225,6 +230,7 @@ impl Shelf {
         let mut live = std::mem::take(&mut inner.live);
         total.fetch_sub(live.bytes(), Ordering::Relaxed);
         if inner.settled_written {
+            inner.base_newest = inner.base_newest.max(inner.settled_newest);
             inner.settled = Arc::new(live);
         } else {
             let mut older = Arc::unwrap_or_clone(std::mem::take(&mut inner.settled));
@@ -232,8 +238,8 @@ impl Shelf {
             inner.settled = Arc::new(older);
         }
         inner.settled_written = false;
-        // From now on reads must look into the base, where the rows are about to appear.
-        inner.base_has_rows |= !inner.settled.is_empty();
+        let is_empty = inner.settled.is_empty();
+        inner.settled_newest = (!is_empty).then(|| newest(&self.spec, inner.stream_time));
         inner.changed = false;
         let mark = Mark {
             next_offset: inner.position,
@@ -266,7 +272,22 @@ impl Shelf {
     }
 }
 
+/// No row of the store has a higher time; for one whose rows have none, the highest there is.
+fn newest(spec: &StoreSpec, stream_time: Option<i64>) -> i64 {
+    match spec.kind {
+        StoreKind::Window { .. } | StoreKind::Session { .. } => stream_time.unwrap_or(i64::MAX),
+        StoreKind::KeyValue | StoreKind::Versioned { .. } => i64::MAX,
+    }
+}
+
 impl Committed {
+    /// Whether the base may have a row of `since` or later (`None`: any row) that the layers don't have.
+    ///
+    /// What a broken-off write-back left there beyond its mark doesn't count: the changelog's tail brings it again.
+    fn is_below(&self, since: Option<i64>) -> bool {
+        self.base_newest.is_some_and(|newest| since.is_none_or(|since| since <= newest))
+    }
+
     fn account(
         &mut self,
         before: usize,

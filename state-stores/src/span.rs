@@ -9,6 +9,8 @@ use crate::{Codec, StoreError, TaskState, keys};
 pub(crate) struct Span {
     pub(crate) from: Vec<u8>,
     pub(crate) to: Option<Vec<u8>>,
+    /// Set: rows of lower times aren't asked for.
+    pub(crate) since: Option<i64>,
 }
 
 impl Span {
@@ -22,7 +24,7 @@ impl Span {
             Some(after) => bound(after),
             None => keys::after_prefix(prefix)?,
         };
-        Some(Self { from: bound(first), to: Some(to) })
+        Some(Self { from: bound(first), to: Some(to), since: Some(first) })
     }
 }
 
@@ -56,7 +58,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
         let mut from = Vec::new();
         let encoded = codec.encoder().encode(prefix, &mut from);
         encoded.map_err(|source| self.error(state, source))?;
-        Ok(Span { to: keys::after_prefix(&from), from })
+        Ok(Span { to: keys::after_prefix(&from), from, since: None })
     }
 
     /// `after` makes a bound of what follows the key.
@@ -85,6 +87,6 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Coder<K, V> {
             Bound::Excluded(key) => Some(bound(key, false)?),
             Bound::Unbounded => None,
         };
-        Ok(Span { from, to })
+        Ok(Span { from, to, since: None })
     }
 }

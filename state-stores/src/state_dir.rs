@@ -283,6 +283,7 @@ impl CommittedStore {
         direction: Direction,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        self.shelf.scan(&*self.shared.engine, &Rows::default(), (from, to, direction), visit)
+        let range = (from, to, direction);
+        self.shelf.scan(&*self.shared.engine, &Rows::default(), range, None, visit)
     }
 }

@@ -149,8 +149,20 @@ impl TaskState {
         direction: Direction,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
+        self.scan_since(store, (from, to, direction), None, visit)
+    }
+
+    /// As [`Self::scan`]; rows of times below `since` may be left out. What is newer than the last write-back but one
+    /// is found without asking the base.
+    pub(crate) fn scan_since(
+        &self,
+        store: StoreIndex,
+        range: (&[u8], Option<&[u8]>, Direction),
+        since: Option<i64>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
         let overlay = &self.overlay.stores[store.0].rows;
-        self.shelves[store.0].scan(&*self.shared.engine, overlay, (from, to, direction), visit)
+        self.shelves[store.0].scan(&*self.shared.engine, overlay, range, since, visit)
     }
 
     /// The highest time of any row put into the store, the open transaction included (windows: start, sessions:

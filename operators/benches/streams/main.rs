@@ -56,13 +56,14 @@ fn measure(
     }
 }
 
-/// A worker whose state and buffers are as they stay.
+/// A worker whose state is complete, and in the engine; what it uses comes into the layers again.
 fn warmed_up(flow: &Flow, engine: Arc<dyn Engine>) -> Worker {
     let topology = (flow.topology)().expect("the flow is complete");
     let mut worker = Worker::new(&topology, engine, (flow.inputs, flow.fill));
     for _ in 0..flow.warm_up / RECORDS as i64 {
         worker.transaction();
     }
+    worker.settle();
     worker
 }
 

@@ -130,10 +130,24 @@ impl Worker {
         }
         while (0..self.tasks.len()).any(|task| self.run(task)) {}
         self.commit();
-        let now_ms = self.begun.elapsed().as_millis() as i64;
-        if self.dir.write_back_due(now_ms) {
-            self.dir.write_back(now_ms).expect("the engine takes the rows");
+        if self.dir.write_back_due(self.now_ms()) {
+            self.write_back();
         }
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.begun.elapsed().as_millis() as i64
+    }
+
+    fn write_back(&self) {
+        self.dir.write_back(self.now_ms()).expect("the engine takes the rows");
+    }
+
+    /// Brings all committed rows to the engine, and none stays in memory.
+    pub(crate) fn settle(&self) {
+        self.write_back();
+        // What the first one wrote stays readable in memory until the next.
+        self.write_back();
     }
 
     /// Runs one task until it is idle; false when it had nothing to do.
