@@ -1,7 +1,7 @@
 //! What the stream library can do: records per CPU second, and allocations, of typical flows.
 //!
-//! `cargo bench -p operators --bench streams -- count` measures the flows whose name has `count`, on stores in memory.
-//! With `--workspace --all-features` in place of `-p operators` on RocksDB, too: for fewer packages it would be compiled
+//! `cargo bench -p load-tests --bench streams -- count` measures the flows whose name has `count`, on stores in memory.
+//! With `--workspace --all-features` in place of `-p load-tests` on RocksDB, too: for fewer packages it would be compiled
 //! anew.
 //!
 //! One iteration is a transaction of 1,000 records; criterion's times are CPU time of the whole process. The line
