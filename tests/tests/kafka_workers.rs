@@ -18,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use log::contract::{LogFixture, Scene, scene::unique};
 use log::{Isolation, NewRecord};
 use operators::{DEAD_LETTERS, I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
-use runtime::{Worker, WorkerSettings};
+use runtime::{Worker, WorkerError, WorkerSettings};
 use state_stores::{RocksEngine, RocksOptions, StateDir, StateOptions};
 
 use kafka::Kafka;
@@ -200,6 +200,7 @@ fn the_member() {
         return;
     };
     let told: Vec<&str> = told.splitn(3, ' ').collect();
+    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
     let scene = Scene::on(kafka.log(), &kafka, told[1]);
     let engine = RocksEngine::open(Path::new(told[2]), RocksOptions::default()).unwrap();
     let mut options = StateOptions::new(scene.admin.log_id().unwrap());
@@ -211,7 +212,14 @@ fn the_member() {
     settings.repartition_purge_interval_ms = 300;
     let worker = Worker::new(topology(&scene), scene.log.clone(), state, settings, 1);
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-    let handle = runtime::spawn(worker, Arc::new(now), |_| {}).unwrap();
+    // A member that stops by itself must not leave the story waiting for its counts.
+    let ended = |result: &Result<(), WorkerError>| {
+        if let Err(error) = result {
+            eprintln!("member {}: {error}", std::process::id());
+            std::process::exit(1);
+        }
+    };
+    let handle = runtime::spawn(worker, Arc::new(now), ended).unwrap();
     // The parent closes it to say goodbye.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
     handle.close();

@@ -1,6 +1,8 @@
 //! What can go wrong, in classes by what the caller does about each. Invariant: every client error is sorted into one of them in one
 //! place per implementation, never by the caller.
 
+use crate::record::TopicPartition;
+
 /// A failure of the log, sorted by what the caller must do.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
@@ -23,6 +25,18 @@ pub enum LogError {
     /// the transaction must be aborted.
     #[error("record refused: {0}")]
     Refused(String),
+    /// The next record to read isn't in the topic any more. A member of a group may hear
+    /// this before it hears that it was put out of the group and that its successor had
+    /// records deleted which it has committed; whoever else hears it has lost records.
+    #[error(
+        "{at}: offset {position} isn't in the topic any more (retention, deletion, or another topic of that name)"
+    )]
+    OffsetOutOfRange {
+        /// Where.
+        at: TopicPartition,
+        /// The next offset that was wanted.
+        position: i64,
+    },
     /// Nothing helps but a person. Names the topic, setting or file.
     #[error("{0}")]
     Fatal(String),

@@ -65,14 +65,26 @@ impl Worker {
     }
 
     pub(crate) fn bootstrap(&mut self, now: i64) -> Result<Progress, WorkerError> {
-        let max = self.settings.poll_records_max;
-        let Some(clients) = &mut self.clients else { return Ok(Progress::Busy) };
-        let done = clients.globals.step(Duration::ZERO, max).map_err(|e| self.log_failed(e))?;
-        if done {
+        if self.read_globals(Duration::ZERO)? {
             self.phase = Phase::Running;
             return Ok(Progress::Busy);
         }
         Ok(Progress::IdleUntil(now + 1))
+    }
+
+    /// Takes what there is for the global tables; true once they hold what they held at
+    /// the start.
+    pub(crate) fn read_globals(&mut self, wait: Duration) -> Result<bool, WorkerError> {
+        let Some(clients) = &mut self.clients else { return Ok(false) };
+        match clients.globals.step(wait, self.settings.poll_records_max) {
+            Ok(level) => Ok(level),
+            Err(LogError::Retriable(reason)) => {
+                let application = self.topology.application_id();
+                tracing::warn!(application, reason, "reading global tables failed; trying again");
+                Ok(false)
+            }
+            Err(error) => Err(self.log_failed(error)),
+        }
     }
 
     /// Handles an assignment event.
@@ -187,8 +199,18 @@ impl Worker {
                         Ok(Progress::IdleUntil(now + 1))
                     }
                     Ok(event) => self.assignment_event(event),
+                    Err(LogError::OffsetOutOfRange { at, position }) => {
+                        self.out_of_range = Some((at, position));
+                        Ok(Progress::Busy)
+                    }
                     Err(error) => self.log_trouble(error, now),
                 };
+            }
+            Err(RestoreError::Log(error @ LogError::OffsetOutOfRange { .. })) => {
+                // Retention has cut the changelog after its start was read.
+                restore.again();
+                tracing::warn!(application = self.topology.application_id(), %error, "restoring anew");
+                return Ok(Progress::Busy);
             }
             Err(RestoreError::Log(error)) => return self.log_trouble(error, now),
             Err(RestoreError::Store(error)) => return Err(self.state_failed(error)),
@@ -253,6 +275,10 @@ impl Worker {
         };
         match taken {
             Ok(()) => {
+                if how == TakeUp::Seek {
+                    // It was a position of before.
+                    self.out_of_range = None;
+                }
                 self.phase = Phase::Running;
                 Ok(Progress::Busy)
             }
@@ -345,6 +371,7 @@ impl Worker {
         self.slots.retain(|slot| !slot.inputs.iter().any(|at| gone.contains(at)));
         self.route();
         self.membership = None;
+        self.out_of_range = None;
         self.phase = match std::mem::replace(&mut self.phase, Phase::Running) {
             _ if self.closing => Phase::Closed,
             Phase::Replacing(mut left) => {

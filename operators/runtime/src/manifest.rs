@@ -177,10 +177,6 @@ fn write(
     for _ in 0..ATTEMPTS_MAX {
         match attempt(producer, topic, record) {
             Err(LogError::Abort(_)) => producer.abort()?,
-            // The start is repeated from its beginning, with a new producer that ends what this one left open.
-            Err(LogError::Fenced(reason) | LogError::Unknown(reason)) => {
-                return Err(LogError::Retriable(reason));
-            }
             done => return done,
         }
     }

@@ -45,10 +45,10 @@ impl Worker {
         if let Some(event) = self.pending.take() {
             return self.assignment_event(event);
         }
-        if let Some(clients) = &mut self.clients {
-            let max = self.settings.poll_records_max;
-            clients.globals.step(Duration::ZERO, max).map_err(|e| self.log_failed(e))?;
+        if let Some((at, position)) = self.out_of_range.take() {
+            return self.judge_position(at, position, now);
         }
+        self.read_globals(Duration::ZERO)?;
         self.take_answers();
         self.start_calls(now)?;
         let round = match self.round(now) {
@@ -133,6 +133,10 @@ impl Worker {
                     reason,
                     "poll failed; trying again"
                 );
+                Ok(())
+            }
+            Err(LogError::OffsetOutOfRange { at, position }) => {
+                self.out_of_range = Some((at, position));
                 Ok(())
             }
             Err(error) => Err(self.log_failed(error)),

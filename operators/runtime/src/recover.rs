@@ -5,6 +5,7 @@
 //! else goes through a tail restore, normally of zero records.
 
 use log::error::LogError;
+use log::record::TopicPartition;
 use state_stores::StoreError;
 
 use crate::error::WorkerError;
@@ -26,7 +27,7 @@ impl Worker {
         now: i64,
     ) -> Result<Progress, WorkerError> {
         match error {
-            LogError::Fatal(_) => Err(self.log_failed(error)),
+            LogError::Fatal(_) | LogError::OffsetOutOfRange { .. } => Err(self.log_failed(error)),
             error => {
                 tracing::warn!(application = self.topology.application_id(), %error, "trying again");
                 self.retry_at = now + 50;
@@ -43,7 +44,7 @@ impl Worker {
     ) -> Result<Progress, WorkerError> {
         let application = self.topology.application_id().to_owned();
         match error {
-            LogError::Fatal(_) => Err(self.log_failed(error)),
+            LogError::Fatal(_) | LogError::OffsetOutOfRange { .. } => Err(self.log_failed(error)),
             LogError::Refused(reason) => {
                 tracing::warn!(
                     application,
@@ -164,6 +165,38 @@ impl Worker {
         Ok(())
     }
 
+    /// A record this member wanted to read is gone. If the group has committed a later
+    /// offset, somebody else owns the partition and had it purged: this member was put out
+    /// of the group and hasn't heard of it. Otherwise records were lost that nobody has
+    /// processed.
+    pub(crate) fn judge_position(
+        &mut self,
+        at: TopicPartition,
+        position: i64,
+        now: i64,
+    ) -> Result<Progress, WorkerError> {
+        let Some(clients) = &self.clients else { return Ok(Progress::Busy) };
+        if !self.slots.iter().any(|slot| slot.inputs.contains(&at)) {
+            return Ok(Progress::Busy);
+        }
+        match clients.admin.committed_offsets(&self.group, std::slice::from_ref(&at)) {
+            Ok(committed) if committed.iter().flatten().all(|next| *next <= position) => {
+                Err(self.log_failed(LogError::OffsetOutOfRange { at, position }))
+            }
+            Err(error @ LogError::Fatal(_)) => Err(self.log_failed(error)),
+            Ok(_) | Err(_) => {
+                tracing::warn!(
+                    application = self.topology.application_id(),
+                    %at,
+                    position,
+                    "the record to read next is gone, its successor in the group has committed it; starting again from the log"
+                );
+                self.restart_from_log(now)?;
+                Ok(Progress::Busy)
+            }
+        }
+    }
+
     /// Makes the new producer, then restores the tasks.
     pub(crate) fn replace(&mut self, now: i64) -> Result<Progress, WorkerError> {
         if let Err(error) = self.replace_producer() {
@@ -180,18 +213,26 @@ impl Worker {
         Ok(Progress::Busy)
     }
 
-    /// What can be mended by waiting is tried again in half a second.
+    /// For starts, of the worker or of its producer: what can be mended is tried again from
+    /// the beginning in half a second, with a new producer that ends what this one left open.
     pub(crate) fn or_again(
         &mut self,
         done: Result<Progress, WorkerError>,
         now: i64,
     ) -> Result<Progress, WorkerError> {
         match done {
-            Err(WorkerError::Log { source: LogError::Retriable(reason), .. }) => {
+            Err(WorkerError::Log {
+                source:
+                    LogError::Retriable(reason)
+                    | LogError::Abort(reason)
+                    | LogError::Fenced(reason)
+                    | LogError::Unknown(reason),
+                ..
+            }) => {
                 tracing::warn!(
                     application = self.topology.application_id(),
                     reason,
-                    "the log doesn't answer; trying again"
+                    "the start failed; trying again"
                 );
                 self.retry_at = now + 500;
                 Ok(Progress::IdleUntil(self.retry_at))

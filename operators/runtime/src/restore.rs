@@ -114,6 +114,12 @@ impl Restore {
         Ok(matches!(self.stage, Stage::Done))
     }
 
+    /// Begins anew: offsets, ends and what the state already stands for.
+    pub(crate) fn again(&mut self) {
+        self.stage = Stage::Offsets;
+        self.targets.clear();
+    }
+
     /// The restored tasks, and how many rows were read.
     pub(crate) fn finish(self) -> (Vec<Restoring>, u64) {
         (self.tasks, self.rows)

@@ -135,6 +135,8 @@ pub struct Worker {
     /// An event that `wait` met; the next step handles it.
     pub(crate) pending: Option<Polled>,
     pub(crate) revoking: Option<(bool, Vec<TopicPartition>)>,
+    /// A read position that the log doesn't have; judged by the next step that runs.
+    pub(crate) out_of_range: Option<(TopicPartition, i64)>,
     pub(crate) in_transaction: bool,
     /// The broker refused a record of the last transaction: until the next
     /// commit each task's records are flushed alone, to learn whose it is.
@@ -184,6 +186,7 @@ impl Worker {
             membership: None,
             pending: None,
             revoking: None,
+            out_of_range: None,
             in_transaction: false,
             one_by_one: false,
             dirty_since: None,
@@ -240,13 +243,7 @@ impl Worker {
             return Ok(());
         }
         if self.slots.iter().any(|slot| slot.held_for.is_some()) {
-            if let Some(clients) = &mut self.clients {
-                clients
-                    .globals
-                    .step(timeout, self.settings.poll_records_max)
-                    .map_err(|e| self.log_failed(e))?;
-            }
-            return Ok(());
+            return self.read_globals(timeout).map(|_level| ());
         }
         self.poll(timeout)
     }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: it knows exactly the committed rows, so nothing of an open transaction can start, and an abort needs no
 //! undoing: the task is built anew and reads them again. Of an ordered key only the oldest call is ready or under way,
-//! and the next one is ready when the row of that is deleted and committed.
+//! and the next one is ready when the row of that is deleted and committed. An attempt is under way until it ends or is
+//! given up, also if a late reply of an earlier one has settled its call: it counts until then.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,8 +17,8 @@ enum Stage {
     Behind,
     /// May start at its time.
     Ready,
-    /// Given up at this time.
-    InFlight { due: i64 },
+    /// Started; what comes of it isn't known.
+    InFlight,
     /// Its outcome is in the task; what follows shows when that is committed.
     Answered,
 }
@@ -29,6 +30,10 @@ struct Entry {
     attempt: u32,
     not_before: i64,
     stage: Stage,
+    /// The present attempt is under way and is given up at this time.
+    due: Option<i64>,
+    /// Its row is deleted; it is kept for the attempt under way.
+    deleted: bool,
 }
 
 /// See the module page.
@@ -41,6 +46,9 @@ pub(super) struct CallQueue {
     by_key: HashMap<Arc<[u8]>, BTreeSet<u64>>,
     ready: BTreeSet<(i64, u64)>,
     in_flight: BTreeSet<(i64, u64)>,
+    /// Under way since an earlier copy of the task and not pending here: another owner got their answers meanwhile. Until
+    /// they end nothing starts, or a key or the bound could be exceeded.
+    strangers: Vec<CallInFlight>,
 }
 
 impl CallQueue {
@@ -52,6 +60,7 @@ impl CallQueue {
             by_key: HashMap::new(),
             ready: BTreeSet::new(),
             in_flight: BTreeSet::new(),
+            strangers: Vec::new(),
         }
     }
 
@@ -63,6 +72,7 @@ impl CallQueue {
     pub(super) fn put(&mut self, number: u64, row: &PendingCall<'_>) {
         if self.calls.contains_key(&number) {
             self.leave(number, Stage::Behind);
+            self.land(number);
             let Some(entry) = self.calls.get_mut(&number) else { return };
             (entry.attempt, entry.not_before) = (row.attempt, row.not_before);
         } else {
@@ -72,7 +82,8 @@ impl CallQueue {
                 self.by_key.entry(Arc::clone(&key)).or_default().insert(number);
             }
             let (attempt, not_before) = (row.attempt, row.not_before);
-            let entry = Entry { id, key, attempt, not_before, stage: Stage::Behind };
+            let stage = Stage::Behind;
+            let entry = Entry { id, key, attempt, not_before, stage, due: None, deleted: false };
             self.calls.insert(number, entry);
         }
         self.make_ready(number);
@@ -81,6 +92,27 @@ impl CallQueue {
     /// A row was deleted and that is committed.
     pub(super) fn delete(&mut self, number: u64) {
         self.leave(number, Stage::Answered);
+        if let Some(entry) = self.calls.get_mut(&number) {
+            entry.deleted = true;
+            self.forget(number);
+        }
+    }
+
+    /// Its attempt has ended or is given up.
+    fn land(&mut self, number: u64) {
+        let Some(entry) = self.calls.get_mut(&number) else { return };
+        if let Some(due) = entry.due.take() {
+            self.in_flight.remove(&(due, number));
+        }
+        self.forget(number);
+    }
+
+    /// Drops a call of which nothing is left, neither row nor attempt.
+    fn forget(&mut self, number: u64) {
+        let over = |entry: &Entry| entry.deleted && entry.due.is_none();
+        if !self.calls.get(&number).is_some_and(over) {
+            return;
+        }
         let Some(entry) = self.calls.remove(&number) else { return };
         self.by_id.remove(&entry.id);
         let Some(same_key) = self.by_key.get_mut(&entry.key) else { return };
@@ -96,11 +128,9 @@ impl CallQueue {
     /// Takes it out of the order of its present stage.
     fn leave(&mut self, number: u64, stage: Stage) {
         let Some(entry) = self.calls.get_mut(&number) else { return };
-        match std::mem::replace(&mut entry.stage, stage) {
-            Stage::Ready => self.ready.remove(&(entry.not_before, number)),
-            Stage::InFlight { due } => self.in_flight.remove(&(due, number)),
-            Stage::Behind | Stage::Answered => false,
-        };
+        if std::mem::replace(&mut entry.stage, stage) == Stage::Ready {
+            self.ready.remove(&(entry.not_before, number));
+        }
     }
 
     /// If nothing older of its key is in the way.
@@ -115,7 +145,8 @@ impl CallQueue {
 
     /// The next call that may start at `now`, as started: number and when it is given up.
     pub(super) fn start(&mut self, now: i64) -> Option<(u64, i64)> {
-        if self.in_flight.len() >= self.options.in_flight {
+        self.strangers.retain(|call| call.due_ms > now);
+        if !self.strangers.is_empty() || self.in_flight.len() >= self.options.in_flight {
             return None;
         }
         let (_, number) = self.ready.first().copied().filter(|(at, _)| *at <= now)?;
@@ -125,25 +156,36 @@ impl CallQueue {
     }
 
     fn fly(&mut self, number: u64, due: i64) {
-        self.leave(number, Stage::InFlight { due });
-        self.in_flight.insert((due, number));
+        self.leave(number, Stage::InFlight);
+        if let Some(entry) = self.calls.get_mut(&number) {
+            entry.due = Some(due);
+            self.in_flight.insert((due, number));
+        }
     }
 
     /// A call that was started by the task before this one goes on.
     pub(super) fn resume(&mut self, call: &CallInFlight) {
-        let Some(number) = self.by_id.get(&call.id).copied() else { return };
-        let same = |entry: &Entry| entry.stage == Stage::Ready && entry.attempt == call.attempt;
-        if self.calls.get(&number).is_some_and(same) {
-            self.fly(number, call.due_ms);
+        let same = |number: &u64| {
+            let entry = self.calls.get(number);
+            entry.is_some_and(|it| it.stage == Stage::Ready && it.attempt == call.attempt)
+        };
+        match self.by_id.get(&call.id).copied().filter(same) {
+            Some(number) => self.fly(number, call.due_ms),
+            None => self.strangers.push(call.clone()),
         }
     }
 
     /// The number of a call whose outcome counts: a reply unless there was an outcome already, a failure only of the
     /// present attempt.
     pub(super) fn answer(&mut self, id: &str, attempt: u32, replied: bool) -> Option<u64> {
+        self.strangers.retain(|call| (&*call.id, call.attempt) != (id, attempt));
         let number = self.by_id.get(id).copied()?;
         let entry = self.calls.get(&number)?;
-        if entry.stage == Stage::Answered || (!replied && entry.attempt != attempt) {
+        let (present, settled) = (entry.attempt == attempt, entry.stage == Stage::Answered);
+        if present {
+            self.land(number);
+        }
+        if settled || !(present || replied) {
             return None;
         }
         self.leave(number, Stage::Answered);
@@ -152,15 +194,22 @@ impl CallQueue {
 
     /// A call that is overdue; it counts as answered then.
     pub(super) fn overdue(&mut self, now: i64) -> Option<u64> {
-        let (_, number) = self.in_flight.first().copied().filter(|(due, _)| *due <= now)?;
-        self.leave(number, Stage::Answered);
-        Some(number)
+        loop {
+            let (_, number) = self.in_flight.first().copied().filter(|(due, _)| *due <= now)?;
+            let unsettled = self.calls.get(&number).is_some_and(|it| it.stage == Stage::InFlight);
+            self.leave(number, Stage::Answered);
+            self.land(number);
+            if unsettled {
+                return Some(number);
+            }
+        }
     }
 
     /// When there is something to start or to give up.
     pub(super) fn next(&self) -> Option<i64> {
         let room = self.in_flight.len() < self.options.in_flight;
-        let ready = self.ready.first().filter(|_| room).map(|(at, _)| *at);
+        let alone = self.strangers.iter().map(|call| call.due_ms).max().unwrap_or(i64::MIN);
+        let ready = self.ready.first().filter(|_| room).map(|(at, _)| (*at).max(alone));
         let due = self.in_flight.first().map(|(due, _)| *due);
         [ready, due].into_iter().flatten().min()
     }
@@ -214,6 +263,7 @@ mod tests {
     fn calls_of_one_key_fly_together_if_their_order_does_not_matter() {
         let mut queue = queue(&call().unordered(), &[("a", "k"), ("b", "k"), ("c", "k")]);
         assert_eq!(started(&mut queue, 0), [0, 1]);
+        assert_eq!(queue.answer("a", 1, true), Some(0));
         queue.delete(0);
         assert_eq!(started(&mut queue, 0), [2]);
     }
@@ -234,6 +284,27 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_counts_until_it_ends_though_a_late_reply_has_settled_its_call() {
+        for ended in [true, false] {
+            let mut queue = queue(&call().max_in_flight(1), &[("a", "k"), ("b", "k")]);
+            assert_eq!((started(&mut queue, 0), queue.overdue(100)), (vec![0], Some(0)));
+            queue.put(0, &row("a", "k", 2, 100));
+            assert_eq!(started(&mut queue, 100), [0]);
+            assert_eq!(queue.answer("a", 1, true), Some(0));
+            queue.delete(0);
+            assert!(started(&mut queue, 199).is_empty(), "the second attempt is under way");
+            if ended {
+                assert_eq!(queue.answer("a", 2, true), None);
+                assert_eq!(started(&mut queue, 199), [1]);
+            } else {
+                assert_eq!((queue.next(), queue.overdue(200)), (Some(200), None));
+                assert_eq!(started(&mut queue, 200), [1]);
+            }
+            assert_eq!(queue.len(), 1);
+        }
+    }
+
+    #[test]
     fn a_call_under_way_is_not_started_again() {
         let flying =
             |attempt| CallInFlight { node: "c".into(), id: "a".into(), attempt, due_ms: 70 };
@@ -241,8 +312,22 @@ mod tests {
         first.resume(&flying(1));
         assert_eq!(started(&mut first, 0), [1]);
         assert_eq!(first.overdue(70), Some(0));
-        let mut other = queue(&call(), &[("a", "k")]);
-        other.resume(&flying(2));
-        assert_eq!(started(&mut other, 0), [0], "another attempt");
+    }
+
+    #[test]
+    fn nothing_starts_beside_a_call_that_another_owner_has_settled() {
+        let flying =
+            |id: &str| CallInFlight { node: "c".into(), id: id.into(), attempt: 2, due_ms: 70 };
+        let rows = [("a", "k"), ("b", "l")];
+        for id in ["gone", "a"] {
+            let mut waiting = queue(&call(), &rows);
+            waiting.resume(&flying(id));
+            assert_eq!((waiting.next(), started(&mut waiting, 69)), (Some(70), vec![]), "{id}");
+            assert_eq!(started(&mut waiting, 70), [0, 1], "{id} is given up");
+            let mut answered = queue(&call(), &rows);
+            answered.resume(&flying(id));
+            answered.answer(id, 2, false);
+            assert_eq!(started(&mut answered, 0), [0, 1], "{id} has ended");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::cursor::Cursors;
-use super::faults::Operation;
+use super::faults::{Fault, Operation};
 use super::group::Pulse;
 use super::shared::Shared;
 use crate::signal::deadline_after;
@@ -73,13 +73,14 @@ impl Consumer {
         timeout: Duration,
         max: usize,
         visit: &mut dyn FnMut(ConsumedRecord<'_>),
+        aware: bool,
     ) -> Result<Polled, LogError> {
         let until = deadline_after(timeout);
         let signal = Arc::clone(self.cursors.signal());
         loop {
             let seen = signal.seen();
             self.shared.alive()?;
-            if let Some(event) = self.event() {
+            if aware && let Some(event) = self.event() {
                 return Ok(event);
             }
             let visited = self.cursors.visit(self.shared.engine.as_ref(), max, visit)?;
@@ -131,7 +132,7 @@ impl GroupConsumer for Consumer {
         let fault = self.shared.begin(Operation::Poll)?;
         self.seen();
         self.pulse.polling.store(true, Ordering::Release);
-        let polled = self.poll_inner(timeout, max, visit);
+        let polled = self.poll_inner(timeout, max, visit, fault != Some(Fault::Unaware));
         self.seen();
         self.pulse.polling.store(false, Ordering::Release);
         self.shared.finish(fault)?;

@@ -48,6 +48,9 @@ pub enum Fault {
     UnknownNotDone,
     /// `LogError::Unknown`, though it was done.
     UnknownDone,
+    /// This poll of a group's member doesn't deliver the group's event yet: it goes on
+    /// reading, as one does that hasn't heard of its loss.
+    Unaware,
     /// The log crashes first: nothing done, every later call fails.
     CrashBefore,
     /// Done, then the log crashes, so that the caller doesn't learn it.

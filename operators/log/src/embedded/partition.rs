@@ -161,10 +161,7 @@ impl Partition {
             };
             let start = state.bounds.start;
             if position < start {
-                return Err(LogError::Fatal(format!(
-                    "{}: offset {position} isn't in the topic any more, which begins at {start} (retention, or deleted)",
-                    self.at
-                )));
+                return Err(LogError::OffsetOutOfRange { at: self.at.clone(), position });
             }
             if position >= visible {
                 return Ok(Loaded { batches: VecDeque::new(), next: position });

@@ -128,7 +128,7 @@ impl Shared {
             Fault::Refused => Err(LogError::Refused(what())),
             Fault::UnknownNotDone => Err(LogError::Unknown(what())),
             Fault::CrashBefore => Err(self.end("the log crashed (injected fault)")),
-            Fault::UnknownDone | Fault::CrashAfter => Ok(Some(fault)),
+            Fault::UnknownDone | Fault::CrashAfter | Fault::Unaware => Ok(Some(fault)),
         }
     }
 
@@ -136,6 +136,7 @@ impl Shared {
     pub(super) fn finish(&self, fault: Option<Fault>) -> Result<(), LogError> {
         match fault {
             Some(Fault::CrashAfter) => Err(self.end("the log crashed (injected fault)")),
+            Some(Fault::Unaware) => Ok(()),
             Some(_) => Err(LogError::Unknown("injected fault after the operation".to_owned())),
             None => Ok(()),
         }

@@ -192,10 +192,12 @@ impl Lane {
     /// librdkafka goes on by itself after what passes; the rest is the caller's.
     fn judge(&self, error: &KafkaError) -> Result<(), LogError> {
         match error.rdkafka_error_code() {
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(LogError::Fatal(format!(
-                "{}: offset {} isn't in the topic any more (retention, or another topic of that name)",
-                self.at, self.next
-            ))),
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+                Err(LogError::OffsetOutOfRange {
+                    at: self.at.clone(),
+                    position: self.next.max(self.level),
+                })
+            }
             Some(code) if is_transient(code) => {
                 tracing::debug!(at = %self.at, %error, "reading");
                 Ok(())

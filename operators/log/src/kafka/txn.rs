@@ -96,10 +96,8 @@ fn blame(known: &mut Option<LogError>, failure: LogError) {
 /// Any record that wasn't delivered ends the transaction, or more.
 fn failed_delivery(error: LogError) -> LogError {
     match error {
-        LogError::Fenced(_) | LogError::Fatal(_) | LogError::Abort(_) | LogError::Refused(_) => {
-            error
-        }
         LogError::Retriable(text) | LogError::Unknown(text) => LogError::Abort(text),
+        error => error,
     }
 }
 

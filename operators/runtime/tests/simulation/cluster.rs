@@ -189,10 +189,13 @@ impl Cluster {
 
     pub(crate) fn step_zombie(&mut self, member: usize) {
         let now = self.now();
-        if let Some(zombie) = &mut self.members[member].zombie
-            && !matches!(zombie.step(now), Ok(Progress::Busy | Progress::IdleUntil(_)))
-        {
-            self.members[member].zombie = None;
+        let Some(zombie) = &mut self.members[member].zombie else { return };
+        match zombie.step(now) {
+            Ok(Progress::Busy | Progress::IdleUntil(_)) => {}
+            Ok(Progress::Stopped) | Err(WorkerError::FencedTwice { .. }) => {
+                self.members[member].zombie = None;
+            }
+            Err(error) => panic!("seed {}, a zombie: {error}", self.seed),
         }
     }
 

@@ -77,3 +77,37 @@ fn partitions_that_were_paused_are_read_again_after_a_failure() {
         }
     }
 }
+
+#[test]
+fn a_member_that_has_not_heard_of_its_loss_survives_the_purge_of_its_successor() {
+    let unaware = |operation| (operation == Operation::Poll).then_some(Fault::Unaware);
+    let mut cluster = Cluster::with_faults(2, 2, Faults::deciding(unaware));
+    let words = ["a", "b", "c", "d", "e", "f"].repeat(10);
+    cluster.append_words(&words);
+    cluster.settle();
+    // Member 0 stands still; the other owns and purges what was its.
+    cluster.pass(10_000);
+    cluster.tick();
+    for words in [words.as_slice(), &["a"]] {
+        cluster.append_words(words);
+        let expected = words::expected(cluster.appended());
+        while cluster.counted() != expected {
+            cluster.step(1);
+            cluster.pass(1);
+            cluster.tick();
+        }
+        cluster.pass(1_000);
+    }
+    let kept = cluster.kept("word-count-words-repartition");
+    assert!(kept < 10, "{kept} records of the repartition topic are still there");
+
+    cluster.faults().begin();
+    for _ in 0..50 {
+        cluster.step(0);
+        cluster.pass(100);
+    }
+    assert!(cluster.faults().counter()() > 0, "it heard of its loss at once");
+    cluster.append_words(&words);
+    cluster.settle();
+    assert_eq!(cluster.counted(), words::expected(cluster.appended()));
+}

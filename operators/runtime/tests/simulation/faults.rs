@@ -18,13 +18,25 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// One call of the producer in 25 fails, in any way that call can.
+    /// One call of the producer in 25 fails, in any way that call can; now and then nobody
+    /// hears the group's news for some polls.
     pub(crate) fn random(seed: u64) -> Self {
         let mut dice = Dice::new(seed ^ 0xFA17);
+        let mut unaware = 0;
         Self::deciding(move |operation| {
+            if operation == Operation::Poll {
+                if unaware == 0 && dice.below(50) == 0 {
+                    unaware = dice.below(60);
+                }
+                return (unaware > 0).then(|| {
+                    unaware -= 1;
+                    Fault::Unaware
+                });
+            }
             let may_fail = matches!(
                 operation,
-                Operation::Begin
+                Operation::Init
+                    | Operation::Begin
                     | Operation::SendOffsets
                     | Operation::Flush
                     | Operation::Commit
@@ -98,6 +110,7 @@ fn name(fault: Fault) -> &'static str {
         Fault::Refused => "refused",
         Fault::UnknownNotDone => "unknown, not done",
         Fault::UnknownDone => "unknown, done",
+        Fault::Unaware => "unaware",
         Fault::CrashBefore | Fault::CrashAfter => "crash",
     }
 }
