@@ -12,10 +12,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use load_tests::process::{Stat, peak_mib};
 use serde_json::json;
-
-/// Clock ticks per second of Linux' `/proc`.
-const TICKS: f64 = 100.0;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -82,40 +80,20 @@ impl Watch {
     }
 }
 
-struct Stat {
-    parent: u32,
-    is_orders: bool,
-    started: u64,
-    cpu: f64,
-}
-
 fn orders_processes() -> BTreeMap<Process, Use> {
     let all: BTreeMap<u32, Stat> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| Some((pid, stat(pid)?)))
+        .filter_map(|pid| Some((pid, Stat::of(pid)?)))
         .collect();
     all.iter()
-        .filter(|(pid, stat)| stat.is_orders && !is_ours(&all, **pid))
+        .filter(|(pid, stat)| stat.name == "orders" && !is_ours(&all, **pid))
         .map(|(pid, stat)| {
-            let used = Use { cpu: stat.cpu, peak_mib: peak_mib(*pid), ..Use::default() };
+            let used = Use { cpu: stat.cpu(), peak_mib: peak_mib(*pid), ..Use::default() };
             ((*pid, stat.started), used)
         })
         .collect()
-}
-
-fn stat(pid: u32) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (head, fields) = text.rsplit_once(')')?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks = |place: usize| fields.get(place)?.parse::<f64>().ok();
-    Some(Stat {
-        parent: fields.get(1)?.parse().ok()?,
-        is_orders: head.ends_with("(orders"),
-        started: fields.get(19)?.parse().ok()?,
-        cpu: (ticks(11)? + ticks(12)?) / TICKS,
-    })
 }
 
 /// Did this program start it?
@@ -127,13 +105,6 @@ fn is_ours(all: &BTreeMap<u32, Stat>, mut pid: u32) -> bool {
         pid = stat.parent;
     }
     false
-}
-
-fn peak_mib(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    let kib = line.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
-    kib.unwrap_or_default() / 1024.0
 }
 
 /// Runs a command, prints what the system used meanwhile, ends as the command did.
@@ -173,7 +144,7 @@ mod tests {
     }
 
     fn cpu(pid: u32) -> f64 {
-        stat(pid).unwrap().cpu
+        Stat::of(pid).unwrap().cpu()
     }
 
     #[test]
@@ -195,7 +166,7 @@ mod tests {
         let own = std::process::id();
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let all: BTreeMap<u32, Stat> =
-            [own, child.id()].into_iter().map(|pid| (pid, stat(pid).unwrap())).collect();
+            [own, child.id()].into_iter().map(|pid| (pid, Stat::of(pid).unwrap())).collect();
         assert!(is_ours(&all, child.id()) && !is_ours(&all, own));
         child.kill().unwrap();
         child.wait().unwrap();

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::{SinkExt, StreamExt};
-use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use uuid::Uuid;
+
+use load_tests::figures::{histogram, micros, quantiles};
 
 use crate::cpu;
 
@@ -190,17 +191,4 @@ async fn listen(options: &Options, users: Vec<Uuid>, validated: Arc<Mutex<Seen>>
         }
     });
     Ok(())
-}
-
-fn histogram() -> Result<Histogram<u64>> {
-    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).clamp(1, 60_000_000)
-}
-
-fn quantiles(histogram: &Histogram<u64>) -> Value {
-    let ms = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
-    json!({"p50": ms(0.5), "p90": ms(0.9), "p99": ms(0.99), "max": histogram.max() as f64 / 1_000.0})
 }

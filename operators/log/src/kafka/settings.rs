@@ -91,6 +91,20 @@ impl KafkaOptions {
         }
     }
 
+    /// All settings of a group's member: for comparing with another client.
+    pub fn member_settings(&self, options: &GroupOptions) -> Vec<(String, String)> {
+        listed(&self.member(options))
+    }
+
+    /// All settings of a producer of transactions: for comparing with another client.
+    pub fn transaction_settings(
+        &self,
+        client_id: &str,
+        transactional_id: &str,
+    ) -> Vec<(String, String)> {
+        listed(&self.transactions(client_id, transactional_id))
+    }
+
     fn client(&self, client_id: &str, ours: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
@@ -210,6 +224,11 @@ impl KafkaOptions {
         config.set("message.timeout.ms", self.delivery_timeout.as_millis().to_string());
         self.finish(config)
     }
+}
+
+fn listed(config: &ClientConfig) -> Vec<(String, String)> {
+    let settings = config.config_map().into_iter();
+    settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 #[cfg(test)]
