@@ -102,7 +102,7 @@ impl Cluster {
         self.members[member].zombie.is_some()
     }
 
-    fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.clock.load(Ordering::SeqCst)
     }
 

@@ -12,6 +12,7 @@
 
 mod calls;
 mod cluster;
+mod deadlines;
 mod dice;
 mod failures;
 mod faults;
