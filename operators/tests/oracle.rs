@@ -1,13 +1,6 @@
 //! Vectors made by Kafka Streams' own test driver, replayed: output must match record by record.
 //!
-//! ```text
-//! cargo test -p operators --test oracle [-- PART_OF_A_NAME…]
-//! ORACLE_DIR=folder cargo test -p operators --test oracle    vectors of your own, made by ks-oracle
-//! ```
-//!
-//! Each case runs four times: as it is, with the application killed and restored from the log
-//! between steps, with every step aborted once before it is committed, and with a seed that decides
-//! when tasks run and commit and where the application dies.
+//! `cargo test -p operators --test oracle -- --help` says how to choose cases, modes and vectors of your own.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
@@ -21,24 +14,62 @@ use flows::{Case, cases};
 use operators::{DriverOptions, RawBytes, TestOutputTopic, Topic, Topology, TopologyTestDriver};
 use serde_json::Value;
 
+const HELP: &str = "\
+cargo test -p operators --test oracle [-- PART_OF_A_NAME…]
+
+Replays Kafka Streams' vectors, of all cases or of those whose name has one of these parts in it, and
+prints which passed and which failed, with the first difference. Each case runs in every mode:
+  plain      as it is
+  restarts   with the application killed and restored from the log between steps
+  aborts     with every step aborted once before it is committed
+  seeded     with a seed that decides when tasks run and commit and where the application dies
+
+ORACLE_DIR    folder of vectors made by ks-oracle; default: the committed copy
+ORACLE_MODES  the modes to run, with commas between them; default: all";
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
+    /// As it is.
     Plain,
+    /// The application is killed and restored from the log between steps.
     Restarts,
+    /// Every step is aborted once before it is committed.
     Aborts,
+    /// A seed decides when tasks run and commit and where the application dies.
     Seeded,
 }
 
+const MODES: [(&str, Mode); 4] = [
+    ("plain", Mode::Plain),
+    ("restarts", Mode::Restarts),
+    ("aborts", Mode::Aborts),
+    ("seeded", Mode::Seeded),
+];
+
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
     let filters: Vec<String> =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+        arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
     let names = include_str!("vectors/all.txt");
     let unknown: Vec<&str> =
         names.lines().filter(|name| cases().iter().all(|case| case.name != *name)).collect();
     assert!(unknown.is_empty(), "cases without a flow: {unknown:?}");
     assert_eq!((names.lines().count(), cases().len()), (72, 72));
-    let modes = [Mode::Plain, Mode::Restarts, Mode::Aborts, Mode::Seeded];
-    replay(&modes, &filters, usize::MAX, run)
+    replay(&modes(), &filters, usize::MAX, run)
+}
+
+/// Those of `ORACLE_MODES`, or all.
+fn modes() -> Vec<Mode> {
+    let Ok(chosen) = std::env::var("ORACLE_MODES") else {
+        return MODES.map(|(_, mode)| mode).to_vec();
+    };
+    let named = |name: &str| MODES.iter().find(|(mode, _)| *mode == name).map(|(_, mode)| *mode);
+    let unknown = |name: &str| panic!("ORACLE_MODES: there is no mode `{name}`; see --help");
+    chosen.split(',').map(|name| named(name).unwrap_or_else(|| unknown(name))).collect()
 }
 
 fn run(case: &Case, topology: &Topology, round: &Round, mode: Mode) -> Vec<Value> {

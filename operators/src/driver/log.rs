@@ -16,13 +16,17 @@ pub(super) struct Stored {
     pub(super) headers: Headers,
 }
 
+struct MemoryTopic {
+    partitions: Vec<Vec<Stored>>,
+    /// Partition and offset of every record in the order they were appended.
+    history: Vec<(u32, usize)>,
+}
+
 #[derive(Default)]
 pub(super) struct MemoryLog {
-    topics: BTreeMap<Arc<str>, Vec<Vec<Stored>>>,
+    topics: BTreeMap<Arc<str>, MemoryTopic>,
     partitions: u32,
     counts: BTreeMap<Arc<str>, u32>,
-    /// Topic, partition and offset of every record in the order they were appended.
-    history: Vec<(Arc<str>, u32, usize)>,
 }
 
 impl MemoryLog {
@@ -38,12 +42,12 @@ impl MemoryLog {
         let count = self.partitions(topic);
         let by_key = || record.key.as_ref().map_or(0, |key| partition_for_key(key, count));
         let partition = partition.unwrap_or_else(by_key);
-        let partitions = self
-            .topics
-            .entry(Arc::clone(topic))
-            .or_insert_with(|| vec![Vec::new(); count as usize]);
-        let records = &mut partitions[partition as usize];
-        self.history.push((Arc::clone(topic), partition, records.len()));
+        let topic = self.topics.entry(Arc::clone(topic)).or_insert_with(|| MemoryTopic {
+            partitions: vec![Vec::new(); count as usize],
+            history: Vec::new(),
+        });
+        let records = &mut topic.partitions[partition as usize];
+        topic.history.push((partition, records.len()));
         records.push(record);
     }
 
@@ -51,19 +55,17 @@ impl MemoryLog {
     pub(super) fn records(&self, topic: &str, partition: u32) -> &[Stored] {
         self.topics
             .get(topic)
-            .and_then(|topic| topic.get(partition as usize))
+            .and_then(|topic| topic.partitions.get(partition as usize))
             .map_or(&[], Vec::as_slice)
     }
 
     /// Records of all partitions of a topic in the order they were appended, after the `seen` first.
-    pub(super) fn after<'a>(
-        &'a self,
-        topic: &'a str,
-        seen: usize,
-    ) -> impl Iterator<Item = (u32, &'a Stored)> {
-        let of_topic = self.history.iter().filter(move |(name, _, _)| &**name == topic);
-        of_topic.skip(seen).map(move |(_, partition, offset)| {
-            (*partition, &self.records(topic, *partition)[*offset])
+    pub(super) fn after(&self, topic: &str, seen: usize) -> impl Iterator<Item = (u32, &Stored)> {
+        self.topics.get(topic).into_iter().flat_map(move |topic| {
+            let history = topic.history.get(seen..).unwrap_or_default();
+            history.iter().map(|(partition, offset)| {
+                (*partition, &topic.partitions[*partition as usize][*offset])
+            })
         })
     }
 
