@@ -203,7 +203,7 @@ pub use self::repartitioned::Repartitioned;
 pub use self::stream::KStream;
 pub use self::suppressed::{BufferConfig, Eager, Strict, Suppressed};
 pub use self::table::{GlobalKTable, KTable};
-pub use self::task::{DEAD_LETTERS, InputRecord, Ran, Task, TaskError};
+pub use self::task::{DEAD_LETTERS, FailedAt, InputRecord, Ran, Task, TaskError};
 pub use self::topic::{IntoSerde, Topic};
 pub use self::topology::{
     GlobalTable, InternalTopic, InternalTopicKind, SubTopology, TaskId, Topology, TopologyError,

@@ -325,7 +325,7 @@ impl Worker {
             waits_for: None,
             level: None,
             held_for: None,
-            failed_once: None,
+            failed_once: Vec::new(),
             stopped: None,
         }
     }

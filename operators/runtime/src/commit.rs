@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use log::error::LogError;
 use log::record::{Header, NewRecord, TopicPartition};
+use operators::FailedAt;
 use state_stores::{StoreError, StoreIndex};
 
 use crate::error::WorkerError;
@@ -67,7 +68,8 @@ impl Worker {
             CommitStage::Stage => match self.stage(now) {
                 // A row too large for its changelog can't be kept, so its task can't go on.
                 Err((slot, LogError::Refused(reason))) => {
-                    return self.task_failed(slot, &reason, now);
+                    let at = FailedAt::Elsewhere(reason.clone());
+                    return self.task_failed(slot, at, &reason, now);
                 }
                 staged => staged.map_err(|(_, error)| error),
             },
@@ -183,7 +185,7 @@ impl Worker {
                 *committed = position;
             }
             slot.task.committed(&next);
-            slot.failed_once = None;
+            slot.forget_failures();
         }
         metrics::counter!("stream_commits_total", "application" => self.topology.application_id().to_owned()).increment(1);
         metrics::counter!("stream_records_total", "application" => self.topology.application_id().to_owned()).increment(records);

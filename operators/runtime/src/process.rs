@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::error::LogError;
 use log::record::{Header, NewRecord};
 use log::traits::{Isolation, Polled, TxnProducer};
-use operators::{DEAD_LETTERS, InputRecord, Ran};
+use operators::{DEAD_LETTERS, FailedAt, InputRecord, Ran};
 use state_stores::partition::partition_for_key;
 
 use crate::commit::CommitStage;
@@ -20,8 +20,8 @@ use crate::worker::{Clients, HeldFor, Phase, Progress, Slot, Then, Worker};
 #[derive(Default)]
 struct Round {
     processed: usize,
-    /// A task failed with this message.
-    failure: Option<(usize, String)>,
+    /// A task failed there, with this message.
+    failure: Option<(usize, FailedAt, String)>,
 }
 
 impl Round {
@@ -29,7 +29,8 @@ impl Round {
     fn failed(self, slot: usize, error: LogError, known: bool) -> Result<Self, LogError> {
         match error {
             LogError::Refused(reason) if known => {
-                Ok(Self { failure: Some((slot, reason)), ..self })
+                let at = FailedAt::Elsewhere(reason.clone());
+                Ok(Self { failure: Some((slot, at, reason)), ..self })
             }
             error => Err(error),
         }
@@ -55,8 +56,8 @@ impl Worker {
             Ok(round) => round,
             Err(error) => return self.transaction_failed(error, now),
         };
-        if let Some((slot, message)) = round.failure {
-            return self.task_failed(slot, &message, now);
+        if let Some((slot, at, message)) = round.failure {
+            return self.task_failed(slot, at, &message, now);
         }
         if round.processed > 0 && self.dirty_since.is_none() {
             self.dirty_since = Some(now);
@@ -180,7 +181,7 @@ impl Worker {
                     }
                     Ok(Ran::Held | Ran::WaitsForCalls | Ran::Idle) => break,
                     Err(error) => {
-                        round.failure = Some((number, error.to_string()));
+                        round.failure = Some((number, error.at(), error.to_string()));
                         return Ok(round);
                     }
                 }

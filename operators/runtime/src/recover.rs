@@ -6,10 +6,26 @@
 
 use log::error::LogError;
 use log::record::TopicPartition;
+use operators::FailedAt;
 use state_stores::StoreError;
 
 use crate::error::WorkerError;
 use crate::worker::{Phase, Progress, Slot, TakeUp, Worker};
+
+impl Slot {
+    /// After a commit: forgets the failures that it left behind. A call outlives many commits before it is tried again.
+    pub(crate) fn forget_failures(&mut self) {
+        let Self { task, inputs, committed, failed_once, .. } = self;
+        failed_once.retain(|failed| match failed {
+            FailedAt::Record { topic, offset } => {
+                let mut inputs = inputs.iter().zip(&*committed);
+                inputs.any(|(input, next)| *input.topic == **topic && next <= offset)
+            }
+            FailedAt::Call { node, id } => task.has_call(node, id),
+            FailedAt::Timer { .. } | FailedAt::Elsewhere(_) => false,
+        });
+    }
+}
 
 impl Worker {
     pub(crate) fn log_failed(&self, source: LogError) -> WorkerError {
@@ -87,24 +103,25 @@ impl Worker {
         }
     }
 
-    /// A record failed in an operator whose policy is to fail. Once: abort and
+    /// Something failed in an operator whose policy is to fail. Once: abort and
     /// replay. The same again: the task stands still with the coordinates.
     pub(crate) fn task_failed(
         &mut self,
         number: usize,
+        at: FailedAt,
         message: &str,
         now: i64,
     ) -> Result<Progress, WorkerError> {
         let application = self.topology.application_id().to_owned();
-        let again =
-            self.slots.get(number).is_some_and(|slot| slot.failed_once.as_deref() == Some(message));
+        let again = self.slots.get(number).is_some_and(|slot| slot.failed_once.contains(&at));
         let id = self.slots.get(number).map(|slot| slot.id);
         tracing::error!(application, task = ?id, message, again, "processing failed");
         self.abort_and_replay(now)?;
         if let Some(slot) = self.slots.iter_mut().find(|slot| Some(slot.id) == id) {
-            slot.failed_once = Some(message.to_owned());
             if again {
                 slot.stopped = Some(message.to_owned());
+            } else {
+                slot.failed_once.push(at);
             }
         }
         Ok(Progress::Busy)

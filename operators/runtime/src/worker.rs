@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use log::record::TopicPartition;
 use log::traits::{Admin, GroupConsumer, GroupMetadata, Log, Polled, TxnProducer, Waker};
-use operators::{Task, TaskId, Topology};
+use operators::{FailedAt, Task, TaskId, Topology};
 use state_stores::StateDir;
 
 use crate::calls::Calls;
@@ -60,8 +60,8 @@ pub(crate) struct Slot {
     pub(crate) level: Option<Vec<i64>>,
     /// Ends of global tables a held record waits for.
     pub(crate) held_for: Option<HeldFor>,
-    /// The failure that was answered by an abort and a replay.
-    pub(crate) failed_once: Option<String>,
+    /// Failures that were answered by an abort and a replay, and may come back.
+    pub(crate) failed_once: Vec<FailedAt>,
     /// The failure that came back: the task stands still, its neighbours go on.
     pub(crate) stopped: Option<String>,
 }

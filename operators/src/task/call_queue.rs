@@ -68,6 +68,10 @@ impl CallQueue {
         self.calls.len()
     }
 
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
     /// A row was committed.
     pub(super) fn put(&mut self, number: u64, row: &PendingCall<'_>) {
         if self.calls.contains_key(&number) {

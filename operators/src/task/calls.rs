@@ -191,6 +191,11 @@ impl Task {
         self.calls.slots.iter().filter_map(|slot| slot.queue.next()).min()
     }
 
+    /// Whether this call of a node is pending, as committed.
+    pub fn has_call(&self, node: &str, id: &str) -> bool {
+        self.calls.slots.iter().any(|slot| &*slot.name == node && slot.queue.has(id))
+    }
+
     /// True while a node has as many pending calls as it may: nothing but answers is taken.
     pub fn waits_for_calls(&self) -> bool {
         self.ctx.pending.iter().any(|pending| pending.full())

@@ -55,3 +55,47 @@ pub enum TaskError {
         cause: BoxError,
     },
 }
+
+/// What failed, however it says why: when it comes back after a replay, the same has failed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailedAt {
+    /// A record of an input.
+    Record {
+        /// The source topic.
+        topic: Arc<str>,
+        /// Its offset in the task's partition.
+        offset: i64,
+    },
+    /// The outcome of a call.
+    Call {
+        /// The calling node's name.
+        node: Arc<str>,
+        /// The call's id.
+        id: Arc<str>,
+    },
+    /// A timer of a node.
+    Timer {
+        /// The node's name.
+        node: Arc<str>,
+        /// When it was due (ms since 1970).
+        due: i64,
+    },
+    /// It has no place in the input: what it says.
+    Elsewhere(String),
+}
+
+impl TaskError {
+    /// What failed.
+    pub fn at(&self) -> FailedAt {
+        match self {
+            Self::Store(error) => FailedAt::Elsewhere(error.to_string()),
+            Self::Record { topic, offset, .. } => {
+                FailedAt::Record { topic: Arc::clone(topic), offset: *offset }
+            }
+            Self::Call { node, call, .. } => {
+                FailedAt::Call { node: Arc::clone(node), id: Arc::clone(call) }
+            }
+            Self::Timer { node, due, .. } => FailedAt::Timer { node: Arc::clone(node), due: *due },
+        }
+    }
+}

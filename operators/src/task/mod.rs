@@ -23,7 +23,7 @@ use state_stores::{StoreIndex, TaskState};
 
 pub use self::buffer::InputRecord;
 pub use self::dead_letter::DEAD_LETTERS;
-pub use self::error::TaskError;
+pub use self::error::{FailedAt, TaskError};
 use crate::assembly::Assembly;
 use crate::context::{Dropped, PendingRows, TaskContext};
 use crate::globals::Globals;

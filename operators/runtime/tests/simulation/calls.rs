@@ -12,6 +12,7 @@ use log::embedded::EmbeddedLog;
 use log::{Isolation, Log, TopicPartition, Visibility};
 use operators::{AsyncCall, Call, CallError, StreamsBuilder, Topic, Topology, Utf8};
 use operators_runtime::{CommitStage, Completion, Worker};
+use state_stores::partition::partition_for_key;
 
 use crate::cluster::Cluster;
 use crate::dice::Dice;
@@ -33,10 +34,14 @@ fn call() -> AsyncCall<str, str> {
 }
 
 fn topology() -> Topology {
+    calling(&call())
+}
+
+fn calling(call: &AsyncCall<str, str>) -> Topology {
     let builder = StreamsBuilder::new("calling");
     builder
         .stream::<str, str>(&Topic::new("requests", Utf8, Utf8))
-        .map_async(&call(), |_, text| text.to_owned(), |_, asked, reply| format!("{asked} {reply}"))
+        .map_async(call, |_, text| text.to_owned(), |_, asked, reply| format!("{asked} {reply}"))
         .to(&Topic::<str, String>::new("results", Utf8, Utf8));
     builder.build().unwrap()
 }
@@ -232,6 +237,40 @@ fn a_crash_between_any_two_phases_of_either_commit_loses_and_doubles_nothing() {
             settle(&mut cluster, &service, 7);
         }
     }
+}
+
+#[test]
+fn a_call_that_fails_again_stops_its_task_whatever_it_says_and_whatever_is_committed_meanwhile() {
+    let service = Arc::new(Mutex::new(Service::default()));
+    let once = || calling(&call().retry(1, 0, 0).max_pending(1_000));
+    let faults = Faults::deciding(|_| None);
+    let mut cluster = Cluster::with_flow(1, 1, faults, Flow { topology: once, ..flow(&service) });
+    let partition = |key: &String| partition_for_key(key.as_bytes(), PARTITIONS);
+    let mut keys = (0..).map(|n| format!("k{n}")).filter(|key| partition(key) == 0);
+    let [bad, worse, later] = std::array::from_fn(|_| keys.next().unwrap());
+    for key in [&bad, &worse] {
+        cluster.append(key, &format!("{key}:no"));
+    }
+    for n in 0..5_000 {
+        cluster.step(0);
+        cluster.pass(1);
+        cluster.tick();
+        match n % 50 {
+            0 => cluster.append(&later, &format!("{later}:{n}")),
+            // Both are under way: the one that came first fails, and is made again after the other.
+            49 if service.lock().unwrap().open.len() == IN_FLIGHT => {
+                let open = service.lock().unwrap().open.remove(0);
+                open.completion.complete(Err(CallError::Failed(format!("busy until {n}"))));
+            }
+            _ => {}
+        }
+        let tasks = cluster.status(0).map_or_else(Vec::new, |status| status.tasks);
+        if let Some(stopped) = tasks.iter().find_map(|task| task.stopped.as_deref()) {
+            assert!(stopped.contains("node service failed on call calling-service-"), "{stopped}");
+            return;
+        }
+    }
+    panic!("{} calls, and the task goes on", service.lock().unwrap().calls);
 }
 
 #[test]
