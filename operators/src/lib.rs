@@ -55,74 +55,14 @@
 //! # Calls to services
 //!
 //! A call waits in a store until its answer is committed, so a crash repeats it under the same id and never doubles a
-//! result. The flow says what to ask; who asks is the runtime's business (`Worker::on_call`), or a test's.
-//!
-//! ```
-//! use operators::{AsyncCall, CallError, I64Be, StreamsBuilder, Topic, TopologyTestDriver, Utf8};
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let orders = Topic::<str, i64>::new("orders", Utf8, I64Be);
-//! let scored = Topic::<str, String>::new("scored_orders", Utf8, Utf8);
-//! let score = AsyncCall::<i64, i64>::new("fraud-score", I64Be, I64Be).retry(3, 1_000, 60_000);
-//!
-//! let builder = StreamsBuilder::new("fraud");
-//! builder
-//!     .stream(&orders)
-//!     .map_async(&score, |_, amount| *amount, |_, amount, score| format!("{amount}: risk {score}"))
-//!     .to(&scored);
-//! let driver = TopologyTestDriver::new(&builder.build()?);
-//!
-//! driver.input(&orders).pipe("order 1", &250);
-//! let call = driver.calls(&score).remove(0);
-//! assert_eq!((&*call.id, call.request), ("fraud-fraud-score-orders-0-0-0", 250));
-//!
-//! // The application dies, and the service is busy: the same call comes again, a second later.
-//! driver.restart();
-//! driver.run()?;
-//! driver.answer(&score, &call.id, Err(CallError::Failed("busy".to_owned())))?;
-//! driver.advance_wall_clock(1_000);
-//! assert_eq!(driver.calls(&score)[0].id, call.id);
-//! driver.answer(&score, &call.id, Ok(&7))?;
-//! assert_eq!(driver.output(&scored).read_values(), ["250: risk 7"]);
-//! # Ok(())
-//! # }
-//! ```
+//! result ([`KStream::map_async`]). The flow says what to ask; who asks is the runtime's business (`Worker::on_call`), or
+//! a test's. The [tutorial], step 10, has one.
 //!
 //! # What fails
 //!
 //! Each operator has its [`ErrorPolicy`]: fail, skip, or dead letter. Where the order of a key matters more than its
 //! progress, [`KStream::park_key`] keeps the record that failed and all that follow under its key, until somebody who has
-//! mended the cause says so.
-//!
-//! ```
-//! use operators::{I64Be, StreamsBuilder, Topic, TopologyTestDriver, Utf8};
-//! # use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
-//!
-//! # fn main() -> Result<(), operators::TopologyError> {
-//! let (payments, booked) = (Topic::<str, i64>::new("payments", Utf8, I64Be), Topic::new("booked", Utf8, I64Be));
-//! # let closed = Arc::new(AtomicBool::new(true));
-//! # let account_is_closed = { let closed = closed.clone(); move || closed.load(Ordering::SeqCst) };
-//! # let reopen_the_account = || closed.store(false, Ordering::SeqCst);
-//! let builder = StreamsBuilder::new("ledger");
-//! builder
-//!     .stream(&payments)
-//!     .try_map_values(move |n: &i64| if *n < 0 && account_is_closed() { Err("closed") } else { Ok(*n) })
-//!     .park_key("stuck-payments")
-//!     .to(&booked);
-//! let driver = TopologyTestDriver::new(&builder.build()?);
-//!
-//! for (account, amount) in [("ada", -5), ("ada", 7), ("bob", 1)] {
-//!     driver.input(&payments).pipe(account, &amount);
-//! }
-//! assert_eq!(driver.output(&booked).read_values(), [1]);
-//!
-//! reopen_the_account();
-//! let control = Topic::<str, str>::new("ledger-stuck-payments-control", Utf8, Utf8);
-//! driver.input(&control).pipe("ada", "release");
-//! assert_eq!(driver.output(&booked).read_values(), [1, -5, 7]);
-//! # Ok(())
-//! # }
-//! ```
+//! mended the cause says so ([tutorial], steps 5 and 6).
 
 mod aggregate_result;
 mod assembly;
