@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use operators::{
-    I64Be, Materialized, StreamsBuilder, TimeWindows, Topic, Topology, TopologyError,
-    TopologyTestDriver, Utf8, Windowed,
+    I64Be, Materialized, StreamsBuilder, TimeWindows, Topic, TopologyError, TopologyTestDriver,
+    Utf8,
 };
+use support::windowed::WindowedFlow;
 use support::{About, BadLine, Table};
 
 const ABOUT: About = About {
@@ -55,8 +56,8 @@ fn counts() -> Materialized<str, i64> {
     Materialized::as_("views-by-region", Utf8, I64Be)
 }
 
-/// The flow and the topic of its results: region and minute → views.
-fn page_views() -> Result<(Topology, Topic<Windowed<str>, i64>), TopologyError> {
+/// Region and minute → views.
+fn page_views() -> Result<WindowedFlow, TopologyError> {
     let builder = StreamsBuilder::new("page-views");
     let users = builder.table("users", &regions());
     let by_region = builder
@@ -66,18 +67,12 @@ fn page_views() -> Result<(Topology, Topic<Windowed<str>, i64>), TopologyError> 
         .group_by::<str>(|_user, region| region.clone())
         .windowed_by(TimeWindows::of_size(MINUTE_MS).grace(10_000))
         .count(&counts());
-    let keys = by_region.key_serde().expect("a windowed count knows how its keys are written");
-    let results = Topic::new("views_by_region", keys, I64Be);
-    by_region.to_stream().to(&results);
-    Ok((builder.build()?, results))
+    WindowedFlow::of(builder, &by_region, "views_by_region")
 }
 
 /// Views per minute and region: the last count of each window.
-fn run(
-    (topology, results): &(Topology, Topic<Windowed<str>, i64>),
-    input: &str,
-) -> Result<Table, BadLine> {
-    let driver = TopologyTestDriver::new(topology);
+fn run(flow: &WindowedFlow, input: &str) -> Result<Table, BadLine> {
+    let driver = TopologyTestDriver::new(&flow.topology);
     for line in support::lines(input) {
         match line.text.split_whitespace().next() {
             Some("user") => {
@@ -93,11 +88,8 @@ fn run(
         }
     }
     let mut last = BTreeMap::new();
-    for record in driver.output(results).read_records() {
-        if let Some(key) = record.key {
-            let minute = key.window.start / MINUTE_MS;
-            last.insert((minute, key.key().to_owned()), record.value.unwrap_or_default());
-        }
+    for (region, window, views) in flow.read(&driver) {
+        last.insert((window.start / MINUTE_MS, region), views);
     }
     let row = |((minute, region), views): ((i64, String), i64)| {
         vec![minute.to_string(), region, views.to_string()]
@@ -112,7 +104,7 @@ fn run(
 
 fn main() -> ExitCode {
     let flow = page_views().expect("the flow is valid: a test builds it");
-    support::main(&ABOUT, &flow.0, |input| run(&flow, input))
+    support::main(&ABOUT, &flow.topology, |input| run(&flow, input))
 }
 
 #[cfg(test)]
@@ -122,8 +114,10 @@ mod tests {
     #[test]
     fn views_count_for_the_region_their_user_lived_in() {
         let table = run(&page_views().unwrap(), ABOUT.sample).unwrap();
-        let rows: Vec<String> = table.rows.iter().map(|row| row.join(" ")).collect();
-        assert_eq!(rows, ["0 asia 2", "0 europe 2", "1 america 1", "1 asia 1", "1 unknown 1"]);
+        assert_eq!(
+            table.lines(),
+            ["0 asia 2", "0 europe 2", "1 america 1", "1 asia 1", "1 unknown 1"]
+        );
         assert_eq!(table.notes, ["views that came too late: 1"]);
     }
 

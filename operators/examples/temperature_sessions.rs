@@ -7,9 +7,10 @@ mod support;
 use std::process::ExitCode;
 
 use operators::{
-    EmitStrategy, I64Be, Materialized, SessionWindows, StreamsBuilder, Topic, Topology,
-    TopologyError, TopologyTestDriver, Utf8, Windowed,
+    EmitStrategy, I64Be, Materialized, SessionWindows, StreamsBuilder, Topic, TopologyError,
+    TopologyTestDriver, Utf8, Window,
 };
+use support::windowed::WindowedFlow;
 use support::{About, BadLine, Table};
 
 const ABOUT: About = About {
@@ -43,8 +44,8 @@ fn readings() -> Topic<str, i64> {
     Topic::new("readings", Utf8, I64Be)
 }
 
-/// The flow and the topic of its results: sensor and stretch → highest reading, in tenths of a degree.
-fn heat() -> Result<(Topology, Topic<Windowed<str>, i64>), TopologyError> {
+/// Sensor and stretch → highest reading, in tenths of a degree.
+fn heat() -> Result<WindowedFlow, TopologyError> {
     let builder = StreamsBuilder::new("temperature-sessions");
     let sessions = builder
         .stream(&readings())
@@ -53,18 +54,12 @@ fn heat() -> Result<(Topology, Topic<Windowed<str>, i64>), TopologyError> {
         .windowed_by_sessions(SessionWindows::of_gap(10 * MINUTE_MS).grace(2 * MINUTE_MS))
         .emit_strategy(EmitStrategy::OnWindowClose)
         .reduce(&Materialized::as_("heat", Utf8, I64Be), |highest, tenths| *highest.max(tenths));
-    let keys = sessions.key_serde().expect("sessions know how their keys are written");
-    let results = Topic::new("heat_sessions", keys, I64Be);
-    sessions.to_stream().to(&results);
-    Ok((builder.build()?, results))
+    WindowedFlow::of(builder, &sessions, "heat_sessions")
 }
 
 /// The stretches that are over, in the order of their end.
-fn run(
-    (topology, results): &(Topology, Topic<Windowed<str>, i64>),
-    input: &str,
-) -> Result<Table, BadLine> {
-    let driver = TopologyTestDriver::new(topology);
+fn run(flow: &WindowedFlow, input: &str) -> Result<Table, BadLine> {
+    let driver = TopologyTestDriver::new(&flow.topology);
     for line in support::lines(input) {
         let [minute, sensor, degrees] = line.words(FORM)?;
         let minute: u32 = line.parsed(minute, "MINUTE is a whole number, such as 7")?;
@@ -72,21 +67,19 @@ fn run(
         let tenths = (degrees * 10.0).round() as i64;
         driver.input(&readings()).pipe_at(sensor, &tenths, i64::from(minute) * MINUTE_MS);
     }
-    let mut rows = Vec::new();
-    for record in driver.output(results).read_records() {
-        if let (Some(key), Some(tenths)) = (record.key, record.value) {
-            let (from, to) = (key.window.start / MINUTE_MS, key.window.end / MINUTE_MS);
-            let highest = format!("{}.{} °C", tenths / 10, tenths % 10);
-            rows.push(vec![key.key().to_owned(), from.to_string(), to.to_string(), highest]);
-        }
-    }
+    let row = |(sensor, window, tenths): (String, Window, i64)| {
+        let (from, to) = (window.start / MINUTE_MS, window.end / MINUTE_MS);
+        let highest = format!("{}.{} °C", tenths / 10, tenths % 10);
+        vec![sensor, from.to_string(), to.to_string(), highest]
+    };
+    let rows = flow.read(&driver).into_iter().map(row).collect();
     let head = vec!["sensor", "from minute", "to minute", "highest"];
     Ok(Table { head, rows, notes: Vec::new() })
 }
 
 fn main() -> ExitCode {
     let flow = heat().expect("the flow is valid: a test builds it");
-    support::main(&ABOUT, &flow.0, |input| run(&flow, input))
+    support::main(&ABOUT, &flow.topology, |input| run(&flow, input))
 }
 
 #[cfg(test)]
@@ -96,8 +89,10 @@ mod tests {
     #[test]
     fn a_stretch_is_told_once_when_it_is_over() {
         let table = run(&heat().unwrap(), ABOUT.sample).unwrap();
-        let rows: Vec<String> = table.rows.iter().map(|row| row.join(" ")).collect();
-        assert_eq!(rows, ["oven 9 9 210.0 °C", "attic 0 12 34.5 °C", "attic 40 40 32.0 °C"]);
+        assert_eq!(
+            table.lines(),
+            ["oven 9 9 210.0 °C", "attic 0 12 34.5 °C", "attic 40 40 32.0 °C"]
+        );
     }
 
     #[test]

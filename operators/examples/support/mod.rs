@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each example uses what it needs")]
 
+pub(crate) mod windowed;
+
 use std::fmt;
 use std::io::Read;
 use std::process::ExitCode;
@@ -73,6 +75,13 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<String>>,
     /// What else is worth saying, one line each.
     pub(crate) notes: Vec<String>,
+}
+
+impl Table {
+    /// The rows, their cells with a space between.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.rows.iter().map(|row| row.join(" ")).collect()
+    }
 }
 
 impl fmt::Display for Table {
