@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! <processor>-time        "stream-time" → time (8 bytes, big-endian): the task's stream time
-//!                         number of the schedule (4 bytes) → next call (8 bytes)
-//! <processor>-wall-clock  durable timers, the schedule's number as key
+//!                         interval of a schedule (8 bytes) → its next call (8 bytes)
+//! <processor>-wall-clock  durable timers, the schedule's interval as key
 //! ```
 //!
 //! Invariant: what is called when depends only on the records and on the clock, not on restarts: stream time and next
-//! calls are state. Missed calls are not made up: however far time went, it is one call.
+//! calls are state. Of one processor and kind the interval says which schedule it is, to the processor as in the state:
+//! schedules may change places. Missed calls are not made up: however far time went, it is one call.
 
 use state_stores::{Direction, StoreError, StoreIndex, StoreKind};
 
@@ -60,10 +61,15 @@ pub(crate) fn wall_clock_store(processor: &str) -> StoreDecl {
 
 struct StreamTimeSchedule {
     store: StoreIndex,
-    number: u32,
     punctuation: Punctuation,
     next: i64,
     handler: Box<dyn PunctuationHandler>,
+}
+
+impl StreamTimeSchedule {
+    fn row_key(&self) -> [u8; 8] {
+        self.punctuation.interval_ms.to_be_bytes()
+    }
 }
 
 /// The schedules of one task.
@@ -73,7 +79,7 @@ pub(crate) struct Punctuators {
     /// Stores that keep the task's stream time.
     times: Vec<StoreIndex>,
     schedules: Vec<StreamTimeSchedule>,
-    /// Stores of the wall clock's timers, with the intervals by number.
+    /// Stores of the wall clock's timers, with the intervals.
     wall_clock: Vec<(StoreIndex, Vec<i64>)>,
 }
 
@@ -83,16 +89,15 @@ impl Punctuators {
         self.times.push(store);
     }
 
-    /// Adds a schedule for stream time; `number` tells those of one store apart.
+    /// Adds a schedule for stream time.
     pub(crate) fn stream_time(
         &mut self,
         store: StoreIndex,
-        number: u32,
         punctuation: Punctuation,
         handler: Box<dyn PunctuationHandler>,
     ) {
         let next = 0;
-        self.schedules.push(StreamTimeSchedule { store, number, punctuation, next, handler });
+        self.schedules.push(StreamTimeSchedule { store, punctuation, next, handler });
     }
 
     /// Adds schedules for the wall clock, which [`WallClock`] handles.
@@ -113,24 +118,24 @@ impl Punctuators {
             ctx.stream_time = ctx.stream_time.max(read(ctx, *store, STREAM_TIME)?);
         }
         for schedule in &mut self.schedules {
-            let kept = read(ctx, schedule.store, &schedule.number.to_be_bytes())?;
+            let kept = read(ctx, schedule.store, &schedule.row_key())?;
             schedule.next = kept.unwrap_or(0);
         }
         let mut scheduled = false;
         for (store, intervals) in &self.wall_clock {
             let mut known = Vec::new();
             let mut visit = |row: &[u8], _: &[u8]| {
-                known.extend(row.last_chunk().copied().map(u32::from_be_bytes));
+                // Due, then the timer's key.
+                let interval = row.get(8..).and_then(|key| key.try_into().ok());
+                known.extend(interval.map(i64::from_be_bytes));
                 std::ops::ControlFlow::Continue(())
             };
             ctx.state.scan(*store, &[], None, Direction::Forward, &mut visit)?;
             let queue = ctx.timers.queue_of(*store);
-            for (number, interval) in (0u32..).zip(intervals) {
-                if !known.contains(&number) {
-                    let due = ctx.now_ms.saturating_add(*interval);
-                    ctx.set_timer(queue, due, &number.to_be_bytes());
-                    scheduled = true;
-                }
+            for interval in intervals.iter().filter(|interval| !known.contains(interval)) {
+                let due = ctx.now_ms.saturating_add(*interval);
+                ctx.set_timer(queue, due, &interval.to_be_bytes());
+                scheduled = true;
             }
         }
         Ok(scheduled)
@@ -158,8 +163,7 @@ impl Punctuators {
         let schedule = &mut self.schedules[schedule];
         let interval = schedule.punctuation.interval_ms;
         schedule.next = (now.div_euclid(interval) + 1).saturating_mul(interval);
-        let number = schedule.number.to_be_bytes();
-        ctx.state.put(schedule.store, &number, Some(&schedule.next.to_be_bytes()));
+        ctx.state.put(schedule.store, &schedule.row_key(), Some(&schedule.next.to_be_bytes()));
         now
     }
 
@@ -184,8 +188,8 @@ pub(crate) struct WallClock<H> {
 impl<H> WallClock<H> {
     /// Sets the next timer on the grid after the clock; `None`: the schedule isn't declared any more.
     fn reschedule(&self, key: &[u8], due: i64, ctx: &mut TaskContext) -> Option<i64> {
-        let number = u32::from_be_bytes(key.try_into().ok()?);
-        let interval = *self.intervals.get(number as usize)?;
+        let interval = i64::from_be_bytes(key.try_into().ok()?);
+        let interval = self.intervals.contains(&interval).then_some(interval)?;
         let missed = ctx.now_ms.saturating_sub(due) / interval;
         let queue = ctx.timers.queue_of(self.store);
         ctx.set_timer(queue, due.saturating_add((missed + 1).saturating_mul(interval)), key);

@@ -197,7 +197,7 @@ proptest! {
         let builder = StreamsBuilder::new("test");
         let plus = builder.stream(&numbers("left")).group_by_key();
         let minus = builder.stream(&numbers("right")).group_by::<str>(|key, _| key.unwrap_or("-").to_owned());
-        let both = plus.cogroup(|_, n, sum: &i64| sum + n).cogroup(&minus, |_, n, sum| sum - n);
+        let both = plus.cogroup("plus", |_, n, sum: &i64| sum + n).cogroup("minus", &minus, |_, n, sum| sum - n);
         let sums = both.aggregate(&store("sums"), || 0);
         watch(&sums, "out");
         let driver = driver(builder, [partitions; 2], seed);

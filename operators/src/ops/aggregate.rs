@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
-use state_stores::{Serde, StoreKind, TimestampedKeyValueStore};
+use state_stores::StoreKind;
 
 use super::group::KGroupedStream;
+use super::kept_rows::KeptRows;
+use super::table_nodes::table_behind;
 use crate::aggregate_result::AggregateResult;
-use crate::change::{Before, Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::graph::{Build, NodeKind, StoreDecl};
+use crate::graph::Build;
 use crate::materialized::Materialized;
 use crate::process::Process;
 use crate::record::Record;
-use crate::stream::{KStream, Serdes};
 use crate::table::KTable;
 use crate::view::View;
 
@@ -51,9 +51,7 @@ fn with_value<K: ?Sized + 'static, V: ?Sized + 'static, A: 'static>(
 
 struct Aggregate<K: ?Sized, V: ?Sized, A> {
     update: Update<K, V, A>,
-    rows: TimestampedKeyValueStore<K, A>,
-    before: Option<Before<TimestampedKeyValueStore<K, A>>>,
-    next: TableEdge<K, A>,
+    rows: KeptRows<K, A>,
 }
 
 impl<K: ?Sized + 'static, V: ?Sized, A: 'static> Process<K, V> for Aggregate<K, V, A> {
@@ -63,20 +61,7 @@ impl<K: ?Sized + 'static, V: ?Sized, A: 'static> Process<K, V> for Aggregate<K, 
             return Ok(());
         };
         let update = &self.update;
-        let after = |row: Option<(&A, i64)>| {
-            let timestamp = row.map_or(record.timestamp, |(_, time)| time.max(record.timestamp));
-            (update(key, record.value, row.map(|(row, _)| row)), timestamp)
-        };
-        let (old, (row, timestamp)) = match &mut self.before {
-            Some(Before { store, scratch }) => {
-                let old = store.get_into(&ctx.state, key, scratch)?;
-                (old.map(|(old, _)| old), after(old))
-            }
-            None => (None, self.rows.get_with(&ctx.state, key, after)?),
-        };
-        self.rows.put(&mut ctx.state, key, row.as_ref().map(|row| (row, timestamp)))?;
-        let record = record.with_value(row.as_ref()).with_timestamp(timestamp);
-        self.next.change(Change { record, old, superseded: false }, ctx)
+        self.rows.update(key, record, |row| update(key, record.value, row), ctx)
     }
 }
 
@@ -87,14 +72,10 @@ where
     V: ?Sized + 'static,
     A: 'static,
 {
-    let rows = materialized.clone();
+    let store = materialized.clone();
     Box::new(move |assembly, id| {
-        let next = assembly.table_downstream::<K, A>(id);
-        let store = assembly.store(&rows.name);
-        let open = || TimestampedKeyValueStore::new(store, &rows.key, &rows.value);
-        let before = Before::if_wanted(next.wants_old(), open);
-        let update = Arc::clone(&update);
-        assembly.install::<K, V>(id, Aggregate { update, rows: open(), before, next });
+        let (update, rows) = (Arc::clone(&update), KeptRows::open(assembly, id, &store));
+        assembly.install::<K, V>(id, Aggregate { update, rows });
     })
 }
 
@@ -141,51 +122,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KGroupedStream<K, V> {
         let build = building(materialized, update);
         let stores = [materialized.declare(StoreKind::KeyValue)];
         let key = Arc::clone(&materialized.key);
-        let table = aggregated(&self.stream, kind, materialized, stores, key, build);
+        let table = table_behind(&self.stream, kind, materialized, stores, key, build);
         KTable { view: Some(View::of(materialized)), ..table }
     }
-}
-
-/// Adds a node that keeps `stores` behind the stream, repartitioned by the result's key codec if
-/// need be; its rows are the table. They can't be read yet.
-pub(crate) fn aggregated<K, V, KO, A>(
-    stream: &KStream<K, V>,
-    kind: &'static str,
-    materialized: &Materialized<K, A>,
-    stores: impl IntoIterator<Item = StoreDecl>,
-    key: Serde<KO>,
-    build: Build,
-) -> KTable<KO, A>
-where
-    K: ?Sized + 'static,
-    V: ?Sized + 'static,
-    KO: ?Sized + 'static,
-    A: ?Sized + 'static,
-{
-    let name = &materialized.name;
-    let input = keyed(stream, materialized, name);
-    let mut graph = input.flow.borrow_mut();
-    let node = graph.add(Some(name), NodeKind::Operator(kind), &[input.node], build);
-    for store in stores {
-        graph.declare(node, store);
-    }
-    let serdes = Serdes { key: Some(key), value: Some(Arc::clone(&materialized.value)) };
-    drop(graph);
-    KTable::new(&input.flow, node, None, serdes)
-}
-
-/// The stream by key, repartitioned under `name` with the key codec of the result if need be.
-pub(crate) fn keyed<K, V, A>(
-    stream: &KStream<K, V>,
-    materialized: &Materialized<K, A>,
-    name: &str,
-) -> KStream<K, V>
-where
-    K: ?Sized + 'static,
-    V: ?Sized + 'static,
-    A: ?Sized + 'static,
-{
-    stream.clone().with_key_serde(&materialized.key).keyed(name)
 }
 
 /// An update of records with a value; those without leave the row as it is.
@@ -216,6 +155,7 @@ pub(crate) fn from_reduce<K: ?Sized, V: Clone>(
 mod tests {
     use super::*;
     use crate::codec::{I64Be, Utf8};
+    use crate::stream::KStream;
     use crate::testing::{SAMPLE, pair, through};
 
     #[test]

@@ -1,20 +1,22 @@
 //! `cogroup`: several grouped streams, each with an aggregator of its own, into one row per key (D11, KIP-150).
 //!
 //! ```text
-//! first stream ──→ <name>-0 ─┐
-//! second stream ─→ <name>-1 ─┴─→ <name>      all on the store <name>
+//! stream "a" ─→ <name>-a ─┐
+//! stream "b" ─→ <name>-b ─┴─→ <name>      all on the store <name>
 //! ```
 //!
-//! A stream whose key may have changed is repartitioned under its node's name.
+//! Invariant: what belongs to one of the streams, its stream time and the topic that repartitions it, has that stream's
+//! name. So streams may change places, come and go, and none gets what was another's.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use state_stores::StoreKind;
 
-use super::aggregate::{Update, building, from_init, keyed, or_kept};
+use super::aggregate::{Update, building, from_init, or_kept};
 use super::group::KGroupedStream;
 use super::session_aggregate::{self, Combine, Merge};
+use super::table_nodes::keyed;
 use super::window_aggregate;
 use crate::aggregate_result::AggregateResult;
 use crate::assembly::Assembly;
@@ -46,7 +48,8 @@ type Member<K, A> = Rc<dyn Fn(&str, &Materialized<K, A>, &Init<A>, &Rows<K, A>) 
 /// Streams grouped by one type of key, on the way to one aggregate.
 pub struct CogroupedKStream<K: ?Sized, A> {
     pub(super) flow: Flow,
-    members: Vec<Member<K, A>>,
+    /// By name.
+    members: Vec<(Arc<str>, Member<K, A>)>,
 }
 
 impl<K: ?Sized, A> std::fmt::Debug for CogroupedKStream<K, A> {
@@ -74,23 +77,28 @@ where
     K::Owned: Send,
     V: ?Sized + 'static,
 {
-    /// Begins an aggregate that several streams add to; this one by `aggregate`, whose result is an
+    /// Begins an aggregate that several streams add to; this one, called `name`, by `aggregate`, whose result is an
     /// `A`, or an `Option<A>` where `None` deletes the row. Records without value change nothing.
+    ///
+    /// The name tells the streams of one aggregate apart: state and topics of a stream are called
+    /// `<name of the result>-<name>`.
     pub fn cogroup<A: Clone + Send + 'static, R: AggregateResult<A>>(
         &self,
+        name: &str,
         aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
         let none = CogroupedKStream { flow: Rc::clone(&self.stream.flow), members: Vec::new() };
-        none.cogroup(self, aggregate)
+        none.cogroup(name, self, aggregate)
     }
 
     /// As [`Self::cogroup`], seeing in windows records without value, too.
     pub fn cogroup_records<A: Clone + Send + 'static, R: AggregateResult<A>>(
         &self,
+        name: &str,
         aggregate: impl Fn(&K, Option<&V>, &A) -> R + Send + Sync + 'static,
     ) -> CogroupedKStream<K, A> {
         let none = CogroupedKStream { flow: Rc::clone(&self.stream.flow), members: Vec::new() };
-        none.cogroup_records(self, aggregate)
+        none.cogroup_records(name, self, aggregate)
     }
 }
 
@@ -100,14 +108,15 @@ where
     K::Owned: Send,
     A: Clone + Send + 'static,
 {
-    /// One more stream, with an aggregator of its own.
+    /// One more stream, with a name and an aggregator of its own.
     pub fn cogroup<V: ?Sized + 'static, R: AggregateResult<A>>(
         self,
+        name: &str,
         group: &KGroupedStream<K, V>,
         aggregate: impl Fn(&K, &V, &A) -> R + Send + Sync + 'static,
     ) -> Self {
         let aggregate = Arc::new(aggregate);
-        self.with(group, move |init| {
+        self.with(name, group, move |init| {
             let (aggregate, init) = (Arc::clone(&aggregate), Arc::clone(init));
             let add = move |key: &K, value: &V, row: &A| aggregate(key, value, row);
             Arc::new(or_kept(from_init(move || init(), add)))
@@ -117,11 +126,12 @@ where
     /// As [`Self::cogroup`], seeing in windows records without value, too.
     pub fn cogroup_records<V: ?Sized + 'static, R: AggregateResult<A>>(
         self,
+        name: &str,
         group: &KGroupedStream<K, V>,
         aggregate: impl Fn(&K, Option<&V>, &A) -> R + Send + Sync + 'static,
     ) -> Self {
         let aggregate = Arc::new(aggregate);
-        self.with(group, move |init| {
+        self.with(name, group, move |init| {
             let (aggregate, init) = (Arc::clone(&aggregate), Arc::clone(init));
             Arc::new(move |key, value, row: Option<&A>| match row {
                 Some(row) => aggregate(key, value, row).into_row(),
@@ -132,6 +142,7 @@ where
 
     fn with<V: ?Sized + 'static>(
         mut self,
+        name: &str,
         group: &KGroupedStream<K, V>,
         update: impl Fn(&Init<A>) -> Update<K, V, A> + 'static,
     ) -> Self {
@@ -141,7 +152,10 @@ where
             self.flow.borrow_mut().problems.push(problem);
             return self;
         }
-        self.members.push(Rc::new(move |name, store, init, rows| {
+        if name.is_empty() {
+            self.flow.borrow_mut().unnamed("cogroup", &[stream.node]);
+        }
+        let member: Member<K, A> = Rc::new(move |name, store, init, rows| {
             let update = update(init);
             let build = match rows {
                 Rows::Keyed => building(store, update),
@@ -156,7 +170,8 @@ where
             let input = keyed(&stream, store, name);
             let kind = NodeKind::Operator("cogroup-stream");
             input.flow.borrow_mut().add(Some(name), kind, &[input.node], build)
-        }));
+        });
+        self.members.push((name.into(), member));
         self
     }
 
@@ -174,7 +189,7 @@ where
         KTable::new(&self.flow, node, Some(view), serdes)
     }
 
-    /// One node per stream, named after the result and the stream's place, on the result's store.
+    /// One node per stream, named after the result and the stream, on the result's store.
     pub(super) fn nodes(
         &self,
         materialized: &Materialized<K, A>,
@@ -182,8 +197,8 @@ where
         rows: &Rows<K, A>,
     ) -> Vec<NodeId> {
         let name = &materialized.name;
-        let members = self.members.iter().enumerate().map(|(place, member)| {
-            let node = member(&format!("{name}-{place}"), materialized, &init, rows);
+        let members = self.members.iter().map(|(stream, member)| {
+            let node = member(&format!("{name}-{stream}"), materialized, &init, rows);
             self.flow.borrow_mut().nodes[node.0].stores.push(Arc::clone(name));
             node
         });
@@ -214,12 +229,16 @@ mod tests {
         let plus = builder.stream(&numbers("plus")).group_by_key();
         let words = builder.stream(&numbers("words")).map_values(|n| n.to_string());
         let words = words.with_value_serde(Utf8).group_by::<str>(|_, word| word[..1].to_owned());
-        let both = plus.cogroup(|_, n, sum| sum + n);
-        let all = both.cogroup(&words, |_, word, sum| (word.len() > 1).then_some(sum * 10));
+        let both = plus.cogroup("plus", |_, n, sum| sum + n);
+        let all =
+            both.cogroup("words", &words, |_, word, sum| (word.len() > 1).then_some(sum * 10));
         all.aggregate(&store, || 1).to_stream().to(&numbers("out"));
         let topology = builder.build().unwrap();
         let topics = topology.internal_topics();
-        assert!(topics.iter().any(|topic| &*topic.name == "test-all-1-repartition"), "{topics:?}");
+        assert!(
+            topics.iter().any(|topic| &*topic.name == "test-all-words-repartition"),
+            "{topics:?}"
+        );
         let options = DriverOptions { partitions: 3, ..Default::default() };
         let driver = TopologyTestDriver::with(&topology, options);
         driver.input(&numbers("plus")).pipe("7", &4);
@@ -236,8 +255,27 @@ mod tests {
         let (one, other) = (StreamsBuilder::new("one"), StreamsBuilder::new("other"));
         let foreign = other.stream(&numbers("in")).group_by_key();
         let group = one.stream(&numbers("in")).group_by_key();
-        group.cogroup::<i64, i64>(|_, n, sum| sum + n).cogroup(&foreign, |_, n, sum| sum - n);
+        let all = group.cogroup::<i64, i64>("one", |_, n, sum| sum + n);
+        all.cogroup("other", &foreign, |_, n, sum| sum - n);
         let error = one.build().unwrap_err();
         assert_eq!(error, TopologyError::TwoBuilders { operator: "cogroup".into() });
+    }
+
+    #[test]
+    fn streams_have_names_and_each_its_own() {
+        let error = |names: [&str; 2]| {
+            let builder = StreamsBuilder::new("test");
+            let [a, b] = ["a", "b"].map(|topic| builder.stream(&numbers(topic)).group_by_key());
+            let both = a.cogroup(names[0], |_, n, sum: &i64| sum + n);
+            let both = both.cogroup(names[1], &b, |_, n, sum| sum - n);
+            both.aggregate(&Materialized::as_("all", Utf8, I64Be), || 0);
+            builder.build().unwrap_err()
+        };
+        assert!(matches!(error(["a", ""]), TopologyError::Unnamed { .. }));
+        let twice = error(["a", "a"]);
+        assert!(
+            matches!(&twice, TopologyError::DuplicateName { name, .. } if name == "all-a"),
+            "{twice}"
+        );
     }
 }

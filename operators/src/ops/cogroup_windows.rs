@@ -62,8 +62,9 @@ where
         let node = self.meet::<Windowed<K>>(name, &nodes);
         let mut graph = self.flow.borrow_mut();
         graph.declare(node, materialized.declare(table.store));
-        for (place, member) in nodes.iter().enumerate() {
-            graph.declare(*member, StreamTime::declare(&format!("{name}-{place}")));
+        for member in &nodes {
+            let time = StreamTime::declare(&graph.nodes[member.0].name);
+            graph.declare(*member, time);
         }
         graph.nodes[node.0].closes_after_ms = table.closes_after_ms;
         graph.nodes[node.0].windows = Some(table.windows);
@@ -135,7 +136,8 @@ mod tests {
         let builder = StreamsBuilder::new("test");
         let [plus, minus] =
             ["plus", "minus"].map(|name| builder.stream(&numbers(name)).group_by_key());
-        let both = plus.cogroup(|_, n, sum: &i64| sum + n).cogroup(&minus, |_, n, sum| sum - n);
+        let both = plus.cogroup("plus", |_, n, sum: &i64| sum + n);
+        let both = both.cogroup("minus", &minus, |_, n, sum| sum - n);
         let table = make(both);
         let out = Topic::new("out", table.key_serde().unwrap(), I64Be);
         table.to_stream().to(&out);

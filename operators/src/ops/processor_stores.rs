@@ -37,7 +37,8 @@ impl StoreDef {
     /// [`Processor::on_punctuate`](crate::Processor::on_punctuate). By stream time the first call comes with the first
     /// record, then with the first one at or after each multiple of the interval. By the wall clock calls come at
     /// start + interval, start + 2 intervals, and so on, once everything that was in the log by then is processed. Calls
-    /// that were missed are not made up.
+    /// that were missed are not made up. Several schedules are told apart by kind and interval: declared twice is once,
+    /// and another interval is another schedule.
     ///
     /// # Panics
     /// When the interval isn't positive.

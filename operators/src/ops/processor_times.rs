@@ -19,13 +19,14 @@ pub(super) struct Times {
 impl Times {
     pub(super) fn of(name: &str, stores: &[StoreDef]) -> Self {
         let any = |is: fn(&Def) -> bool| stores.iter().any(|store| is(&store.0));
-        let schedules: Vec<Punctuation> = stores
-            .iter()
-            .filter_map(|store| match store.0 {
-                Def::Punctuate(punctuation) => Some(punctuation),
-                _ => None,
-            })
-            .collect();
+        let mut schedules: Vec<Punctuation> = Vec::new();
+        for store in stores {
+            if let Def::Punctuate(schedule) = store.0
+                && !schedules.contains(&schedule)
+            {
+                schedules.push(schedule);
+            }
+        }
         let follows = |kind| schedules.iter().any(|schedule| schedule.kind == kind);
         let keeps_time = any(|store| matches!(store, Def::StreamTime));
         Self {
@@ -59,9 +60,9 @@ impl Times {
         let of = |kind| self.schedules.iter().filter(move |schedule| schedule.kind == kind);
         if let Some(store) = self.stream_time.as_ref().map(|store| assembly.store(&store.name)) {
             assembly.punctuators.keep_time(store);
-            for (number, schedule) in (0..).zip(of(PunctuationType::StreamTime)) {
+            for schedule in of(PunctuationType::StreamTime) {
                 let handler = Box::new(node.clone());
-                assembly.punctuators.stream_time(store, number, *schedule, handler);
+                assembly.punctuators.stream_time(store, *schedule, handler);
             }
         }
         if let Some(store) = self.wall_clock.as_ref().map(|store| assembly.store(&store.name)) {

@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
-use state_stores::{CodecError, Decoder, StoreKind, TimestampedKeyValueStore, Unit};
+use state_stores::{CodecError, Decoder, StoreKind, Unit};
 
+use super::kept_rows::KeptRows;
 use super::table_group::{KGroupedTable, halves};
+use super::table_nodes::table_node;
 use crate::aggregate_result::AggregateResult;
-use crate::change::{Before, Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::graph::{NodeId, NodeKind};
+use crate::graph::NodeId;
 use crate::materialized::Materialized;
 use crate::process::Process;
 use crate::record::Record;
@@ -33,9 +34,7 @@ struct TableAggregate<K: ?Sized, V, A> {
     subtract: Subtract<K, V, A>,
     /// One for new and one for old values: both are at hand at once.
     decoders: [Box<dyn Decoder<V>>; 2],
-    rows: TimestampedKeyValueStore<K, A>,
-    before: Option<Before<TimestampedKeyValueStore<K, A>>>,
-    next: TableEdge<K, A>,
+    rows: KeptRows<K, A>,
 }
 
 /// New and old value of a message, decoded.
@@ -61,27 +60,15 @@ impl<K: ?Sized + 'static, V, A: 'static> Process<K, [u8]> for TableAggregate<K, 
         let (entered, left) =
             decode(&mut self.decoders, message).map_err(|error| Failure::node(self.id, error))?;
         let (add, subtract) = (&self.add, &self.subtract);
-        let after = |row: Option<(&A, i64)>| {
-            let timestamp = row.map_or(record.timestamp, |(_, time)| time.max(record.timestamp));
-            let row = row.map(|(row, _)| row);
+        let after = |row: Option<&A>| {
             let rest = left.zip(row).map(|(left, row)| subtract(key, left, row));
-            let row = match (entered, &rest) {
+            match (entered, &rest) {
                 (Some(entered), Some(rest)) => add(key, entered, rest.as_ref()),
                 (Some(entered), None) => add(key, entered, row),
                 (None, _) => rest.flatten(),
-            };
-            (row, timestamp)
-        };
-        let (old, (row, timestamp)) = match &mut self.before {
-            Some(Before { store, scratch }) => {
-                let old = store.get_into(&ctx.state, key, scratch)?;
-                (old.map(|(old, _)| old), after(old))
             }
-            None => (None, self.rows.get_with(&ctx.state, key, after)?),
         };
-        self.rows.put(&mut ctx.state, key, row.as_ref().map(|row| (row, timestamp)))?;
-        let record = record.with_value(row.as_ref()).with_timestamp(timestamp);
-        self.next.change(Change { record, old, superseded: false }, ctx)
+        self.rows.update(key, record, after, ctx)
     }
 }
 
@@ -155,21 +142,16 @@ where
         let input = self.messages(&materialized.name, &materialized.key, values.clone());
         let store = materialized.clone();
         let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
-            let next = assembly.table_downstream::<KO, A>(id);
-            let place = assembly.store(&store.name);
-            let open = || TimestampedKeyValueStore::new(place, &store.key, &store.value);
-            let (rows, before) = (open(), Before::if_wanted(next.wants_old(), open));
+            let rows = KeptRows::open(assembly, id, &store);
             let values = values.as_ref().expect("a flow without this codec isn't built");
             let decoders = [values.decoder(), values.decoder()];
             let (add, subtract) = (Arc::clone(&add), Arc::clone(&subtract));
-            let node = TableAggregate { id, add, subtract, decoders, rows, before, next };
+            let node = TableAggregate { id, add, subtract, decoders, rows };
             assembly.install::<KO, [u8]>(id, node);
         };
-        let mut graph = input.flow.borrow_mut();
-        let kind = NodeKind::Operator(kind);
-        let node = graph.add(Some(&materialized.name), kind, &[input.node], Box::new(build));
-        graph.declare(node, materialized.declare(StoreKind::KeyValue));
-        drop(graph);
+        let stores = [materialized.declare(StoreKind::KeyValue)];
+        let named = (&*materialized.name, kind);
+        let node = table_node(&input.flow, named, input.node, stores, Box::new(build));
         let (view, serdes) = (View::of(materialized), Serdes::of_store(materialized));
         KTable::new(&input.flow, node, Some(view), serdes)
     }

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use state_stores::{StoreError, StoreKind, TaskState, TimestampedKeyValueStore};
+use state_stores::{StoreError, StoreKind, TaskState};
 
-use crate::change::{Before, Change, Changes, TableEdge};
+use super::kept_rows::KeptRows;
+use super::table_nodes::table_node;
+use crate::change::{Change, Changes, TableEdge};
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::graph::{NodeId, NodeKind};
@@ -128,42 +130,6 @@ impl<K: ?Sized, V: ?Sized, VO> Rows<K, VO> for MappedRows<K, V, VO> {
     }
 }
 
-/// Where old rows are known, a deletion of nothing is nothing.
-struct Materialize<K: ?Sized, V: ?Sized> {
-    rows: TimestampedKeyValueStore<K, V>,
-    before: Option<Before<TimestampedKeyValueStore<K, V>>>,
-    next: TableEdge<K, V>,
-}
-
-impl<K: ?Sized + 'static, V: ?Sized + 'static> Changes<K, V> for Materialize<K, V> {
-    fn change(&mut self, change: Change<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
-        let record = change.record;
-        let Some(key) = record.key else {
-            ctx.drop_incomplete();
-            return Ok(());
-        };
-        if change.superseded {
-            return Ok(());
-        }
-        let old = match &mut self.before {
-            Some(Before { store, scratch }) => {
-                let old = store.get_into(&ctx.state, key, scratch)?;
-                if old.is_none() && record.value.is_none() {
-                    return Ok(());
-                }
-                old.map(|(old, _)| old)
-            }
-            None => None,
-        };
-        self.rows.put(&mut ctx.state, key, record.value.map(|value| (value, record.timestamp)))?;
-        self.next.change(Change { record, old, superseded: false }, ctx)
-    }
-
-    fn wants_old(&self) -> bool {
-        false
-    }
-}
-
 impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
     /// The rows that satisfy `keep`. A row that doesn't (any more) is a deletion.
     pub fn filter(&self, keep: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
@@ -216,17 +182,12 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
     pub fn materialize(&self, materialized: &Materialized<K, V>) -> Self {
         let rows = materialized.clone();
         let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
-            let next = assembly.table_downstream::<K, V>(id);
-            let store = assembly.store(&rows.name);
-            let open = || TimestampedKeyValueStore::new(store, &rows.key, &rows.value);
-            let before = Before::if_wanted(next.wants_old(), open);
-            assembly.install_table::<K, V>(id, Materialize { rows: open(), before, next });
+            let node = KeptRows::open(assembly, id, &rows);
+            assembly.install_table::<K, V>(id, node);
         };
-        let mut graph = self.flow.borrow_mut();
-        let kind = NodeKind::Operator("materialize");
-        let node = graph.add(Some(&materialized.name), kind, &[self.node], Box::new(build));
-        graph.declare(node, materialized.declare(StoreKind::KeyValue));
-        drop(graph);
+        let store = materialized.declare(StoreKind::KeyValue);
+        let named = (&*materialized.name, "materialize");
+        let node = table_node(&self.flow, named, self.node, [store], Box::new(build));
         let view = View::of_copy(materialized, self.view.as_ref());
         Self::new(&self.flow, node, Some(view), Serdes::of_store(materialized))
     }

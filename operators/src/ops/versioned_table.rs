@@ -5,49 +5,15 @@
 
 use std::sync::Arc;
 
-use state_stores::{Put, StoreKind, VersionedKeyValueStore};
+use state_stores::{StoreKind, VersionedKeyValueStore};
 
+use super::table_nodes::table_of;
 use crate::builder::StreamsBuilder;
-use crate::change::{Before, Change, Changes, TableEdge};
-use crate::context::TaskContext;
-use crate::failure::Failure;
-use crate::graph::NodeKind;
 use crate::materialized::Materialized;
-use crate::process::Process;
-use crate::record::Record;
 use crate::stream::KStream;
 use crate::table::KTable;
 use crate::topic::Topic;
 use crate::view::View;
-
-struct VersionedTable<K: ?Sized, V: ?Sized> {
-    rows: VersionedKeyValueStore<K, V>,
-    before: Option<Before<VersionedKeyValueStore<K, V>>>,
-    next: TableEdge<K, V>,
-}
-
-impl<K: ?Sized + 'static, V: ?Sized + 'static> Process<K, V> for VersionedTable<K, V> {
-    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
-        let Some(key) = record.key else {
-            ctx.drop_incomplete();
-            return Ok(());
-        };
-        let old = match &mut self.before {
-            Some(Before { store, scratch }) => store.get_into(&ctx.state, key, scratch)?,
-            None => None,
-        };
-        let superseded = match self.rows.put(&mut ctx.state, key, record.timestamp, record.value)? {
-            Put::Latest => false,
-            Put::Until(_) => true,
-            Put::Refused => {
-                ctx.drop_late();
-                return Ok(());
-            }
-        };
-        let old = old.map(|(old, _)| old);
-        self.next.change(Change { record, old, superseded }, ctx)
-    }
-}
 
 impl StreamsBuilder {
     /// Reads a topic as a table kept in the store `name`, with the versions that were valid in the last
@@ -78,24 +44,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         history_retention_ms: i64,
     ) -> KTable<K, V> {
         assert!(history_retention_ms > 0, "a history retention must be positive");
-        let serdes = (materialized.key.clone(), materialized.value.clone());
-        let named = self.clone().with_key_serde(serdes.0).with_value_serde(serdes.1);
-        let input = named.keyed(&materialized.name);
-        let view = View::versioned(materialized, history_retention_ms);
-        let rows = materialized.clone();
-        let build = move |assembly: &mut crate::assembly::Assembly<'_>, id| {
-            let next = assembly.table_downstream::<K, V>(id);
-            let store = assembly.store(&rows.name);
-            let open = || VersionedKeyValueStore::new(store, &rows.key, &rows.value);
-            let before = Before::if_wanted(next.wants_old(), open);
-            assembly.install::<K, V>(id, VersionedTable { rows: open(), before, next });
-        };
-        let mut graph = self.flow.borrow_mut();
-        let kind = NodeKind::Operator("versioned-table");
-        let node = graph.add(Some(&materialized.name), kind, &[input.node], Box::new(build));
-        graph.declare(node, materialized.declare(StoreKind::Versioned { history_retention_ms }));
-        drop(graph);
-        KTable::new(&self.flow, node, Some(view), input.serdes)
+        let store = materialized.declare(StoreKind::Versioned { history_retention_ms });
+        let kind = "versioned-table";
+        let table = table_of::<K, V, VersionedKeyValueStore<K, V>>(self, kind, materialized, store);
+        KTable { view: Some(View::versioned(materialized, history_retention_ms)), ..table }
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use state_stores::{Serde, SessionStore, StoreIndex, StoreKind, WindowStore};
 
-use super::aggregate::aggregated;
 use super::closing::{self, Close, ClosedRows, Closing};
+use super::table_nodes::table_behind;
 use crate::assembly::Assembly;
 use crate::change::{Change, Changes, TableEdge};
 use crate::context::TaskContext;
@@ -154,7 +154,7 @@ where
         let rows = materialized.declare(store);
         let index = on_close.map(|_| closing::declare(name));
         let stores = [rows, StreamTime::declare(name)].into_iter().chain(index);
-        let table = aggregated(stream, kind, materialized, stores, serde, build);
+        let table = table_behind(stream, kind, materialized, stores, serde, build);
         let mut graph = table.flow.borrow_mut();
         let node = &mut graph.nodes[table.node.0];
         (node.windows, node.closes_after_ms) = (Some(windows), closes_after_ms);

@@ -194,8 +194,8 @@ fn cogroup() -> Topology {
     let builder = builder();
     let a = builder.stream(&longs("a")).group_by_key();
     let b = builder.stream(&texts("b")).group_by_key();
-    let both = a.cogroup(|_, v, agg: &String| format!("{agg}a{v}"));
-    let both = both.cogroup(&b, |_, v, agg| format!("{agg}b{v}"));
+    let both = a.cogroup("a", |_, v, agg: &String| format!("{agg}a{v}"));
+    let both = both.cogroup("b", &b, |_, v, agg| format!("{agg}b{v}"));
     both.aggregate(&text_store("c"), String::new).to_stream().to(&strings("out"));
     builder.build().unwrap()
 }

@@ -153,8 +153,8 @@ fn cogroup() -> Topology {
     let builder = builder();
     let a = builder.stream(&longs("a")).group_by_key();
     let b = builder.stream(&texts("b")).group_by_key();
-    let both = a.cogroup_records(|_, v, agg: &String| format!("{agg}a{}", shown(v)));
-    let both = both.cogroup_records(&b, |_, v, agg| format!("{agg}b{}", shown(v)));
+    let both = a.cogroup_records("a", |_, v, agg: &String| format!("{agg}a{}", shown(v)));
+    let both = both.cogroup_records("b", &b, |_, v, agg| format!("{agg}b{}", shown(v)));
     let lists = both.windowed_by(tumbling()).aggregate(&text_store("c"), String::new);
     text_out(builder, &lists)
 }

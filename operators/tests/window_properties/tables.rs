@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use operators::{
     BufferConfig, EmitStrategy, Headers, I64Be, KTable, Materialized, SessionWindows,
-    SlidingWindows, StreamsBuilder, Suppressed, Topic, Topology, TopologyTestDriver, Utf8,
-    Windowed,
+    SlidingWindows, StreamsBuilder, Suppressed, TimeWindows, Topic, Topology, TopologyTestDriver,
+    UnlimitedWindows, Utf8, Windowed, Windows,
 };
 use proptest::prelude::*;
 
@@ -108,6 +108,15 @@ fn flow(
     (builder.build().unwrap(), topics)
 }
 
+/// Windows of every kind; `None`: sessions.
+fn any_windows() -> impl Strategy<Value = Option<Windows>> {
+    let tumbling = TimeWindows::of_size(20).grace(100_000);
+    let sliding = SlidingWindows::of_time_difference(20).grace(100_000);
+    let unlimited = UnlimitedWindows::of().start_on(10);
+    let kinds = [tumbling.into(), tumbling.advance_by(7).into(), sliding.into(), unlimited.into()];
+    prop::option::weighted(0.8, prop::sample::select(kinds.to_vec()))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -196,21 +205,22 @@ proptest! {
     }
 
     #[test]
-    fn cogrouped_windows_are_those_of_the_merged_streams(steps in steps(), seed: u64, sessions: bool) {
+    fn cogrouped_windows_are_those_of_the_merged_streams(steps in steps(), seed: u64, windows in any_windows()) {
         let builder = StreamsBuilder::new("test");
         let stream = builder.stream(&numbers("in")).filter(|_, _| true);
         let [odd, even] = [1, 0].map(|rest| stream.filter(move |_, n| n.rem_euclid(2) == rest).group_by_key());
-        let both = odd.cogroup(|_, n, sum: &i64| sum + n).cogroup(&even, |_, n, sum| sum + n);
-        let (merged, cogrouped) = if sessions {
-            let windows = SessionWindows::of_gap(5).grace(100_000);
-            let whole = stream.group_by_key().windowed_by_sessions(windows);
-            let sums = both.windowed_by_sessions(windows).aggregate(&store("cogrouped"), || 0, |_, a, b| a + b);
-            (whole.reduce(&store("merged"), |a, b| a + b), sums)
-        } else {
-            let windows = SlidingWindows::of_time_difference(20).grace(100_000);
-            let whole = stream.group_by_key().windowed_by(windows);
-            let sums = both.windowed_by(windows).aggregate(&store("cogrouped"), || 0);
-            (whole.reduce(&store("merged"), |a, b| a + b), sums)
+        let both = odd.cogroup("odd", |_, n, sum: &i64| sum + n).cogroup("even", &even, |_, n, sum| sum + n);
+        let (whole, merged, cogrouped) = (stream.group_by_key(), store("merged"), store("cogrouped"));
+        let (merged, cogrouped) = match windows {
+            Some(windows) => {
+                let merged = whole.windowed_by(windows).reduce(&merged, |a, b| a + b);
+                (merged, both.windowed_by(windows).aggregate(&cogrouped, || 0))
+            }
+            None => {
+                let windows = SessionWindows::of_gap(5).grace(100_000);
+                let merged = whole.windowed_by_sessions(windows).reduce(&merged, |a, b| a + b);
+                (merged, both.windowed_by_sessions(windows).aggregate(&cogrouped, || 0, |_, a, b| a + b))
+            }
         };
         let (merged, cogrouped) = (watch(&merged, "merged-out"), watch(&cogrouped, "cogrouped-out"));
         let driver = driver(&builder.build().unwrap(), seed);
@@ -218,5 +228,27 @@ proptest! {
         let rows = |topic| driver.output(topic).read_records().into_iter().map(row).collect::<Vec<_>>();
         prop_assert_eq!(rows(&cogrouped), rows(&merged));
         check(&driver, &cogrouped, &last(&driver, &merged))?;
+    }
+
+    #[test]
+    fn an_unlimited_window_sums_up_all_since_its_start_whichever_streams_say_it(steps in steps(), seed: u64, start in 0..30i64) {
+        let builder = StreamsBuilder::new("test");
+        let stream = builder.stream(&numbers("in"));
+        let [odd, even] = [1, 0].map(|rest| stream.filter(move |_, n| n.rem_euclid(2) == rest).group_by_key());
+        let windows = UnlimitedWindows::of().start_on(start);
+        let sums = stream.group_by_key().windowed_by(windows).reduce(&store("sums"), |a, b| a + b);
+        let both = odd.cogroup("odd", |_, n, sum: &i64| sum + n).cogroup("even", &even, |_, n, sum| sum - n);
+        let differences = both.windowed_by(windows).aggregate(&store("differences"), || 0);
+        let (sums, differences) = (watch(&sums, "sums-out"), watch(&differences, "differences-out"));
+        let driver = driver(&builder.build().unwrap(), seed);
+        steps.iter().for_each(|step| pipe(&driver, step));
+        let (mut all, mut signed) = (Rows::new(), Rows::new());
+        for step in steps.iter().filter(|step| step.time >= start) {
+            let (Some(n), place) = (step.value, (i64::MAX, start, step.key.to_owned())) else { continue };
+            *all.entry(place.clone()).or_insert(0) += n;
+            *signed.entry(place).or_insert(0) += if n.rem_euclid(2) == 1 { n } else { -n };
+        }
+        check(&driver, &sums, &all)?;
+        check(&driver, &differences, &signed)?;
     }
 }

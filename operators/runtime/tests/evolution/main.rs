@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something fails")]
 
+#[path = "../machine/clocked_log.rs"]
+mod clocked_log;
 mod machine;
 mod manifests;
 mod names;
+mod places;

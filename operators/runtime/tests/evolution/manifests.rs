@@ -59,7 +59,7 @@ fn logged(machine: &Machine) -> Manifest {
 
 /// The manifest on disk.
 fn in_folder(machine: &Machine) -> Option<Manifest> {
-    let id = log::Log::admin(machine.log.as_ref()).unwrap().log_id().unwrap();
+    let id = log::Log::admin(machine.log()).unwrap().log_id().unwrap();
     let state = StateDir::open(machine.files.clone(), StateOptions::new(id)).unwrap();
     let text = state.manifest().unwrap()?;
     Some(Manifest::from_json(std::str::from_utf8(&text).unwrap()).unwrap())
@@ -211,7 +211,7 @@ fn more_partitions_than_the_state_has_are_refused() {
         replication: 1,
         cleanup: log::Cleanup::Keep,
     };
-    log::Log::admin(machine.log.as_ref()).unwrap().ensure_topics(&[spec]).unwrap();
+    log::Log::admin(machine.log()).unwrap().ensure_topics(&[spec]).unwrap();
     let (verdict, _, text) = refusal(&mut machine, &topology("wide", 4).0);
     assert_eq!(verdict, Verdict::Incompatible);
     assert!(text.contains("partitions of store `counts` (node `counts`): was 2, is 4"), "{text}");

@@ -44,6 +44,6 @@ fn keys_are_checked_and_partitions_chosen_by_the_topics_that_are_there() {
         let values = scene.values("out", partition);
         assert!(!values.is_empty() && values.iter().all(|value| value == "everywhere"));
     }
-    let described = scene.log.admin().unwrap().describe(&["move-five-repartition"]).unwrap();
+    let described = scene.0.log.admin().unwrap().describe(&["move-five-repartition"]).unwrap();
     assert_eq!(described[0].as_ref().unwrap().partitions, 5);
 }

@@ -3,13 +3,14 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use state_stores::{CodecError, Decoder, Encoder, StoreIndex, TimestampedKeyValueStore};
+use state_stores::{CodecError, Decoder, Encoder, StoreIndex};
 
 use super::message::{Answer, Hash, Instruction, Subscription, hash_of, read_response};
-use crate::change::{Before, Change, Changes, TableEdge};
+use crate::change::{Change, Changes};
 use crate::context::TaskContext;
 use crate::failure::Failure;
 use crate::graph::NodeId;
+use crate::ops::kept_rows::KeptRows;
 use crate::process::{Edge, Process};
 use crate::record::Record;
 use crate::view::Rows;
@@ -147,9 +148,7 @@ pub(super) struct Resolve<K: ?Sized, V: ?Sized, R: ?Sized, VO> {
     pub(super) values: Box<dyn Encoder<V>>,
     pub(super) rights: Box<dyn Decoder<R>>,
     pub(super) scratch: Vec<u8>,
-    pub(super) rows: TimestampedKeyValueStore<K, VO>,
-    pub(super) before: Option<Before<TimestampedKeyValueStore<K, VO>>>,
-    pub(super) next: TableEdge<K, VO>,
+    pub(super) rows: KeptRows<K, VO>,
 }
 
 impl<K, V, R, VO> Process<[u8], [u8]> for Resolve<K, V, R, VO>
@@ -184,16 +183,9 @@ where
         })?;
         let Some(row) = joined.map_err(failed)? else { return Ok(()) };
         let quiet = matches!(answer, Answer::Quiet);
-        if quiet && !self.rows.get_with(&ctx.state, key, |row| row.is_some())? {
+        if quiet && !self.rows.has(&ctx.state, key)? {
             return Ok(());
         }
-        let old = match &mut self.before {
-            Some(Before { store, scratch }) => store.get_into(&ctx.state, key, scratch)?,
-            None => None,
-        };
-        self.rows.put(&mut ctx.state, key, row.as_ref().map(|row| (row, record.timestamp)))?;
-        let record = record.with_key(Some(key)).with_value(row.as_ref());
-        let old = old.map(|(old, _)| old);
-        self.next.change(Change { record, old, superseded: false }, ctx)
+        self.rows.put(record.with_key(Some(key)).with_value(row.as_ref()), ctx)
     }
 }

@@ -20,15 +20,16 @@ mod right;
 
 use std::sync::Arc;
 
-use state_stores::{RawBytes, Serde, StoreKind, TimestampedKeyValueStore};
+use state_stores::{RawBytes, Serde, StoreKind};
 
 use self::left::{ForeignKey, Join, Resolve, Subscribe};
 use self::right::{Answers, Foreign, Subscriptions};
 use crate::assembly::Assembly;
 use crate::builder::Flow;
-use crate::change::{Before, Changes};
 use crate::graph::{NodeId, NodeKind, StoreDecl};
 use crate::materialized::Materialized;
+use crate::ops::kept_rows::KeptRows;
+use crate::ops::table_nodes::table_node;
 use crate::stream::{KStream, Serdes};
 use crate::table::KTable;
 use crate::topic::IntoSerde;
@@ -237,9 +238,6 @@ where
         let (codecs, lefts) = (Arc::clone(&self.codecs), self.left_view.clone());
         let result = materialized.clone();
         let build = move |assembly: &mut Assembly<'_>, id| {
-            let next = assembly.table_downstream::<K, VO>(id);
-            let store = assembly.store(&result.name);
-            let open = || TimestampedKeyValueStore::new(store, &result.key, &result.value);
             let node = Resolve {
                 id,
                 lefts: lefts.open(assembly),
@@ -248,19 +246,15 @@ where
                 values: codecs.value.encoder(),
                 rights: codecs.right.decoder(),
                 scratch: Vec::new(),
-                rows: open(),
-                before: Before::if_wanted(next.wants_old(), open),
-                next,
+                rows: KeptRows::open(assembly, id, &result),
             };
             assembly.install::<[u8], [u8]>(id, node);
         };
         let kind = if left_join { "left-join-foreign-key" } else { "join-foreign-key" };
-        let mut graph = self.flow.borrow_mut();
-        let kind = NodeKind::Operator(kind);
-        let node = graph.add(Some(self.name), kind, &[back.node], Box::new(build));
-        graph.declare(node, materialized.declare(StoreKind::KeyValue));
-        graph.nodes[node.0].stores.extend(self.left_view.stores.iter().cloned());
-        drop(graph);
+        let stores = [materialized.declare(StoreKind::KeyValue)];
+        let node = table_node(self.flow, (self.name, kind), back.node, stores, Box::new(build));
+        let lefts = self.left_view.stores.iter().cloned();
+        self.flow.borrow_mut().nodes[node.0].stores.extend(lefts);
         let serdes = Serdes::of_store(materialized);
         KTable::new(self.flow, node, Some(View::of(materialized)), serdes)
     }
