@@ -184,6 +184,8 @@ pub trait GroupConsumer: Send {
     /// Visits up to `max` records, or reports an assignment event. Waits up to
     /// `timeout` for the first; may end earlier without one when `reached` has
     /// become true of an end.
+    /// [`LogError::OffsetOutOfRange`] if the next record is gone: lost, or deleted by a
+    /// successor whom this member hasn't heard of yet.
     fn poll(
         &mut self,
         timeout: Duration,
@@ -222,7 +224,7 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 pub trait Reader: Send {
     /// Replaces what is read; offsets are numbers, never "beginning". An offset
     /// below the first that still exists makes `poll` fail with
-    /// [`LogError::Fatal`]: what was lost is reported, not skipped.
+    /// [`LogError::OffsetOutOfRange`]: what was lost is reported, not skipped.
     fn assign(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError>;
     /// As [`GroupConsumer::poll`], never an assignment event.
     fn poll(
