@@ -27,23 +27,27 @@ pub(crate) fn send(
     appender: &dyn Appender,
     application: &str,
     broken: &[Broken],
+    now_ms: i64,
 ) -> Result<(), LogError> {
     let (sender, receiver) = std::sync::mpsc::channel();
     for record in broken {
         let (partition, offset) = (record.partition.to_string(), record.offset.to_string());
+        let timestamp = record.timestamp.to_string();
         let headers = [
             ("__streams.errors.exception", b"undecodable".as_slice()),
             ("__streams.errors.message", record.reason.as_bytes()),
             ("__streams.errors.topic", record.topic.as_bytes()),
             ("__streams.errors.partition", partition.as_bytes()),
             ("__streams.errors.offset", offset.as_bytes()),
+            ("orders.timestamp", timestamp.as_bytes()),
             ("orders.node", application.as_bytes()),
             ("orders.application", application.as_bytes()),
         ];
         let new = NewRecord {
             key: record.key.as_deref(),
             value: record.value.as_deref(),
-            timestamp: record.timestamp,
+            // With the record's own time retention could take the letter before anybody reads it.
+            timestamp: now_ms,
             headers: &headers,
         };
         let sender = sender.clone();

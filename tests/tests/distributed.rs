@@ -236,6 +236,35 @@ async fn poison_becomes_dead_letters(system: &mut System) -> Result<()> {
     let buried = dead_letters(&log, &before)?;
     ensure!(buried.len() == 6, "{buried:?}");
     ensure!(buried.iter().all(|headers| headers.contains("order_commands")), "{buried:?}");
+    dead_letters_are_settled(system).await
+}
+
+/// One is sent back and buried again, then all are put away.
+async fn dead_letters_are_settled(system: &System) -> Result<()> {
+    let orders = system.process("ingress")?;
+    let list = || async {
+        let listed = orders.run(&["dlq", "list", "--topic", "order_commands", "--json"]).await?;
+        let letters: Vec<Value> = serde_json::from_str(&listed)?;
+        anyhow::Ok(letters)
+    };
+    let before = list().await?;
+    ensure!(before.len() >= 6, "{before:#?}");
+    let first = &before[0];
+    ensure!(first["application"] == "order-lifecycle", "{first:#}");
+    let id = first["id"].as_str().context("id")?;
+    let shown = orders.run(&["dlq", "show", id]).await?;
+    ensure!(shown.contains("garbage") || shown.contains("0x007f"), "{shown}");
+    orders.run(&["dlq", "replay", id, "--yes"]).await?;
+    until("the replayed record is buried again", 60, || async {
+        let now = list().await.ok()?;
+        let gone = now.iter().all(|letter| letter["id"] != first["id"]);
+        (gone && now.len() == before.len()).then_some(())
+    })
+    .await?;
+    ensure!(orders.run(&["dlq", "replay", id, "--yes"]).await.is_err(), "{id} is replayed twice");
+    orders.run(&["dlq", "discard", "--all", "--topic", "order_commands", "--yes"]).await?;
+    let left = list().await?;
+    ensure!(left.is_empty(), "{left:#?}");
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+use runtime::LetterId;
 
 use crate::commands::topology::Format;
 use crate::replay::HAPPY_PATH;
@@ -54,6 +55,13 @@ pub(crate) enum Command {
     Topics {
         #[command(subcommand)]
         command: TopicsCommand,
+    },
+    /// List, show, replay or discard records that couldn't be processed.
+    ///
+    /// The embedded log belongs to one process: stop `orders run` first, or use Kafka.
+    Dlq {
+        #[command(subcommand)]
+        command: DlqCommand,
     },
     /// Show the order flow.
     Topology {
@@ -136,6 +144,65 @@ pub(crate) enum TopicsCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DlqCommand {
+    /// List open dead letters, oldest first.
+    List {
+        /// Only of this application.
+        #[arg(long)]
+        application: Option<String>,
+        /// Only records of this topic.
+        #[arg(long)]
+        topic: Option<String>,
+        /// At most so many, the newest.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one with its headers and its value.
+    Show {
+        /// As `list` shows it: partition:offset.
+        id: LetterId,
+        /// Print JSON, the whole value in hexadecimal digits.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send records back to the end of the topics they came from, once.
+    ///
+    /// Every reader of such a topic gets them again, not only the one that failed.
+    Replay {
+        #[command(flatten)]
+        choice: DlqChoice,
+    },
+    /// Put records away for good.
+    Discard {
+        #[command(flatten)]
+        choice: DlqChoice,
+    },
+}
+
+/// Which dead letters.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DlqChoice {
+    /// As `list` shows them: partition:offset.
+    #[arg(required_unless_present = "all")]
+    pub ids: Vec<LetterId>,
+    /// All there are.
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    /// With --all: only of this application.
+    #[arg(long, requires = "all")]
+    pub application: Option<String>,
+    /// With --all: only records of this topic.
+    #[arg(long, requires = "all")]
+    pub topic: Option<String>,
+    /// Don't ask.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -108,6 +108,9 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
             TopicsCommand::Create => commands::log::create_topics(config),
             TopicsCommand::List { json } => commands::log::list_topics(config, json),
         }),
+        Command::Dlq { command } => {
+            tokio::task::block_in_place(|| commands::dlq::run(config, command))
+        }
         Command::Topology {
             command: TopologyCommand::Show { application, format, mermaid, json },
         } => {

@@ -17,6 +17,7 @@ use schemas::topics;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::codecs::Codecs;
 use crate::dead_letters::{self, Broken};
 use crate::error::EgressError;
@@ -152,7 +153,7 @@ impl Sink {
             item.add_to(&mut batch, &mut broken);
         }
         if !broken.is_empty() {
-            dead_letters::send(appender, CONSUMER, &broken)?;
+            dead_letters::send(appender, CONSUMER, &broken, SystemClock.now().as_millis())?;
         }
         let unreadable: Vec<_> = broken.iter().map(unreadable).collect();
         self.handle.block_on(self.database.apply(CONSUMER, steps, &batch, &unreadable))?;

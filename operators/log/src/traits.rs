@@ -116,7 +116,7 @@ pub trait Admin: Send + Sync {
     /// Drops for good what lies below these offsets, such as the part of a
     /// repartition topic that its reader has committed. Offsets go on counting;
     /// who reads at or above isn't disturbed, who reads below gets
-    /// [`LogError::Fatal`]. An offset at or below the start changes nothing. One
+    /// [`LogError::OffsetOutOfRange`]. An offset at or below the start changes nothing. One
     /// beyond the end, or a topic that is only compacted, is an error and
     /// changes nothing there. Records that aren't synced yet may stay until a
     /// later call. Takes milliseconds, at most about a second, then it is

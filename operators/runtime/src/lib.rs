@@ -61,6 +61,7 @@ mod admin;
 mod assignment;
 mod calls;
 mod commit;
+mod dead_letters;
 mod error;
 mod globals;
 mod leave;
@@ -77,6 +78,9 @@ mod worker;
 pub use admin::{AdminParts, serve_admin};
 pub use calls::Completion;
 pub use commit::CommitStage;
+pub use dead_letters::{
+    BadLetterId, DeadLetter, DeadLetterError, LetterId, Settle, dead_letters, settle_dead_letters,
+};
 pub use error::WorkerError;
 pub use settings::WorkerSettings;
 pub use thread::{Clock, StatusView, WorkerHandle, spawn};

@@ -1,5 +1,6 @@
 //! Commands that do one thing and end.
 
+pub(crate) mod dlq;
 pub(crate) mod listen;
 pub(crate) mod log;
 pub(crate) mod order;
