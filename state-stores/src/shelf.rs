@@ -311,14 +311,15 @@ fn visit_below<const N: usize>(
     direction: Direction,
     visit: &mut Visit<'_>,
 ) -> ControlFlow<()> {
-    loop {
-        let (hides, comes_first) = match upper.peek() {
-            Some(next) if next == key => (true, true),
-            Some(next) => (false, (next < key) == (direction == Direction::Forward)),
-            None => (false, false),
+    let mut next = upper.peek();
+    while let Some(above) = next {
+        let order = above.cmp(key);
+        let (later, hides) = match direction {
+            Direction::Forward => (order.is_gt(), order.is_eq()),
+            Direction::Reverse => (order.is_lt(), order.is_eq()),
         };
-        if !comes_first {
-            return visit(key, value);
+        if later {
+            break;
         }
         if let Some((key, Some(value))) = upper.pop() {
             visit(key, value)?;
@@ -326,7 +327,9 @@ fn visit_below<const N: usize>(
         if hides {
             return ControlFlow::Continue(());
         }
+        next = upper.peek();
     }
+    visit(key, value)
 }
 
 /// Calls `f` with `prefix` and `key` joined, without allocating for keys of usual length.
