@@ -34,6 +34,9 @@ struct Suppress<K: ?Sized, V: ?Sized> {
     prior: Vec<u8>,
     /// Whether results before those held are kept.
     keeps_prior: bool,
+    /// Key and value of a final result whose deletion went nowhere in this node's last call. A session that takes one
+    /// more record at the moment it closes is deleted and put again; what went out last of it is this.
+    outlived: Option<(Vec<u8>, Vec<u8>)>,
     next: TableEdge<K, V>,
 }
 
@@ -59,8 +62,10 @@ impl<K: ?Sized, V: ?Sized> Changes<K, V> for Suppress<K, V> {
             Until::TimeLimit(_) => record.timestamp,
             Until::WindowCloses(end) => end(key),
         };
+        let outlived = self.outlived.take().filter(|(key, _)| *key == self.key);
+        let outlived = outlived.as_ref().map(|(_, value)| &value[..]);
         let (value, prior) =
-            (record.value.map(|_| &self.value[..]), prior.map(|_| &self.prior[..]));
+            (record.value.map(|_| &self.value[..]), prior.map(|_| &self.prior[..]).or(outlived));
         let row = Row { key: &self.key, value, prior, superseded: change.superseded };
         let origin = (record.timestamp, record.headers);
         self.buffer.put(&mut ctx.state, &mut held, buffer_time, row, origin)?;
@@ -96,10 +101,12 @@ impl<K: ?Sized, V: ?Sized> Suppress<K, V> {
         encoded.map_err(|error| Failure::node(self.id, error))
     }
 
-    /// Hands on what was taken from the buffer; final results that are deletions were never seen, so they go nowhere.
+    /// Hands on what was taken from the buffer. What is final isn't deleted, and what wasn't seen neither: deletions of
+    /// windows go nowhere.
     fn emit(&mut self, ctx: &mut TaskContext) -> Result<(), Failure> {
         let Entry { key, timestamp, headers, .. } = &self.entry;
         if self.entry.value().is_none() && matches!(self.until, Until::WindowCloses(_)) {
+            self.outlived = self.entry.prior().map(|prior| (key.clone(), prior.to_vec()));
             return Ok(());
         }
         let damaged =
@@ -181,6 +188,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
                 value: Vec::new(),
                 prior: Vec::new(),
                 keeps_prior: knows_prior && is_read,
+                outlived: None,
                 next,
             };
             assembly.install_table::<K, V>(id, node);

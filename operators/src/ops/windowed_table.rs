@@ -51,7 +51,8 @@ impl<K: ?Sized + ToOwned + 'static, A: 'static> Results<K, A> {
         self.closing.is_none() && self.next.wants_old()
     }
 
-    /// To be called when a record moved stream time, before its windows are put.
+    /// To be called when a record moved stream time, before its windows are put: these may move the store's horizon over
+    /// the windows that are closed, and who reads one as it comes out wouldn't find it.
     pub(super) fn time_moved(
         &mut self,
         advance: Advance,

@@ -108,6 +108,26 @@ fn flow(
     (builder.build().unwrap(), topics)
 }
 
+#[test]
+fn a_final_result_that_comes_again_is_counted_once() {
+    let builder = StreamsBuilder::new("test");
+    let grouped = builder.stream(&numbers("in")).group_by_key();
+    let sums = Kind::Session.sums(grouped, "sums", EmitStrategy::OnWindowUpdate, 0);
+    let closes = Suppressed::until_window_closes(BufferConfig::unbounded());
+    let finals = watch(&sums.suppress("held", closes), "finals");
+    let driver = TopologyTestDriver::new(&builder.build().unwrap());
+    // The session closes at 36, and takes what comes at 36, as in Kafka Streams.
+    for (key, value, time) in
+        [("b", Some(1), 14), ("b", None, 16), ("a", None, 36), ("b", None, 16)]
+    {
+        pipe(&driver, &Step { key, value, time });
+    }
+    let out = driver.output(&finals).read_records().into_iter().map(row).collect::<Vec<_>>();
+    let session = ((16, 14, "b".to_owned()), Some(1), 16);
+    assert_eq!(out, [session.clone(), session]);
+    assert_eq!(driver.table_row(&store("finals-sum"), "b"), Some(1));
+}
+
 /// Windows of every kind; `None`: sessions.
 fn any_windows() -> impl Strategy<Value = Option<Windows>> {
     let tumbling = TimeWindows::of_size(20).grace(100_000);
@@ -139,6 +159,27 @@ proptest! {
         check(&driver, &joined, &all_rows.iter().map(join).collect())?;
         let expected: BTreeMap<_, _> = all_rows.iter().map(|(place, n)| (place.clone(), Some(*n))).collect();
         prop_assert_eq!(read(&driver, &asked, &all_rows), expected);
+    }
+
+    #[test]
+    fn a_result_on_close_can_be_read_where_it_goes_however_far_time_went(steps in steps(), seed: u64, kind in kinds(), ahead in 0..500i64) {
+        let builder = StreamsBuilder::new("test");
+        let sums = kind.sums(builder.stream(&numbers("in")).group_by_key(), "sums", EmitStrategy::OnWindowClose, 0);
+        let twice = sums.join("twice", &sums.map_values(|n| *n), |a, b| a + b);
+        let topics = [(&sums, "once-out"), (&twice, "twice-out")].map(|(table, name)| {
+            let topic = Topic::new(name, table.key_serde().unwrap(), I64Be);
+            table.to_stream().with_value_serde(I64Be).to(&topic);
+            topic
+        });
+        let driver = driver(&builder.build().unwrap(), seed);
+        steps.iter().for_each(|step| pipe(&driver, step));
+        // With the default retention this record's own window pushes out those that it closes.
+        let last = steps.iter().map(|step| step.time).max().unwrap_or(0);
+        pipe(&driver, &Step { key: "a", value: Some(1), time: last + ahead });
+        let [once, twice] = topics.map(|topic| driver.output(&topic).read_records().into_iter().map(row).collect::<Vec<_>>());
+        // Both sides of the join change with each result.
+        let doubled = once.into_iter().map(|(place, n, time)| (place, n.map(|n| 2 * n), time));
+        prop_assert_eq!(twice, doubled.flat_map(|row| [row.clone(), row]).collect::<Vec<_>>());
     }
 
     #[test]
