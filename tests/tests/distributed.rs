@@ -240,7 +240,7 @@ async fn poison_becomes_dead_letters(system: &mut System) -> Result<()> {
 }
 
 /// One is sent back and buried again, then all are put away.
-async fn dead_letters_are_settled(system: &System) -> Result<()> {
+async fn dead_letters_are_settled(system: &mut System) -> Result<()> {
     let orders = system.process("ingress")?;
     let list = || async {
         let listed = orders.run(&["dlq", "list", "--topic", "order_commands", "--json"]).await?;
