@@ -48,6 +48,7 @@ impl TokenVerifier for Tokens {
 
 pub(crate) struct Server {
     pub(crate) world: World,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) address: SocketAddr,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) stop: CancellationToken,
@@ -55,7 +56,11 @@ pub(crate) struct Server {
 
 /// A hub with the feed of this world.
 pub(crate) fn hub(world: &World, stop: &CancellationToken) -> Arc<Hub> {
-    let hub = Arc::new(Hub::default());
+    fed(Hub::default(), world, stop)
+}
+
+fn fed(hub: Hub, world: &World, stop: &CancellationToken) -> Arc<Hub> {
+    let hub = Arc::new(hub);
     let (log, codecs) = (Arc::clone(&world.log), world.codecs.clone());
     tokio::spawn(run_feed(log, codecs, Arc::clone(&hub), FeedSettings::default(), stop.clone()));
     hub
@@ -67,10 +72,20 @@ pub(crate) async fn instance(
     settings: WebSocketSettings,
     stop: &CancellationToken,
 ) -> SocketAddr {
+    instance_on(hub(world, stop), world, tokens, settings, stop).await
+}
+
+async fn instance_on(
+    hub: Arc<Hub>,
+    world: &World,
+    tokens: &Arc<Tokens>,
+    settings: WebSocketSettings,
+    stop: &CancellationToken,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let parts = WebSocketParts {
-        hub: hub(world, stop),
+        hub,
         database: world.database.clone(),
         verifier: Arc::clone(tokens) as Arc<dyn TokenVerifier>,
         leases: Arc::new(LocalLeases::default()),
@@ -80,6 +95,10 @@ pub(crate) async fn instance(
 }
 
 pub(crate) async fn server_with(settings: WebSocketSettings) -> Server {
+    server_on(Hub::default(), settings).await
+}
+
+pub(crate) async fn server_on(hub: Hub, settings: WebSocketSettings) -> Server {
     let world = World::new().await;
     world.sink();
     let tokens = Arc::new(Tokens::default());
@@ -88,8 +107,9 @@ pub(crate) async fn server_with(settings: WebSocketSettings) -> Server {
     }
     tokens.give("admin", user(100), true, 3_600);
     let stop = world.shutdown.child_token();
-    let address = instance(&world, &tokens, settings, &stop).await;
-    Server { world, address, tokens, stop }
+    let hub = fed(hub, &world, &stop);
+    let address = instance_on(Arc::clone(&hub), &world, &tokens, settings, &stop).await;
+    Server { world, hub, address, tokens, stop }
 }
 
 pub(crate) async fn server() -> Server {
