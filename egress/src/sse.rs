@@ -3,8 +3,9 @@
 //!
 //! The id of each event is its position, `<epoch>:<offset>`; a browser sends
 //! the last one back as `Last-Event-ID` and goes on behind it. Where that isn't
-//! possible the stream begins with a `snapshot` event. Whoever reads too slowly
-//! is cut off and resumes the same way.
+//! possible the stream begins with a `snapshot` event. A reader that is behind
+//! takes what it missed from the feed's history; if that doesn't hold it any
+//! more the stream ends, and the reader resumes the same way.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,17 +20,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::stream;
 use read_model::Database;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::feed::{self, FeedEvent, Followed, Follower, Hub, Position, Topic, TopicRefused, Wish};
+use crate::feed::{self, FeedEvent, Follower, Hub, Position, Topic, TopicRefused, Wish};
 use crate::websocket::limits::{MAX_SOCKETS, Place};
 use crate::websocket::{Caller, Leases, TokenRefused, TokenVerifier};
 
-/// Events queued for one stream before it is too slow.
-const QUEUE: usize = 256;
+/// Events rendered at once.
+const BATCH: usize = 64;
 /// A stream that comes while the feed is read for the first time waits this long.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -75,7 +75,7 @@ async fn open(State(parts): State<StreamParts>, headers: HeaderMap) -> Response 
     }
     let topic = Topic::User(caller.user_id);
     let position = headers.get("last-event-id").and_then(|value| position(value.to_str().ok()?));
-    let (follower, queue) = parts.hub.follower(QUEUE);
+    let follower = parts.hub.follower();
     let wish = Wish {
         user_id: caller.user_id,
         admin: caller.admin,
@@ -83,7 +83,7 @@ async fn open(State(parts): State<StreamParts>, headers: HeaderMap) -> Response 
         position: position.as_ref(),
         snapshot: true,
     };
-    let resumed = match feed::resume(&parts.hub, &parts.database, &follower, wish).await {
+    let resumed = match feed::resume(&parts.database, &follower, wish).await {
         Ok(resumed) => resumed,
         Err(TopicRefused::Database(error)) => {
             tracing::warn!(%error, "stream not opened");
@@ -104,8 +104,7 @@ async fn open(State(parts): State<StreamParts>, headers: HeaderMap) -> Response 
     let left = caller.expires_at.saturating_sub(SystemClock.now().0.div_euclid(1_000_000));
     let left = Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(LONGEST);
     let ends = tokio::time::Instant::now() + left;
-    let following =
-        Following { parts, follower, queue, topic, epoch, last, ready, ends, _place: place };
+    let following = Following { parts, follower, topic, epoch, last, ready, ends, _place: place };
     let mut response = Sse::new(stream::unfold(following, Following::next))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response();
@@ -171,7 +170,6 @@ fn message(epoch: &str, topic: Topic, event: &FeedEvent) -> Event {
 struct Following {
     parts: StreamParts,
     follower: Follower,
-    queue: mpsc::Receiver<Followed>,
     topic: Topic,
     epoch: String,
     last: i64,
@@ -188,28 +186,23 @@ impl Following {
             if let Some(event) = self.ready.pop_front() {
                 return Some((Ok(event), self));
             }
-            let followed = tokio::select! {
+            tokio::select! {
                 biased;
                 () = self.parts.shutdown.cancelled() => return None,
-                () = self.follower.slow().cancelled() => return None,
                 () = tokio::time::sleep_until(self.ends) => return None,
-                followed = self.queue.recv() => followed?,
-            };
-            let offset = followed.event.offset(self.topic);
-            if offset <= self.last {
-                continue;
+                () = self.follower.news() => {}
             }
-            if offset != self.last + 1 && self.last != 0 {
-                return None;
+            for followed in self.follower.take(BATCH).ok()? {
+                let offset = followed.event.offset(self.topic);
+                if offset <= self.last {
+                    continue;
+                }
+                if offset != self.last + 1 && self.last != 0 {
+                    return None;
+                }
+                self.last = offset;
+                self.ready.push_back(message(&self.epoch, self.topic, &followed.event));
             }
-            self.last = offset;
-            self.ready.push_back(message(&self.epoch, self.topic, &followed.event));
         }
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        self.parts.hub.unfollow(&self.follower, self.topic);
     }
 }

@@ -327,37 +327,6 @@ async fn a_subscription_that_is_refused_leaves_the_one_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_read_is_cut_off_and_can_resume() {
-    let server = server_with(WebSocketSettings { queue: 1, ..WebSocketSettings::default() }).await;
-    let mut slow = server.user(1).await;
-    slow.say("ping").await;
-    assert_eq!(slow.next().await, Message::text("pong"));
-    server.world.feed_and_apply(&entries(user(1), order(1), 1, 400)).await;
-    let (mut last, mut code) = (0, 0);
-    while code == 0 {
-        match slow.next().await {
-            Message::Close(frame) => code = frame.map_or(1005, |frame| frame.code.into()),
-            message => {
-                last = serde_json::from_str::<Value>(message.to_text().unwrap()).unwrap()["offset"]
-                    .as_i64()
-                    .unwrap()
-            }
-        }
-    }
-    assert_eq!(code, 4408);
-    let mut again = server.user(1).await;
-    let probe = again.subscribe(json!({"type": "subscribe", "topic": topic(1)})).await;
-    let position = json!({"epoch": probe["position"]["epoch"], "offset": last});
-    let resumed = again
-        .subscribe(json!({"type": "subscribe", "topic": topic(1), "position": position}))
-        .await;
-    assert_eq!(resumed["recovered"], true);
-    for offset in last + 1..=400 {
-        assert_eq!(again.json().await["offset"], offset);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_stopping_instance_says_so_and_another_one_goes_on() {
     let server = server().await;
     let other = instance(

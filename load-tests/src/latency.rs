@@ -1,21 +1,19 @@
 //! Orders at a fixed rate, and when their `order.validated` reaches a socket.
 
-use std::collections::HashMap;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use futures::{SinkExt, StreamExt};
+use anyhow::{Context, Result, bail};
+use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use uuid::Uuid;
 
 use load_tests::figures::{histogram, micros, quantiles};
 
 use crate::cpu;
+use crate::feed::{self, Address, Ear, Heard, Verdict};
+use crate::outcomes::{self, Outcomes};
 
 /// How to measure.
 #[derive(clap::Args, Clone, Debug)]
@@ -50,55 +48,71 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-type Seen = HashMap<String, Instant>;
-
-/// Runs and prints one JSON object; fails if an order's event didn't come.
+/// Runs and prints one JSON object; fails unless every order was validated.
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let users: Vec<Uuid> = (0..options.users).map(|_| Uuid::new_v4()).collect();
-    let validated = Arc::new(Mutex::new(Seen::new()));
+    let ear = Ear::default();
     for part in users.chunks(100) {
-        listen(&options, part.to_vec(), validated.clone()).await?;
+        let address = Address { ws_url: options.ws_url.clone(), token: options.token.clone() };
+        feed::follow(address, part, ear.clone()).await?;
     }
     let watch = cpu::Watch::start();
-    let placed = place(&options, &users).await?;
-    let (mut total, mut answered) = (histogram()?, histogram()?);
+    let http = reqwest::Client::new();
+    let placed = place(&options, &http, &users).await?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let arrived = validated
-            .lock()
-            .map(|seen| placed.iter().filter(|one| seen.contains_key(&one.id)).count());
-        if arrived.unwrap_or_default() == placed.len() || Instant::now() >= deadline {
+        let heard = {
+            let heard = ear.heard();
+            placed.iter().filter(|one| heard.verdicts.contains_key(&one.id)).count()
+        };
+        if heard == placed.len() || Instant::now() >= deadline {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let used = watch.stop()?;
-    let seen = validated.lock().map(|seen| seen.clone()).unwrap_or_default();
-    let mut missing = 0_u64;
-    for one in &placed {
-        answered.record(micros(one.answered.saturating_duration_since(one.due)))?;
-        match seen.get(&one.id) {
-            Some(at) => total.record(micros(at.saturating_duration_since(one.due)))?,
-            None => missing += 1,
-        }
+    let heard = ear.heard().clone();
+    let mut outcomes = Outcomes::default();
+    let silent = outcomes.count(&heard, placed.iter().map(|one| one.id.as_str()));
+    for order in outcomes::ask(&http, &options.url, &options.token, &silent).await? {
+        outcomes.count_silent(&order);
     }
+    let (total, answered) = latencies(&placed, &heard)?;
     let figures = json!({
         "rate": options.rate,
         "orders": placed.len(),
-        "without_event": missing,
+        "outcomes": outcomes.figures(),
+        "sockets_closed": heard.closed,
+        "topics_not_resumed": heard.gaps,
         "post_to_201_ms": quantiles(&answered),
         "post_to_validated_on_websocket_ms": quantiles(&total),
         "cpu_seconds_per_1000_orders": used.cpu_seconds * 1_000.0 / placed.len().max(1) as f64,
         "peak_mib": used.peak_mib,
     });
     println!("{figures:#}");
-    ensure!(
-        missing == 0,
-        "{missing} of {} orders had no order.validated on the feed within {} s",
-        placed.len(),
-        PATIENCE.as_secs()
-    );
-    Ok(ExitCode::SUCCESS)
+    match outcomes.complaint() {
+        None => Ok(ExitCode::SUCCESS),
+        Some(complaint) => {
+            bail!(
+                "of {} orders, {} s after the last: {complaint}",
+                placed.len(),
+                PATIENCE.as_secs()
+            )
+        }
+    }
+}
+
+/// Microseconds from when an order was due to `order.validated`, and to the
+/// answer of its POST.
+fn latencies(placed: &[Placed], heard: &Heard) -> Result<(Histogram<u64>, Histogram<u64>)> {
+    let (mut total, mut answered) = (histogram()?, histogram()?);
+    for one in placed {
+        answered.record(micros(one.answered.saturating_duration_since(one.due)))?;
+        if let Some((Verdict::Validated, at)) = heard.verdicts.get(&one.id) {
+            total.record(micros(at.saturating_duration_since(one.due)))?;
+        }
+    }
+    Ok((total, answered))
 }
 
 struct Placed {
@@ -108,8 +122,7 @@ struct Placed {
     answered: Instant,
 }
 
-async fn place(options: &Options, users: &[Uuid]) -> Result<Vec<Placed>> {
-    let http = reqwest::Client::new();
+async fn place(options: &Options, http: &reqwest::Client, users: &[Uuid]) -> Result<Vec<Placed>> {
     let count = (options.rate * options.seconds as f64) as usize;
     let pause = Duration::from_secs_f64(1.0 / options.rate);
     let (done, mut results) = mpsc::unbounded_channel();
@@ -155,40 +168,4 @@ async fn place(options: &Options, users: &[Uuid]) -> Result<Vec<Placed>> {
         placed.push(result?);
     }
     Ok(placed)
-}
-
-/// Follows some users on one socket until the process ends.
-async fn listen(options: &Options, users: Vec<Uuid>, validated: Arc<Mutex<Seen>>) -> Result<()> {
-    let mut request = format!("{}/ws/orders", options.ws_url).into_client_request()?;
-    request.headers_mut().insert("authorization", format!("Bearer {}", options.token).parse()?);
-    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.context("websocket")?;
-    for user in &users {
-        let subscribe =
-            json!({"type": "subscribe", "topic": format!("user:{user}"), "snapshot": false});
-        socket.send(Message::text(subscribe.to_string())).await?;
-    }
-    let mut subscribed = 0;
-    while subscribed < users.len() {
-        let Some(message) = socket.next().await else { bail!("the feed was closed") };
-        let Message::Text(text) = message? else { continue };
-        match serde_json::from_str::<Value>(&text)?.get("type").and_then(Value::as_str) {
-            Some("subscribed") => subscribed += 1,
-            Some("error") => bail!("the feed answered {text}"),
-            _ => {}
-        }
-    }
-    tokio::spawn(async move {
-        while let Some(Ok(message)) = socket.next().await {
-            let at = Instant::now();
-            let Message::Text(text) = message else { continue };
-            let Ok(event) = serde_json::from_str::<Value>(&text) else { continue };
-            let member = |name: &str| event.get(name).and_then(Value::as_str);
-            if let (Some("order.validated"), Some(id), Ok(mut seen)) =
-                (member("event_type"), member("order_id"), validated.lock())
-            {
-                seen.insert(id.to_owned(), at);
-            }
-        }
-    });
-    Ok(())
 }

@@ -3,11 +3,14 @@
 //! * `latency`: POST → `order.validated` on the WebSocket at a fixed rate
 //!   (open loop: a late answer doesn't delay the next order, and time counts
 //!   from when an order was due, not from when there was time to send it).
+//!   Orders that the system refused are told apart from events that were lost.
 //! * `cpu`: CPU seconds and peak memory of all `orders` processes while a
 //!   command runs.
 
 mod cpu;
+mod feed;
 mod latency;
+mod outcomes;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use schemas::messages::UserFeedEntry;
 use schemas::{OrderId, UserId};
 use serde_json::{Value, json};
 
-use super::hub::Topic;
+use super::topic::Topic;
 
 /// An event as the feed sends it. Cheap to share, never changed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,20 +19,31 @@ pub(super) struct History {
     users: HashMap<UserId, VecDeque<Arc<FeedEvent>>>,
 }
 
+/// What an event was to the run of its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// Held already (read twice): nothing changed.
+    Known,
+    /// It follows on what is held, or is the first that is.
+    Next,
+    /// It doesn't follow (the log lost events): what was held is gone.
+    AfterHole,
+}
+
 impl History {
     pub(super) fn new(budget: usize) -> Self {
         Self { budget, bytes: 0, order: VecDeque::new(), users: HashMap::new() }
     }
 
-    /// False where the event was held already (read twice).
-    pub(super) fn push(&mut self, event: &Arc<FeedEvent>) -> bool {
+    pub(super) fn push(&mut self, event: &Arc<FeedEvent>) -> Pushed {
         let run = self.users.entry(event.user_id).or_default();
+        let mut pushed = Pushed::Next;
         if let Some(last) = run.back().map(|last| last.number) {
             if event.number <= last {
-                return false;
+                return Pushed::Known;
             }
             if event.number != last + 1 {
-                // The log lost history: what is older no longer connects.
+                pushed = Pushed::AfterHole;
                 self.bytes -= run.iter().map(|old| old.size()).sum::<usize>();
                 let lost = run.len();
                 run.clear();
@@ -50,7 +61,7 @@ impl History {
         while self.bytes > self.budget && self.order.len() > 1 {
             self.drop_oldest();
         }
-        true
+        pushed
     }
 
     fn drop_oldest(&mut self) {
@@ -67,5 +78,17 @@ impl History {
     /// The run of a user, oldest first.
     pub(super) fn of(&self, user: UserId) -> impl Iterator<Item = &Arc<FeedEvent>> {
         self.users.get(&user).into_iter().flatten()
+    }
+
+    /// The run of a user from the event with this number on; none where that
+    /// event is not held (any more).
+    pub(super) fn since(
+        &self,
+        user: UserId,
+        number: i64,
+    ) -> Option<impl Iterator<Item = &Arc<FeedEvent>>> {
+        let run = self.users.get(&user)?;
+        let skip = usize::try_from(number - run.front()?.number).ok()?;
+        (skip < run.len()).then(|| run.range(skip..))
     }
 }

@@ -1,78 +1,89 @@
 //! Who follows what in this process.
 //!
 //! Invariants: following and reading what was sent before is one step, so no
-//! event falls between; the hub never waits for a follower: one whose queue is
-//! full is cut off and told so.
+//! event falls between; the hub never waits for a follower and queues nothing
+//! for it: each takes from the one history at its own pace, and is told when
+//! what it takes next is no longer there.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use schemas::{OrderId, UserId};
-use tokio::sync::mpsc;
+use schemas::UserId;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::{Backlog, Followed, TooSlow};
 use super::event::FeedEvent;
-use super::history::History;
+use super::history::{History, Pushed};
+use super::topic::Topic;
 
-/// What can be followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Topic {
-    /// `user:<id>`: all orders of a user.
-    User(UserId),
-    /// `order:<id>`: one order.
-    Order(OrderId),
-}
-
-impl fmt::Display for Topic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(user) => write!(f, "user:{user}"),
-            Self::Order(order) => write!(f, "order:{order}"),
-        }
-    }
-}
-
-/// Neither `user:<id>` nor `order:<id>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("topic must be user:<id> or order:<id>")]
-pub struct BadTopic;
-
-impl FromStr for Topic {
-    type Err = BadTopic;
-
-    fn from_str(text: &str) -> Result<Self, BadTopic> {
-        match text.split_once(':') {
-            Some(("user", id)) => id.parse().map(Self::User).map_err(|_| BadTopic),
-            Some(("order", id)) => id.parse().map(Self::Order).map_err(|_| BadTopic),
-            _ => Err(BadTopic),
-        }
-    }
-}
-
-/// An event on its way to one follower.
-#[derive(Clone, Debug)]
-pub struct Followed {
-    /// Which of the follower's topics.
-    pub topic: Topic,
-    /// What happened.
-    pub event: Arc<FeedEvent>,
-}
-
-/// One receiver's end: a bounded queue and the sign that it was too slow.
-#[derive(Clone, Debug)]
+/// One receiver; it follows nothing any more once dropped.
+#[derive(Debug)]
 pub struct Follower {
     id: u64,
-    queue: mpsc::Sender<Followed>,
-    slow: CancellationToken,
+    news: Arc<Notify>,
+    hub: Arc<Hub>,
 }
 
 impl Follower {
-    /// Cancelled when the queue was full once: nothing more will come.
+    /// Returns once there may be something to [take](Self::take). Cancel-safe.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// What is new, at most `most` events; [`news`](Self::news) returns at once
+    /// while there is more.
+    ///
+    /// # Errors
+    /// Events were dropped before they were taken here: nothing more will come
+    /// that could be trusted.
+    pub fn take(&self, most: usize) -> Result<Vec<Followed>, TooSlow> {
+        let mut state = self.hub.state();
+        let State { followers, history, .. } = &mut *state;
+        followers.get_mut(&self.id).map_or(Ok(Vec::new()), |backlog| backlog.take(history, most))
+    }
+
+    /// From now on this receives the topic's events. Returns those that were
+    /// sent before and are still held, oldest first. `owner` is whose feed the
+    /// topic's events are in.
+    pub fn follow(&self, topic: Topic, owner: UserId) -> Vec<Arc<FeedEvent>> {
+        let mut state = self.hub.state();
+        let State { followers, by_topic, history, .. } = &mut *state;
+        if followers.get_mut(&self.id).is_some_and(|backlog| backlog.follow(topic, owner)) {
+            by_topic.entry(topic).or_default().push(self.id);
+        }
+        history.of(owner).filter(|event| topic.has(event)).map(Arc::clone).collect()
+    }
+
+    /// True where this receives the topic's events.
     #[must_use]
-    pub fn slow(&self) -> &CancellationToken {
-        &self.slow
+    pub fn follows(&self, topic: Topic) -> bool {
+        self.hub.state().followers.get(&self.id).is_some_and(|backlog| backlog.follows(topic))
+    }
+
+    /// No more of this topic.
+    pub fn unfollow(&self, topic: Topic) {
+        let mut state = self.hub.state();
+        if let Some(backlog) = state.followers.get_mut(&self.id) {
+            backlog.unfollow(topic);
+        }
+        state.forget(topic, self.id);
+    }
+
+    /// Where its events come from.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let mut state = self.hub.state();
+        let Some(backlog) = state.followers.remove(&self.id) else { return };
+        for topic in backlog.topics() {
+            state.forget(topic, self.id);
+        }
     }
 }
 
@@ -81,14 +92,25 @@ impl Follower {
 pub struct Hub {
     state: Mutex<State>,
     caught_up: CancellationToken,
-    epoch: std::sync::OnceLock<String>,
+    epoch: OnceLock<String>,
 }
 
 #[derive(Debug)]
 struct State {
     next_id: u64,
-    followers: HashMap<Topic, Vec<Follower>>,
+    followers: HashMap<u64, Backlog>,
+    by_topic: HashMap<Topic, Vec<u64>>,
     history: History,
+}
+
+impl State {
+    fn forget(&mut self, topic: Topic, follower: u64) {
+        let Some(list) = self.by_topic.get_mut(&topic) else { return };
+        list.retain(|id| *id != follower);
+        if list.is_empty() {
+            self.by_topic.remove(&topic);
+        }
+    }
 }
 
 impl Default for Hub {
@@ -99,15 +121,20 @@ impl Default for Hub {
 }
 
 impl Hub {
-    /// Keeps events up to `history_bytes` for those who resume.
+    /// Keeps events up to `history_bytes`, for those who resume and those who
+    /// are behind.
     #[must_use]
     pub fn new(history_bytes: usize) -> Self {
-        let state =
-            State { next_id: 0, followers: HashMap::new(), history: History::new(history_bytes) };
+        let state = State {
+            next_id: 0,
+            followers: HashMap::new(),
+            by_topic: HashMap::new(),
+            history: History::new(history_bytes),
+        };
         Self {
             state: Mutex::new(state),
             caught_up: CancellationToken::new(),
-            epoch: std::sync::OnceLock::new(),
+            epoch: OnceLock::new(),
         }
     }
 
@@ -134,64 +161,29 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new receiver that follows nothing yet, with a queue of `capacity`.
-    pub fn follower(&self, capacity: usize) -> (Follower, mpsc::Receiver<Followed>) {
-        let (queue, receiver) = mpsc::channel(capacity);
+    /// A new receiver that follows nothing yet.
+    pub fn follower(self: &Arc<Self>) -> Follower {
         let mut state = self.state();
         state.next_id += 1;
-        (Follower { id: state.next_id, queue, slow: CancellationToken::new() }, receiver)
-    }
-
-    /// From now on `follower` receives the topic's events. Returns those that
-    /// were sent before and are still held, oldest first. `owner` is whose
-    /// feed the topic's events are in.
-    pub fn follow(&self, follower: &Follower, topic: Topic, owner: UserId) -> Vec<Arc<FeedEvent>> {
-        let mut state = self.state();
-        let list = state.followers.entry(topic).or_default();
-        if list.iter().all(|other| other.id != follower.id) {
-            list.push(follower.clone());
-        }
-        let wanted = |event: &&Arc<FeedEvent>| match topic {
-            Topic::User(_) => true,
-            Topic::Order(order) => event.order_id == order,
-        };
-        state.history.of(owner).filter(wanted).map(Arc::clone).collect()
-    }
-
-    /// True where `follower` receives the topic's events.
-    pub fn follows(&self, follower: &Follower, topic: Topic) -> bool {
-        let followers = &self.state().followers;
-        followers.get(&topic).is_some_and(|list| list.iter().any(|other| other.id == follower.id))
-    }
-
-    /// No more of this topic; what is queued already may still arrive.
-    pub fn unfollow(&self, follower: &Follower, topic: Topic) {
-        let mut state = self.state();
-        if let Some(list) = state.followers.get_mut(&topic) {
-            list.retain(|other| other.id != follower.id);
-            if list.is_empty() {
-                state.followers.remove(&topic);
-            }
-        }
+        let (id, backlog) = (state.next_id, Backlog::default());
+        let news = backlog.news();
+        state.followers.insert(id, backlog);
+        Follower { id, news, hub: Arc::clone(self) }
     }
 
     /// Passes an event to its followers. Never waits.
     pub fn publish(&self, event: &Arc<FeedEvent>) {
         let mut state = self.state();
-        if !state.history.push(event) {
+        let State { followers, by_topic, history, .. } = &mut *state;
+        let pushed = history.push(event);
+        if pushed == Pushed::Known {
             return;
         }
         for topic in [Topic::User(event.user_id), Topic::Order(event.order_id)] {
-            let Some(list) = state.followers.get_mut(&topic) else { continue };
-            list.retain(|follower| {
-                let queued = follower.queue.try_send(Followed { topic, event: Arc::clone(event) });
-                if matches!(queued, Err(mpsc::error::TrySendError::Full(_))) {
-                    follower.slow.cancel();
+            for id in by_topic.get(&topic).into_iter().flatten() {
+                if let Some(backlog) = followers.get_mut(id) {
+                    backlog.add(topic, event.number, pushed == Pushed::AfterHole);
                 }
-                queued.is_ok()
-            });
-            if list.is_empty() {
-                state.followers.remove(&topic);
             }
         }
     }
@@ -199,6 +191,6 @@ impl Hub {
     /// How many (follower, topic) pairs there are.
     #[must_use]
     pub fn subscriptions(&self) -> usize {
-        self.state().followers.values().map(Vec::len).sum()
+        self.state().by_topic.values().map(Vec::len).sum()
     }
 }

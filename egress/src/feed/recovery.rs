@@ -2,7 +2,7 @@
 //!
 //! All or nothing: either every event after the given position follows, or the
 //! answer says that it doesn't and gives a snapshot's position. The follower
-//! is registered *before* anything is read, so live events wait in its queue
+//! is registered *before* anything is read, so live events wait for it
 //! meanwhile, and those the answer covers already are recognised by offset.
 
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use schemas::UserId;
 use serde::{Deserialize, Serialize};
 
 use super::event::FeedEvent;
-use super::hub::{Follower, Hub, Topic};
+use super::hub::{Follower, Hub};
+use super::topic::Topic;
 
 /// Orders in one snapshot, newest first.
 const SNAPSHOT_ORDERS: u32 = 500;
@@ -78,19 +79,18 @@ struct Known {
 /// Registers the follower and finds out where it goes on. After an error it
 /// follows what it followed before.
 pub async fn resume(
-    hub: &Hub,
     database: &Database,
     follower: &Follower,
     wish: Wish<'_>,
 ) -> Result<Resumed, TopicRefused> {
     let owner = owner(database, &wish).await?;
-    let known = hub.follows(follower, wish.topic);
-    let held = hub.follow(follower, wish.topic, owner);
-    match settle(hub, database, &held, &wish).await {
+    let known = follower.follows(wish.topic);
+    let held = follower.follow(wish.topic, owner);
+    match settle(follower.hub(), database, &held, &wish).await {
         Ok(resumed) => Ok(resumed),
         Err(error) => {
             if !known {
-                hub.unfollow(follower, wish.topic);
+                follower.unfollow(wish.topic);
             }
             Err(error)
         }

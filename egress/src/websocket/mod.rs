@@ -1,8 +1,10 @@
 //! The realtime feed over WebSocket, on a port of its own (`contract.md` §2).
 //!
 //! Invariants: every event after a confirmed position is sent in order, or the
-//! socket is closed with a code that says where to go on; nothing a client
-//! does makes this process buffer more than its queue.
+//! socket is closed with a code that says where to go on; a client is cut off
+//! for being slow only if it is: a socket that is behind takes what it missed
+//! from the feed's history, and nothing a client does makes this process hold
+//! more than that.
 
 mod auth;
 pub(crate) mod limits;
@@ -37,8 +39,8 @@ pub struct WebSocketSettings {
     pub allowed_origins: Vec<String>,
     /// Time for the first message to bring a token.
     pub auth_within: Duration,
-    /// Events queued for one socket before it is too slow.
-    pub queue: usize,
+    /// A client that takes nothing of what is sent for so long is too slow.
+    pub send_within: Duration,
     /// Largest message from a client, in bytes.
     pub max_message: usize,
     /// Subscriptions of one socket.
@@ -60,7 +62,7 @@ impl Default for WebSocketSettings {
         Self {
             allowed_origins: Vec::new(),
             auth_within: Duration::from_secs(5),
-            queue: 256,
+            send_within: Duration::from_secs(10),
             max_message: 64 * 1024,
             max_subscriptions: 100,
             max_messages: 300,

@@ -5,11 +5,12 @@
 //! closes the socket (1012): the client resumes, nothing is ever left out.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures::SinkExt as _;
 use schemas::{Micros, UserId};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Shared;
@@ -20,6 +21,8 @@ use crate::feed::{self, Followed, Follower, Position, Topic, TopicRefused, Wish}
 
 /// Time a close frame may take; whoever doesn't read is gone anyway.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// Events that go out together, before the client's own messages get a turn.
+const BATCH: usize = 64;
 /// Tokens may say they live for ever; an alarm that is too early does nothing.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
@@ -27,7 +30,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 pub(super) async fn run(shared: Shared, mut seat: Seat, mut socket: WebSocket) {
     let end = match first_token(&shared, &mut seat, &mut socket).await {
         Ok((caller, place)) => {
-            let (follower, queue) = shared.hub.follower(shared.settings.queue);
+            let follower = shared.hub.follower();
             let own = seat.wanted.unwrap_or(caller.user_id);
             tracing::info!("Client {} connected", caller.user_id);
             metrics::gauge!("ws_connections").increment(1);
@@ -39,7 +42,7 @@ pub(super) async fn run(shared: Shared, mut seat: Seat, mut socket: WebSocket) {
                 follower,
             );
             session.follow_silently(own);
-            let end = session.serve(queue).await;
+            let end = session.serve().await;
             session.unfollow_all();
             metrics::gauge!("ws_connections").decrement(1);
             tracing::info!("Client {} disconnected", session.caller.user_id);
@@ -108,7 +111,7 @@ impl<'a> Session<'a> {
 
     fn follow_silently(&mut self, user: UserId) {
         let topic = Topic::User(user);
-        self.shared.hub.follow(&self.follower, topic, user);
+        self.follower.follow(topic, user);
         self.topics.insert(topic, None);
         self.silent = Some(topic);
         metrics::gauge!("ws_subscriptions").increment(1);
@@ -116,7 +119,7 @@ impl<'a> Session<'a> {
 
     fn unfollow(&mut self, topic: Topic) {
         if self.topics.remove(&topic).is_some() {
-            self.shared.hub.unfollow(&self.follower, topic);
+            self.follower.unfollow(topic);
             metrics::gauge!("ws_subscriptions").decrement(1);
         }
     }
@@ -127,12 +130,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn serve(&mut self, mut queue: mpsc::Receiver<Followed>) -> End {
+    async fn serve(&mut self) -> End {
         loop {
             let step = tokio::select! {
                 biased;
                 () = self.shared.shutdown.cancelled() => Err(End::Close(Close::Restart)),
-                () = self.follower.slow().cancelled() => Err(End::Close(Close::Slow)),
                 // Boxed: rare work must not make every idle socket's task large.
                 () = sleep_until(self.next_alarm()) => Box::pin(self.alarm()).await,
                 message = self.socket.recv() => match incoming(message, self.shared.settings.max_message) {
@@ -140,7 +142,10 @@ impl<'a> Session<'a> {
                     Ok(Some(text)) => Box::pin(self.message(&text)).await,
                     Err(end) => Err(end),
                 },
-                Some(followed) = queue.recv() => self.event(followed).await,
+                () = self.follower.news() => match self.follower.take(BATCH) {
+                    Ok(events) => self.events(&events).await,
+                    Err(_) => Err(End::Close(Close::Slow)),
+                },
             };
             if let Err(end) = step {
                 return end;
@@ -181,22 +186,30 @@ impl<'a> Session<'a> {
                 return Err(End::Gone);
             }
             self.ping_at = now + every;
-            self.send(Message::Ping(axum::body::Bytes::new())).await?;
+            self.send([Message::Ping(axum::body::Bytes::new())]).await?;
         }
         Ok(())
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), End> {
+    async fn send(&mut self, messages: impl IntoIterator<Item = Message>) -> Result<(), End> {
+        let sending = async {
+            for message in messages {
+                self.socket.feed(message).await?;
+            }
+            self.socket.flush().await
+        };
         tokio::select! {
             biased;
-            sent = self.socket.send(message) => sent.map_err(|_| End::Gone),
-            () = self.follower.slow().cancelled() => Err(End::Close(Close::Slow)),
+            sent = timeout(self.shared.settings.send_within, sending) => match sent {
+                Ok(sent) => sent.map_err(|_| End::Gone),
+                Err(_) => Err(End::Close(Close::Slow)),
+            },
             () = self.shared.shutdown.cancelled() => Err(End::Close(Close::Restart)),
         }
     }
 
     async fn say(&mut self, text: String) -> Result<(), End> {
-        self.send(Message::text(text)).await
+        self.send([Message::text(text)]).await
     }
 
     /// Tells why, then closes.
@@ -207,12 +220,22 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn event(&mut self, followed: Followed) -> Result<(), End> {
+    async fn events(&mut self, events: &[Followed]) -> Result<(), End> {
+        let mut messages = Vec::with_capacity(events.len());
+        for followed in events {
+            messages.extend(self.message_of(followed)?);
+        }
+        self.send(messages).await
+    }
+
+    /// The message to send; none for an event that the client has, or wants no
+    /// more.
+    fn message_of(&mut self, followed: &Followed) -> Result<Option<Message>, End> {
         let offset = followed.event.offset(followed.topic);
         match self.topics.get_mut(&followed.topic) {
-            // Unsubscribed while it was queued.
-            None => return Ok(()),
-            Some(Some(last)) if offset <= *last => return Ok(()),
+            // Unsubscribed after it was taken.
+            None => return Ok(None),
+            Some(Some(last)) if offset <= *last => return Ok(None),
             // 0 may be "nothing yet" or "from before this feed was kept".
             Some(Some(last)) if offset != *last + 1 && *last != 0 => {
                 tracing::warn!(topic = %followed.topic, last, offset, "hole in the feed; the client resumes");
@@ -220,7 +243,7 @@ impl<'a> Session<'a> {
             }
             Some(last) => *last = Some(offset),
         }
-        self.say(followed.event.message(followed.topic)).await
+        Ok(Some(Message::text(followed.event.message(followed.topic))))
     }
 
     async fn message(&mut self, text: &str) -> Result<(), End> {
@@ -304,8 +327,7 @@ impl<'a> Session<'a> {
             position,
             snapshot,
         };
-        let hub = &self.shared.hub;
-        match feed::resume(hub, &self.shared.database, &self.follower, wish).await {
+        match feed::resume(&self.shared.database, &self.follower, wish).await {
             Ok(resumed) => {
                 if let Some(silent) = self.silent.take().filter(|silent| *silent != topic) {
                     self.unfollow(silent);
@@ -324,8 +346,9 @@ impl<'a> Session<'a> {
                     resumed.snapshot,
                 ))
                 .await?;
-                for event in resumed.missed {
-                    self.event(Followed { topic, event }).await?;
+                for missed in resumed.missed.chunks(BATCH) {
+                    let of_topic = |event| Followed { topic, event: Arc::clone(event) };
+                    self.events(&missed.iter().map(of_topic).collect::<Vec<_>>()).await?;
                 }
                 Ok(())
             }

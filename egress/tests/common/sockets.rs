@@ -169,6 +169,11 @@ impl Socket {
         timeout(PATIENCE, message).await.expect("a message")
     }
 
+    /// The next message that still comes; none once the line is broken.
+    pub(crate) async fn rest(&mut self) -> Option<Message> {
+        timeout(PATIENCE, self.0.next()).await.expect("a message or an end")?.ok()
+    }
+
     pub(crate) async fn json(&mut self) -> Value {
         let message = self.next().await;
         serde_json::from_str(message.to_text().unwrap()).unwrap_or_else(|_| panic!("{message:?}"))
