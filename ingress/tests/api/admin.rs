@@ -205,6 +205,38 @@ async fn an_adjustment_with_a_key_is_done_once() {
 }
 
 #[tokio::test]
+async fn of_adjustments_that_race_under_one_key_one_is_made() {
+    let harness = Harness::start().await;
+    put(&harness, "prod-1", &json!({"price": 1, "stock": 0})).await.expect(200);
+    let path = "/api/v1/admin/products/prod-1/stock-adjustments";
+    let mut on_hand = 0;
+    for round in 0..10 {
+        let key = format!("race-{round}");
+        let adjust = async |delta: i64| {
+            let body = json!({"delta": delta, "reason": "delivery"}).to_string();
+            let key = [("idempotency-key", key.as_str())];
+            harness.call("POST", path, Some(&harness.admin()), &key, Some(&body)).await
+        };
+        let answers =
+            [(1, adjust(1)), (100, adjust(100))].map(async |(delta, answer)| (delta, answer.await));
+        let mut made = 0;
+        for (delta, answer) in futures::future::join_all(answers).await {
+            match answer.status.as_u16() {
+                201 => {
+                    made += 1;
+                    on_hand += delta;
+                }
+                409 => drop(answer.problem(409, "idempotency_key_in_flight")),
+                _ => drop(answer.problem(422, "idempotency_key_reused")),
+            }
+        }
+        assert_eq!(made, 1, "another body must not get the first one's answer");
+        let shown = harness.get("/api/v1/admin/products/prod-1", &harness.admin()).await;
+        assert_eq!(shown.expect(200).json()["on_hand"], on_hand);
+    }
+}
+
+#[tokio::test]
 async fn a_changed_user_needs_a_new_token() {
     let harness = Harness::start().await;
     let register = json!({"email": "ada@example.com", "password": "correct horse battery"});
