@@ -19,6 +19,7 @@ use schemas::messages::{
 use schemas::topics;
 use tokio::sync::Semaphore;
 
+use crate::admin::adjusting::Adjustments;
 use crate::auth::passwords::HashError;
 use crate::auth::{
     Accounts, Passwords, Revocations, Sessions, StartError, Tokens, Verifier, check_secrets,
@@ -127,6 +128,7 @@ impl AppState {
             cursors: Cursors::new(&settings.data_key.0),
             order_key: derive(&settings.data_key.0, "order-ids"),
             placing: Mutex::default(),
+            adjustments: Adjustments::default(),
             places: Arc::new(Semaphore::new(settings.max_in_flight)),
             draining: AtomicBool::new(false),
             settings,

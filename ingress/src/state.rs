@@ -13,6 +13,7 @@ use schemas::messages::{CommandOutcome, StockResult};
 use schemas::{Micros, OrderId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::admin::adjusting::Adjustments;
 use crate::auth::{Accounts, Passwords, Revocations, Sessions, Tokens, Verifier};
 use crate::commands::{Follower, Replies, Sender};
 use crate::cursor::Cursors;
@@ -50,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) cursors: Cursors,
     pub(crate) order_key: [u8; 32],
     pub(crate) placing: Mutex<HashSet<OrderId>>,
+    pub(crate) adjustments: Adjustments,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) draining: AtomicBool,
     pub(crate) followers: Vec<Follower>,
@@ -192,6 +194,12 @@ impl AppState {
     #[must_use]
     pub(crate) fn placing(&self) -> &Mutex<HashSet<OrderId>> {
         &self.0.placing
+    }
+
+    /// Keyed stock adjustments that this process waits for.
+    #[must_use]
+    pub(crate) fn adjustments(&self) -> &Adjustments {
+        &self.0.adjustments
     }
 
     /// The log, for readiness.

@@ -1,4 +1,5 @@
 //! What administrators do: catalogue, stock, users.
 
+pub(crate) mod adjusting;
 pub mod products;
 pub mod users;

@@ -123,7 +123,8 @@ async fn proposal(
 
 /// `POST /api/v1/admin/products/{product_id}/stock-adjustments`: 201 with the
 /// product, 409 if it would go below zero available. With an `Idempotency-Key`
-/// the warehouse recognises a repeat for a day; another body under the key is 422.
+/// the warehouse recognises a repeat for a day; another body under the key is 422,
+/// and 409 while the first is being handled.
 pub async fn adjust(
     State(state): State<AppState>,
     Admin(admin): Admin,
@@ -156,6 +157,7 @@ pub async fn adjust(
             key.order_id(state.order_key(), &admin.user_id.to_string(), &route).to_string();
     }
 
+    let _adjusting = state.adjustments().enter(&command)?;
     let deadline = Instant::now() + state.settings().confirm_within;
     let mut applied = state.database().applied().watch_request(&command.request_id);
     let mut answered = state.stock_answers().expect(&command.request_id);

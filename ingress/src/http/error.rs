@@ -108,6 +108,16 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
 
+    /// 409 while a request with the same `Idempotency-Key` is being handled.
+    #[must_use]
+    pub fn key_in_flight() -> Self {
+        Self::conflict(
+            "idempotency_key_in_flight",
+            "A request with this Idempotency-Key is being handled; repeat it in a moment",
+        )
+        .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     /// 409 for a move the transition table doesn't have.
     #[must_use]
     pub fn transition(

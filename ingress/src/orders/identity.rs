@@ -94,14 +94,7 @@ impl InFlight {
     /// 409 while another request with the same key is being handled.
     pub fn enter(state: &AppState, order_id: OrderId) -> Result<Self, ApiError> {
         if !state.placing().lock().insert(order_id) {
-            return Err(ApiError::conflict(
-                "idempotency_key_in_flight",
-                "A request with this Idempotency-Key is being handled; repeat it in a moment",
-            )
-            .with_header(
-                axum::http::header::RETRY_AFTER,
-                axum::http::HeaderValue::from_static("1"),
-            ));
+            return Err(ApiError::key_in_flight());
         }
         Ok(Self { state: state.clone(), order_id })
     }
