@@ -44,6 +44,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod asyncapi;
 pub mod clock;
 pub mod codecs;
 mod dead_letters;

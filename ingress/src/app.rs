@@ -61,7 +61,7 @@ pub const ROUTES: &[(&str, &str)] = &[
 ];
 
 /// Routes of the public port that other crates answer; see [`AppState::mount`].
-pub const MOUNTED: &[(&str, &str)] = &[("GET", "/api/v1/orders/stream")];
+pub const MOUNTED: &[(&str, &str)] = &[("GET", "/asyncapi.json"), ("GET", "/api/v1/orders/stream")];
 
 /// What answers a route; none for what isn't in [`ROUTES`].
 fn handler(method: &str, path: &str) -> Option<MethodRouter<AppState>> {

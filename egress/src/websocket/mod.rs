@@ -7,6 +7,8 @@
 //! more than that.
 
 mod auth;
+#[cfg(test)]
+mod documented;
 pub(crate) mod limits;
 mod opening;
 mod protocol;

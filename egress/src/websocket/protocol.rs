@@ -23,6 +23,11 @@ pub(super) enum Close {
 }
 
 impl Close {
+    /// All of them.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 6] =
+        [Self::Unauthorized, Self::Forbidden, Self::Slow, Self::Limit, Self::TooBig, Self::Restart];
+
     pub(super) fn code(self) -> u16 {
         match self {
             Self::Unauthorized => 4401,
@@ -46,6 +51,53 @@ impl Close {
     }
 }
 
+/// Why a message is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorCode {
+    Malformed,
+    UnknownType,
+    BadTopic,
+    BadPosition,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    Unavailable,
+    TooManyMessages,
+    TooManySubscriptions,
+}
+
+impl ErrorCode {
+    /// All of them.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 10] = [
+        Self::Malformed,
+        Self::UnknownType,
+        Self::BadTopic,
+        Self::BadPosition,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Unavailable,
+        Self::TooManyMessages,
+        Self::TooManySubscriptions,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownType => "unknown_type",
+            Self::BadTopic => "bad_topic",
+            Self::BadPosition => "bad_position",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Unavailable => "unavailable",
+            Self::TooManyMessages => "too_many_messages",
+            Self::TooManySubscriptions => "too_many_subscriptions",
+        }
+    }
+}
+
 /// A message from a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ClientMessage {
@@ -59,7 +111,7 @@ pub(super) enum ClientMessage {
 /// A message nobody understands: code and sentence for the client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misunderstood {
-    pub(super) code: &'static str,
+    pub(super) code: ErrorCode,
     pub(super) message: String,
 }
 
@@ -87,7 +139,7 @@ impl ClientMessage {
         if text == "ping" {
             return Ok(Self::Ping);
         }
-        let malformed = |message: String| Misunderstood { code: "malformed", message };
+        let malformed = |message: String| Misunderstood { code: ErrorCode::Malformed, message };
         let value: Value =
             serde_json::from_str(text).map_err(|_| malformed("not JSON".to_owned()))?;
         let kind = value
@@ -96,8 +148,10 @@ impl ClientMessage {
             .ok_or_else(|| malformed("no type".to_owned()))?;
         let part = |error: serde_json::Error| malformed(error.to_string());
         let topic = |text: &str| {
-            text.parse::<Topic>()
-                .map_err(|error| Misunderstood { code: "bad_topic", message: error.to_string() })
+            text.parse::<Topic>().map_err(|error| Misunderstood {
+                code: ErrorCode::BadTopic,
+                message: error.to_string(),
+            })
         };
         match kind {
             "ping" => Ok(Self::Ping),
@@ -126,7 +180,7 @@ impl ClientMessage {
                 Ok(Self::Unsubscribe { topic: topic(&wish.topic)? })
             }
             _ => Err(Misunderstood {
-                code: "unknown_type",
+                code: ErrorCode::UnknownType,
                 message: "unknown message type".to_owned(),
             }),
         }
@@ -135,7 +189,7 @@ impl ClientMessage {
 
 fn position(value: Value) -> Result<Position, Misunderstood> {
     let bad = || Misunderstood {
-        code: "bad_position",
+        code: ErrorCode::BadPosition,
         message: "position must be {\"epoch\": text, \"offset\": whole number from 0}".to_owned(),
     };
     let position: Position = serde_json::from_value(value).map_err(|_| bad())?;
@@ -146,8 +200,8 @@ pub(super) fn authenticated(user_id: schemas::UserId) -> String {
     json!({"type": "authenticated", "user_id": user_id}).to_string()
 }
 
-pub(super) fn error(code: &str, message: &str) -> String {
-    json!({"type": "error", "code": code, "message": message}).to_string()
+pub(super) fn error(code: ErrorCode, message: &str) -> String {
+    json!({"type": "error", "code": code.as_str(), "message": message}).to_string()
 }
 
 /// The orders of a snapshot are JSON text from the database and go out as they
@@ -178,7 +232,7 @@ pub(super) fn subscribed(
         recovered,
         snapshot: orders,
     };
-    serde_json::to_string(&message).unwrap_or_else(|_| error("internal", "snapshot"))
+    serde_json::to_string(&message).unwrap_or_else(|_| error(ErrorCode::Unavailable, "snapshot"))
 }
 
 #[cfg(test)]
@@ -204,7 +258,7 @@ mod tests {
                 position: Some(Position { epoch: "e".to_owned(), offset: 7 })
             })
         );
-        let code = |text: &str| ClientMessage::parse(text).unwrap_err().code;
+        let code = |text: &str| ClientMessage::parse(text).unwrap_err().code.as_str();
         assert_eq!(code("pong"), "malformed");
         assert_eq!(code("{}"), "malformed");
         assert_eq!(code(r#"{"type":"dance"}"#), "unknown_type");

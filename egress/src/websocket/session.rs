@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Shared;
 use super::auth::{Caller, TokenRefused};
 use super::opening::{End, Seat, first_token, incoming};
-use super::protocol::{self, ClientMessage, Close};
+use super::protocol::{self, ClientMessage, Close, ErrorCode};
 use crate::feed::{self, Followed, Follower, Position, Topic, TopicRefused, Wish};
 
 /// Time a close frame may take; whoever doesn't read is gone anyway.
@@ -213,7 +213,7 @@ impl<'a> Session<'a> {
     }
 
     /// Tells why, then closes.
-    async fn refuse(&mut self, close: Close, code: &str) -> End {
+    async fn refuse(&mut self, close: Close, code: ErrorCode) -> End {
         match self.say(protocol::error(code, close.reason())).await {
             Ok(()) => End::Close(close),
             Err(end) => end,
@@ -254,7 +254,7 @@ impl<'a> Session<'a> {
             self.received.pop_front();
         }
         if self.received.len() >= self.shared.settings.max_messages {
-            return Err(self.refuse(Close::Limit, "too_many_messages").await);
+            return Err(self.refuse(Close::Limit, ErrorCode::TooManyMessages).await);
         }
         self.received.push_back(now);
         match ClientMessage::parse(text) {
@@ -281,13 +281,13 @@ impl<'a> Session<'a> {
                 self.token = token;
                 self.say(protocol::authenticated(self.caller.user_id)).await
             }
-            Ok(_) => Err(self.refuse(Close::Forbidden, "forbidden").await),
+            Ok(_) => Err(self.refuse(Close::Forbidden, ErrorCode::Forbidden).await),
             Err(TokenRefused::Invalid) => {
-                Err(self.refuse(Close::Unauthorized, "unauthorized").await)
+                Err(self.refuse(Close::Unauthorized, ErrorCode::Unauthorized).await)
             }
             Err(TokenRefused::Unavailable(_)) => {
                 self.say(protocol::error(
-                    "unavailable",
+                    ErrorCode::Unavailable,
                     "the token could not be verified; try again",
                 ))
                 .await
@@ -303,7 +303,7 @@ impl<'a> Session<'a> {
         self.caller = caller;
         let own = Topic::User(self.caller.user_id);
         if demoted && self.topics.keys().any(|topic| *topic != own) {
-            return Err(self.refuse(Close::Forbidden, "forbidden").await);
+            return Err(self.refuse(Close::Forbidden, ErrorCode::Forbidden).await);
         }
         Ok(())
     }
@@ -317,7 +317,7 @@ impl<'a> Session<'a> {
         if self.topics.len() >= self.shared.settings.max_subscriptions
             && !self.topics.contains_key(&topic)
         {
-            return Err(self.refuse(Close::Limit, "too_many_subscriptions").await);
+            return Err(self.refuse(Close::Limit, ErrorCode::TooManySubscriptions).await);
         }
         // What is followed already goes on until the new wish is granted.
         let wish = Wish {
@@ -352,14 +352,16 @@ impl<'a> Session<'a> {
                 }
                 Ok(())
             }
-            Err(TopicRefused::Forbidden) => Err(self.refuse(Close::Forbidden, "forbidden").await),
+            Err(TopicRefused::Forbidden) => {
+                Err(self.refuse(Close::Forbidden, ErrorCode::Forbidden).await)
+            }
             Err(TopicRefused::NotFound) => {
-                self.say(protocol::error("not_found", "no such order")).await
+                self.say(protocol::error(ErrorCode::NotFound, "no such order")).await
             }
             Err(TopicRefused::Database(error)) => {
                 tracing::warn!(%error, "subscription not made");
                 self.say(protocol::error(
-                    "unavailable",
+                    ErrorCode::Unavailable,
                     "the read model does not answer; try again",
                 ))
                 .await

@@ -14,6 +14,10 @@ use super::limits::Place;
 use super::opening::Seat;
 use super::{Shared, limits, session};
 
+/// The caller's own feed.
+pub(super) const OWN: &str = "/ws/orders";
+/// The feed of a user.
+pub(super) const OF_USER: &str = "/ws/orders/{user_id}";
 const PROTOCOL: &str = "orders.v1";
 const BEARER: &str = "bearer.";
 
@@ -25,9 +29,9 @@ const MAX_WRITE: usize = 64 * 1024 * 1024;
 
 pub(super) fn router(shared: Shared) -> Router {
     Router::new()
-        .route("/ws/orders", any(own))
+        .route(OWN, any(own))
         .route("/ws/orders/", any(own))
-        .route("/ws/orders/{user_id}", any(of_user))
+        .route(OF_USER, any(of_user))
         .route("/health", get(|| async { axum::Json(serde_json::json!({"status": "ok"})) }))
         .with_state(shared)
 }

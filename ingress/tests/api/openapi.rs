@@ -79,6 +79,9 @@ async fn who_may_call_is_as_documented() {
     let document = document();
     for (method, path, operation) in operations(&document) {
         let open = operation["security"].as_array().is_some_and(Vec::is_empty);
+        if open && ingress::MOUNTED.contains(&(method.as_str(), path.as_str())) {
+            continue; // Another crate answers, and its tests say what.
+        }
         let concrete = crate::headers::concrete(&path);
         let anonymous = harness.call(&method, &concrete, None, &[], Some("{}")).await;
         let wants_token = anonymous.status == 401 && anonymous.json()["code"] == "missing_token";

@@ -98,7 +98,8 @@ pub(crate) async fn state(config: &Config, secrets: &Secrets, parts: ApiParts) -
     Ok(state)
 }
 
-/// Serves until told to stop, the realtime feed as a stream included.
+/// Serves until told to stop, the realtime feed as a stream and its document
+/// included.
 pub(crate) async fn serve(
     listener: TcpListener,
     state: AppState,
@@ -106,7 +107,7 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
 ) -> Result<()> {
     tracing::info!(address = %listener.local_addr()?, "API listens");
-    state.mount(realtime.stream(shutdown.clone()));
+    state.mount(realtime.stream(shutdown.clone()).merge(egress::asyncapi::router()));
     ingress::serve(listener, state, shutdown, Drain::default()).await;
     Ok(())
 }
