@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{entries, entry, eventually, order, user};
+use common::{PATIENCE, entries, entry, eventually, order, user};
 use egress::feed::{FeedEvent, Hub, TooSlow, Topic};
 use egress::websocket::WebSocketSettings;
 use schemas::messages::UserFeedEntry;
 use serde_json::{Value, json};
 use sockets::{Server, Socket, server, server_on, server_with};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 /// A hub that holds about twenty events.
@@ -121,7 +122,7 @@ async fn topics_take_turns_and_news_last_until_all_is_taken() {
     }
     let mut seen = HashMap::new();
     for _ in 0..EACH * 3 / 10 {
-        follower.news().await;
+        timeout(PATIENCE, follower.news()).await.expect("news");
         let taken = follower.take(10).unwrap();
         assert_eq!(taken.len(), 10);
         for followed in taken {
