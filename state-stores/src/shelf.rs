@@ -151,13 +151,17 @@ impl Shelf {
         let mut merged = Merged::new(layers.each_ref(), from, to, direction);
         let mut flow = ControlFlow::Continue(());
         if inner.is_below(since) {
-            let prefix = self.place.rows();
-            let lower = [&prefix, from].concat();
-            let upper =
-                to.map_or_else(|| self.place.rows_end().to_vec(), |to| [&prefix, to].concat());
-            engine.scan(&lower, Some(&upper), direction, &mut |full, value| {
+            let (prefix, end) = (self.place.rows(), self.place.rows_end());
+            let mut visit_row = |full: &[u8], value: &[u8]| {
                 flow = visit_below(&mut merged, &full[PREFIX_LEN..], value, direction, visit);
                 flow
+            };
+            let mut scan_to = |lower: &[u8], upper: &[u8]| {
+                engine.scan(lower, Some(upper), direction, &mut visit_row)
+            };
+            with_joined(&prefix, from, |lower| match to {
+                Some(to) => with_joined(&prefix, to, |upper| scan_to(lower, upper)),
+                None => scan_to(lower, &end),
             })?;
         }
         while flow.is_continue()
