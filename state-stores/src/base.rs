@@ -26,6 +26,15 @@ const TIMES: u8 = 3;
 /// Tag and two numbers.
 pub(crate) const PREFIX_LEN: usize = 9;
 
+/// Of a row: everything up to the end mark of its key, if it has one ([`keys::prefix`]). No such part begins another one,
+/// so rows that share it lie together.
+pub(crate) fn row_key(row: &[u8]) -> Option<&[u8]> {
+    let (tag, _) = row.split_first()?;
+    let rest = row.get(PREFIX_LEN..).filter(|_| *tag == ROWS)?;
+    let end = rest.windows(keys::END.len()).position(|bytes| bytes == keys::END)?;
+    row.get(..PREFIX_LEN + end + keys::END.len())
+}
+
 /// Where the rows of one store and partition lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
@@ -208,4 +217,31 @@ pub(crate) fn load(engine: &dyn Engine, place: Place) -> Result<(Option<Mark>, b
         any = false;
     }
     Ok((mark, any))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(store: u32, key: &[u8], start: i64) -> Vec<u8> {
+        let mut full = Place { store, partition: 1 }.rows().to_vec();
+        keys::window(key, start, None, &mut full);
+        full
+    }
+
+    #[test]
+    fn rows_share_their_key_and_nothing_else_does() {
+        let first = row(7, b"a\0", 0);
+        let key = row_key(&first).unwrap();
+        assert_eq!(row_key(&row(7, b"a\0", i64::MAX)), Some(key));
+        assert_eq!(row_key(key), Some(key), "the key of a key is itself");
+        for other in [row(7, b"a", 0), row(7, b"a\0\x01", 0), row(8, b"a\0", 0)] {
+            assert_ne!(row_key(&other), Some(key));
+            assert!(!other.starts_with(key));
+        }
+        let place = Place { store: 7, partition: 1 };
+        assert_eq!(row_key(&place.mark()), None);
+        assert_eq!(row_key(&[&place.times()[..], b"\0\x01"].concat()), None);
+        assert_eq!(row_key(b""), None);
+    }
 }

@@ -14,7 +14,8 @@
 /// Bytes of a time.
 pub const TIME_LEN: usize = 8;
 
-const END: [u8; 2] = [0x00, 0x01];
+/// The end mark of a key.
+pub(crate) const END: [u8; 2] = [0x00, 0x01];
 
 /// Tells apart the rows of one key and start. Derived from the input, never from a counter, so that a replay after a
 /// crash gives the same rows.

@@ -35,9 +35,11 @@ pub(crate) fn run(options: &Options, began: &Snapshot) -> Result<Value> {
 
     let consumer: BaseConsumer = member(options).create()?;
     consumer.subscribe(&[&input])?;
-    let producer: Sender =
-        client(&options.broker.options().transaction_settings("bare", &options.app_id()))
-            .create()?;
+    let mut config =
+        client(&options.broker.options().transaction_settings("bare", &options.app_id()));
+    // Ours relies on a flush that lifts it, which this client doesn't have.
+    config.set("linger.ms", options.commit_interval_ms.to_string());
+    let producer: Sender = config.create()?;
     producer.init_transactions(TIMEOUT)?;
     let mut next = vec![0; ends.len()];
     let (mut passed, mut first) = (0, None);

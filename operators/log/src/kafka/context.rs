@@ -1,18 +1,18 @@
-//! What librdkafka tells a consumer: rebalances, ends of partitions, its log.
+//! What librdkafka tells a consumer: rebalances, its log.
 //!
 //! Invariants: a rebalance is only queued here and answered by the caller; while
 //! the consumer is closing it is answered here at once, because dropping a
 //! consumer that still owns partitions waits for that answer for ever.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::record::TopicPartition;
@@ -33,12 +33,7 @@ pub(super) enum Rebalance {
 pub(super) struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
     closing: AtomicBool,
-    /// Offset of the end-of-partition event being delivered; rdkafka passes it
-    /// only in the text that precedes the event on the same thread.
-    end: AtomicI64,
 }
-
-const NO_END: i64 = -1;
 
 impl Context {
     /// The oldest rebalance that wasn't taken yet.
@@ -49,12 +44,6 @@ impl Context {
     /// From now on rebalances are answered by the context.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
-    }
-
-    /// The offset of the end-of-partition event just returned by a poll.
-    pub(super) fn take_end(&self) -> Option<i64> {
-        let end = self.end.swap(NO_END, Ordering::Relaxed);
-        (end >= 0).then_some(end)
     }
 }
 
@@ -99,21 +88,8 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::PartitionEOF) => match end_in(reason) {
-                Some(end) => self.end.store(end, Ordering::Relaxed),
-                None => tracing::error!(reason, "librdkafka words an end of partition anew"),
-            },
-            _ => log_error(&error, reason),
-        }
+        log_error(&error, reason);
     }
-}
-
-/// "… reached end of partition at offset 12 (HighwaterMark 13)" → 12. The
-/// wording is that of the librdkafka we link; a contract case fails if it moves.
-fn end_in(reason: &str) -> Option<i64> {
-    let (_, rest) = reason.split_once("end of partition at offset ")?;
-    rest.split(' ').next()?.parse().ok()
 }
 
 /// Passes a line of librdkafka's log on.
@@ -149,17 +125,5 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: KafkaError, reason: &str) {
         log_error(&error, reason);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::end_in;
-
-    #[test]
-    fn the_end_is_read_out_of_the_text() {
-        let text = "Fetch from broker 1 reached end of partition at offset 12 (HighwaterMark 13)";
-        assert_eq!(end_in(text), Some(12));
-        assert_eq!(end_in("something else"), None);
     }
 }

@@ -186,7 +186,7 @@ impl GroupConsumer for KafkaGroupConsumer {
                 if let Some(event) = self.next_event()? {
                     return Ok(event);
                 }
-                let visited = self.lanes.drain(self.consumer.context(), max, visit)?;
+                let visited = self.lanes.drain(max, visit)?;
                 if visited > 0 || self.lanes.take_levelled() {
                     return Ok(Polled::Records(visited));
                 }

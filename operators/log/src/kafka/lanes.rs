@@ -1,22 +1,18 @@
 //! What a consumer reads: one lane for each partition, with librdkafka's queue
 //! of that partition, the next offset and the known end.
 //!
-//! Queues are split per partition because rdkafka's end-of-partition event and
-//! its errors don't name their topic; here each comes out of the queue it
-//! belongs to. A queue is split before the partition is assigned: afterwards
-//! records could already sit in the common queue.
+//! Queues are split per partition so that a paused one keeps what was fetched, and
+//! each is emptied in one call. A queue is split before the partition is assigned:
+//! afterwards records could already sit in the common queue.
 //!
 //! Invariant: a lane is level with offset `n` when everything below `n` was
 //! visited (`next`) or librdkafka reported the end there (`level`), which covers
 //! markers, aborted records and compaction.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Message};
 use smallvec::SmallVec;
 
 use crate::error::LogError;
@@ -25,7 +21,7 @@ use crate::signal::Signal;
 
 use super::context::Context;
 use super::metadata::native;
-use super::native::header;
+use super::native::{Fetched, Found, Queue};
 use super::triage::{is_transient, sort};
 
 /// The caller's closure that sees each record.
@@ -33,7 +29,7 @@ pub(super) type Visit<'v> = dyn FnMut(ConsumedRecord<'_>) + 'v;
 
 struct Lane {
     at: TopicPartition,
-    queue: PartitionQueue<Context>,
+    queue: Queue,
     next: i64,
     level: i64,
     paused: bool,
@@ -61,11 +57,8 @@ impl Lanes {
         signal: &Arc<Signal>,
     ) -> Result<(), LogError> {
         for (at, next) in offsets {
-            let mut queue = consumer
-                .split_partition_queue(&at.topic, native(at.partition))
+            let queue = Queue::open(consumer, &at.topic, native(at.partition), signal)
                 .ok_or_else(|| LogError::Fatal(format!("{at}: no queue for this partition")))?;
-            let signal = Arc::clone(signal);
-            queue.set_nonempty_callback(move || signal.raise());
             let (at, next) = (at.clone(), *next);
             self.lanes.push(Lane { at, queue, next, level: next, paused: false });
         }
@@ -134,12 +127,7 @@ impl Lanes {
     }
 
     /// Visits up to `max` records that have arrived. Doesn't wait.
-    pub(super) fn drain(
-        &mut self,
-        context: &Context,
-        max: usize,
-        visit: &mut Visit<'_>,
-    ) -> Result<usize, LogError> {
+    pub(super) fn drain(&mut self, max: usize, visit: &mut Visit<'_>) -> Result<usize, LogError> {
         let mut visited = 0;
         for turn in 0..self.lanes.len() {
             if visited >= max || self.failure.is_some() {
@@ -150,7 +138,7 @@ impl Lanes {
             if !lane.paused {
                 let before = lane.level.max(lane.next);
                 let seen = visited;
-                self.failure = lane.drain(context, max, &mut visited, visit).err();
+                self.failure = lane.drain(max, &mut visited, visit).err();
                 self.levelled |= visited == seen && lane.level > before;
             }
         }
@@ -165,44 +153,47 @@ impl Lanes {
 impl Lane {
     fn drain(
         &mut self,
-        context: &Context,
         max: usize,
         visited: &mut usize,
         visit: &mut Visit<'_>,
     ) -> Result<(), LogError> {
-        while *visited < max {
-            match self.queue.poll(Duration::ZERO) {
-                None => break,
-                Some(Ok(message)) => {
-                    lend(&message, &self.at, visit);
-                    self.next = message.offset() + 1;
+        let Self { at, queue, next, level, .. } = self;
+        let mut failure = None;
+        while *visited < max && failure.is_none() {
+            let room = max - *visited;
+            let taken = queue.drain(room, &mut |found| match found {
+                Found::Record(message) => {
+                    lend(&message, at, visit);
+                    *next = message.offset() + 1;
                     *visited += 1;
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    if let Some(end) = context.take_end() {
-                        self.level = self.level.max(end);
-                    }
+                Found::End(end) => *level = end.max(*level),
+                // What comes behind it is visited all the same.
+                Found::Failed(code) => {
+                    failure = failure.take().or(judge(at, code, (*next).max(*level)).err());
                 }
-                Some(Err(error)) => self.judge(&error)?,
+            });
+            if taken < room {
+                break;
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
+}
 
-    /// librdkafka goes on by itself after what passes; the rest is the caller's.
-    fn judge(&self, error: &KafkaError) -> Result<(), LogError> {
-        match error.rdkafka_error_code() {
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                Err(LogError::OffsetOutOfRange {
-                    at: self.at.clone(),
-                    position: self.next.max(self.level),
-                })
-            }
-            Some(code) if is_transient(code) => {
-                tracing::debug!(at = %self.at, %error, "reading");
-                Ok(())
-            }
-            _ => Err(sort(error, format_args!("reading {}", self.at))),
+/// librdkafka goes on by itself after what passes; the rest is the caller's.
+fn judge(at: &TopicPartition, code: Code, position: i64) -> Result<(), LogError> {
+    match code {
+        Code::AutoOffsetReset | Code::OffsetOutOfRange => {
+            Err(LogError::OffsetOutOfRange { at: at.clone(), position })
+        }
+        code if is_transient(code) => {
+            tracing::debug!(%at, %code, "reading");
+            Ok(())
+        }
+        code => {
+            let error = KafkaError::MessageConsumption(code);
+            Err(sort(&error, format_args!("reading {at}")))
         }
     }
 }
@@ -210,11 +201,9 @@ impl Lane {
 /// Shows a message to the caller without copying it. Kafka allows what a
 /// [`Header`] doesn't: a name that isn't UTF-8 is shown with replacement
 /// characters, a missing value as an empty one.
-fn lend(message: &BorrowedMessage<'_>, at: &TopicPartition, visit: &mut Visit<'_>) {
+fn lend(message: &Fetched<'_>, at: &TopicPartition, visit: &mut Visit<'_>) {
     let found: SmallVec<[_; 8]> = message
         .headers()
-        .into_iter()
-        .flat_map(|headers| (0..).map_while(|index| header(headers, index)))
         .map(|(name, value)| (String::from_utf8_lossy(name), value.unwrap_or_default()))
         .collect();
     let headers: SmallVec<[Header<'_>; 8]> =
@@ -223,9 +212,9 @@ fn lend(message: &BorrowedMessage<'_>, at: &TopicPartition, visit: &mut Visit<'_
         topic: &at.topic,
         partition: at.partition,
         offset: message.offset(),
-        timestamp: message.timestamp().to_millis().unwrap_or(-1),
+        timestamp: message.timestamp(),
         key: message.key(),
-        value: message.payload(),
+        value: message.value(),
         headers: &headers,
     });
 }

@@ -14,6 +14,7 @@ pub mod settings;
 mod admin;
 mod appender;
 mod context;
+mod deliveries;
 mod group;
 mod lanes;
 mod membership;

@@ -23,19 +23,29 @@ pub(super) fn outgoing<'a, D: IntoOpaque>(
     record: &NewRecord<'a>,
     opaque: D,
 ) -> BaseRecord<'a, [u8], [u8], D> {
-    let timestamp = if record.timestamp == 0 { EARLIEST } else { record.timestamp };
-    let mut outgoing = BaseRecord::with_opaque_to(topic, opaque).timestamp(timestamp);
+    let mut outgoing = BaseRecord::with_opaque_to(topic, opaque).timestamp(timestamp_of(record));
     outgoing.partition = partition.map(native);
     outgoing.key = record.key;
     outgoing.payload = record.value;
-    if !record.headers.is_empty() {
-        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-        for (name, value) in record.headers {
-            headers = headers.insert(NativeHeader { key: name, value: Some(*value) });
-        }
-        outgoing.headers = Some(headers);
-    }
+    outgoing.headers = headers_of(record);
     outgoing
+}
+
+/// As librdkafka takes it.
+pub(super) fn timestamp_of(record: &NewRecord<'_>) -> i64 {
+    if record.timestamp == 0 { EARLIEST } else { record.timestamp }
+}
+
+/// As librdkafka takes them; None without any.
+pub(super) fn headers_of(record: &NewRecord<'_>) -> Option<OwnedHeaders> {
+    if record.headers.is_empty() {
+        return None;
+    }
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    for (name, value) in record.headers {
+        headers = headers.insert(NativeHeader { key: name, value: Some(*value) });
+    }
+    Some(headers)
 }
 
 /// Refuses what no topic of ours would take.
@@ -51,11 +61,12 @@ pub(super) fn check_size(topic: &str, record: &NewRecord<'_>) -> Result<(), LogE
 /// Logs a delivery report as the guide has it.
 pub(super) fn report(delivered: Result<&BorrowedMessage<'_>, (&KafkaError, &BorrowedMessage<'_>)>) {
     match delivered {
-        Ok(message) => {
+        Ok(message) if tracing::enabled!(tracing::Level::DEBUG) => {
             let (topic, partition) = (message.topic(), message.partition());
             let offset = message.offset();
             tracing::debug!(topic, partition, offset, "Message delivered to {topic} [{partition}]");
         }
+        Ok(_) => {}
         Err((error, message)) => {
             let (topic, partition) = (message.topic(), message.partition());
             tracing::error!(topic, partition, %error, "Message delivery failed");

@@ -139,7 +139,7 @@ impl Reader for KafkaReader {
         loop {
             let seen = self.signal.seen();
             self.serve()?;
-            let visited = self.lanes.drain(self.consumer.context(), max, visit)?;
+            let visited = self.lanes.drain(max, visit)?;
             let news = visited > 0 || self.lanes.take_levelled();
             if news || self.signal.take_wake() || Instant::now() >= deadline {
                 return Ok(visited);

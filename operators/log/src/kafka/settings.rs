@@ -8,7 +8,7 @@
 //! | all | `allow.auto.create.topics` false | for a producer or admin client librdkafka's default is true: asking for a missing topic would make it, with the broker's partitions and retention |
 //! | readers | `fetch.wait.max.ms` 50 | everything a consumer asks of a broker, seek and abort included, waits behind its long poll (default 500); also how long after its last record a reader learns that it is level, because librdkafka tells only on an empty answer: 51 ms, at 20 21 ms, at 10 11 ms, for about 0.5 % of a core more per idle client |
 //! | readers | `fetch.queue.backoff.ms` 10 | the default second makes a restore 4 times slower |
-//! | readers | `queued.min.messages` 10000 | same speed as the default at half the memory |
+//! | readers | `queued.min.messages` 3000, `max.partition.fetch.bytes` 256 KiB | what is fetched ahead stays in the processor's caches: a pass-through of three partitions takes 47 MiB instead of 78 and 30 % less CPU; a larger record is fetched all the same |
 //! | readers | `retry.backoff.ms` 5 | offsets right after an abort: worst 8 ms instead of 125 |
 //! | readers | `auto.offset.reset` error | a lost offset is a fact to report, not to skip |
 //! | readers | `enable.partition.eof` | markers leave holes; the end-of-partition event is how a reader knows it is level |
@@ -16,7 +16,7 @@
 //! | KIP-848 groups | remote assignor `range` | the same; session and heartbeat are the broker's |
 //! | producers | `acks=all`, idempotent | nothing acknowledged is lost or doubled |
 //! | transactions | `retry.backoff.ms` 1 | back-to-back transactions meet CONCURRENT_TRANSACTIONS: p99 115 → 4 ms |
-//! | transactions | `linger.ms` 1 | records wait for the first AddPartitionsToTxn anyway; more only delays the last batch of a transaction |
+//! | transactions | `linger.ms` 5000 | a batch goes when it is full, the rest when the flush before a commit lifts this. With less, librdkafka's thread polls without a pause while records older than this wait for an earlier batch of their partition to be acknowledged: at 1 ms up to ten times the CPU |
 //! | transactions | `transaction.timeout.ms` 10000 | Kafka Streams' value: how long a dead instance may hold readers up |
 //! | appender | `linger.ms` 1 | a caller waits for the acknowledgement |
 //! | producers | `message.max.bytes` 8 MiB | batches; one record may have [`MAX_RECORD_BYTES`] |
@@ -167,7 +167,8 @@ impl KafkaOptions {
                 ("fetch.queue.backoff.ms", "10"),
                 ("fetch.error.backoff.ms", "20"),
                 ("retry.backoff.ms", "5"),
-                ("queued.min.messages", "10000"),
+                ("queued.min.messages", "3000"),
+                ("max.partition.fetch.bytes", "262144"),
             ],
         )
     }
@@ -206,14 +207,14 @@ impl KafkaOptions {
 
     /// For transactions.
     pub(super) fn transactions(&self, client_id: &str, transactional_id: &str) -> ClientConfig {
-        let ours =
-            [("transactional.id", transactional_id), ("linger.ms", "1"), ("retry.backoff.ms", "1")];
+        let ours = [("transactional.id", transactional_id), ("retry.backoff.ms", "1")];
         let mut config = self.producer(client_id, &ours);
         // A record can't be waited for longer than its transaction lives.
         let delivery = self.delivery_timeout.min(self.transaction_timeout);
         config
             .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
-            .set("message.timeout.ms", delivery.as_millis().to_string());
+            .set("message.timeout.ms", delivery.as_millis().to_string())
+            .set("linger.ms", (delivery / 2).as_millis().to_string());
         self.finish(config)
     }
 

@@ -7,27 +7,23 @@
 //! and is `Unknown` only when that doesn't help either.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{Producer, ThreadedProducer};
 
 use crate::error::LogError;
 use crate::record::{NewRecord, TopicPartition};
 use crate::traits::{GroupMetadata, TxnProducer};
 
-use super::context::{log_error, log_line};
+use super::deliveries::Deliveries;
 use super::membership::with_native;
-use super::metadata::with_offsets;
-use super::native::flush;
-use super::outgoing::{check_size, outgoing, report};
+use super::metadata::{native, with_offsets};
+use super::native::{OutTopic, flush};
+use super::outgoing::check_size;
 use super::settings::KafkaOptions;
 use super::triage::sort;
 
@@ -40,74 +36,28 @@ const FLUSH_MARGIN: Duration = Duration::from_secs(5);
 /// How long a commit or abort is repeated before its outcome counts as unknown.
 const END_PATIENCE: Duration = Duration::from_secs(60);
 
-/// A partition this producer has sent to.
-struct Slot {
+/// A topic this producer has sent to.
+struct Target {
+    topic: OutTopic<Deliveries>,
+    partitions: Vec<Option<Partition>>,
+}
+
+#[derive(Clone, Copy)]
+struct Partition {
+    /// Its place in [`Deliveries`].
+    number: usize,
     /// Number of the last transaction that sent here.
-    transaction: AtomicU64,
-    /// Highest acknowledged offset + 1 of that transaction; 0 = none yet.
-    next: AtomicI64,
-}
-
-/// Keeps the delivery to blame.
-#[derive(Default)]
-struct Deliveries {
-    failure: Mutex<Option<LogError>>,
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        log_error(&error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Arc<Slot>;
-
-    fn delivery(&self, delivered: &DeliveryResult<'_>, slot: Arc<Slot>) {
-        match delivered {
-            Ok(message) => {
-                report(Ok(message));
-                slot.next.fetch_max(message.offset() + 1, Ordering::Relaxed);
-            }
-            // An abort gives its records back like this.
-            Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) => {}
-            Err((error, message)) => {
-                report(Err((error, message)));
-                let doing = format!("delivery to {}[{}]", message.topic(), message.partition());
-                blame(&mut self.failure.lock(), failed_delivery(sort(error, doing)));
-            }
-        }
-    }
-}
-
-/// The first failure counts, but a refused record fails others that were in its
-/// batch: then it is the one to name.
-fn blame(known: &mut Option<LogError>, failure: LogError) {
-    match (&known, &failure) {
-        (None, _) | (Some(LogError::Abort(_)), LogError::Refused(_)) => *known = Some(failure),
-        _ => {}
-    }
-}
-
-/// Any record that wasn't delivered ends the transaction, or more.
-fn failed_delivery(error: LogError) -> LogError {
-    match error {
-        LogError::Retriable(text) | LogError::Unknown(text) => LogError::Abort(text),
-        error => error,
-    }
+    transaction: u64,
 }
 
 /// See [`TxnProducer`].
 pub(super) struct KafkaTxnProducer {
-    producer: ThreadedProducer<Deliveries>,
+    /// Before the producer, which they keep alive.
+    targets: HashMap<String, Target>,
+    producer: Arc<ThreadedProducer<Deliveries>>,
     config: ClientConfig,
     options: KafkaOptions,
     id: String,
-    slots: HashMap<String, Vec<Option<Arc<Slot>>>>,
     transaction: u64,
 }
 
@@ -124,7 +74,7 @@ impl KafkaTxnProducer {
             config,
             options: options.clone(),
             id: transactional_id.to_owned(),
-            slots: HashMap::new(),
+            targets: HashMap::new(),
             transaction: 0,
         })
     }
@@ -133,23 +83,34 @@ impl KafkaTxnProducer {
         sort(error, format_args!("transactional id {}: {doing}", self.id))
     }
 
-    fn slot(&mut self, topic: &str, partition: u32) -> Arc<Slot> {
+    /// Where to send, and the number that comes back with the delivery.
+    fn target(
+        &mut self,
+        topic: &str,
+        partition: u32,
+    ) -> Result<(&OutTopic<Deliveries>, usize), KafkaError> {
         let index = partition as usize;
-        let slots = self.slots.entry_ref(topic).or_default();
-        if slots.len() <= index {
-            slots.resize(index + 1, None);
+        if !self.targets.contains_key(topic) {
+            let opened = OutTopic::open(&self.producer, topic)?;
+            let target = Target { topic: opened, partitions: Vec::new() };
+            self.targets.insert(topic.to_owned(), target);
         }
-        let slot = slots[index].get_or_insert_with(|| {
-            Arc::new(Slot { transaction: AtomicU64::new(0), next: AtomicI64::new(0) })
-        });
-        if slot.transaction.swap(self.transaction, Ordering::Relaxed) != self.transaction {
-            slot.next.store(0, Ordering::Relaxed);
+        let deliveries = self.producer.context();
+        let Target { topic, partitions } = self.targets.get_mut(topic).expect("added above");
+        if partitions.len() <= index {
+            partitions.resize(index + 1, None);
         }
-        Arc::clone(slot)
+        let transaction = self.transaction;
+        let partition = partitions[index]
+            .get_or_insert_with(|| Partition { number: deliveries.add(), transaction: 0 });
+        if std::mem::replace(&mut partition.transaction, transaction) != transaction {
+            deliveries.restart(partition.number);
+        }
+        Ok((topic, partition.number))
     }
 
     fn delivery_failure(&self) -> Result<(), LogError> {
-        match &*self.producer.context_failure() {
+        match &*self.producer.context().failure() {
             Some(failure) => Err(failure.clone()),
             None => Ok(()),
         }
@@ -162,7 +123,7 @@ impl KafkaTxnProducer {
         if let Some((code, text)) = self.producer.client().fatal_error() {
             return Err(self.failed(&KafkaError::MessageProduction(code), &text));
         }
-        match self.producer.context_failure().clone() {
+        match self.producer.context().failure().clone() {
             Some(LogError::Refused(_)) => Ok(()),
             Some(failure) => Err(failure),
             None => {
@@ -193,20 +154,10 @@ impl KafkaTxnProducer {
     }
 }
 
-fn client(config: &ClientConfig, id: &str) -> Result<ThreadedProducer<Deliveries>, LogError> {
+fn client(config: &ClientConfig, id: &str) -> Result<Arc<ThreadedProducer<Deliveries>>, LogError> {
     ThreadedProducer::from_config_and_context(config, Deliveries::default())
+        .map(Arc::new)
         .map_err(|error| sort(&error, format_args!("making producer {id}")))
-}
-
-/// Reaches the failure through the producer, which owns its context.
-trait ContextFailure {
-    fn context_failure(&self) -> parking_lot::MutexGuard<'_, Option<LogError>>;
-}
-
-impl ContextFailure for ThreadedProducer<Deliveries> {
-    fn context_failure(&self) -> parking_lot::MutexGuard<'_, Option<LogError>> {
-        self.client().context().failure.lock()
-    }
 }
 
 impl TxnProducer for KafkaTxnProducer {
@@ -224,28 +175,28 @@ impl TxnProducer for KafkaTxnProducer {
     fn begin(&mut self) -> Result<(), LogError> {
         self.producer.begin_transaction().map_err(|error| self.failed(&error, "begin"))?;
         self.transaction += 1;
-        *self.producer.context_failure() = None;
+        *self.producer.context().failure() = None;
         Ok(())
     }
 
     fn send(&mut self, topic: &str, partition: u32, record: NewRecord<'_>) -> Result<(), LogError> {
         check_size(topic, &record)?;
-        let slot = self.slot(topic, partition);
-        let mut outgoing = outgoing(topic, Some(partition), &record, slot);
-        let deadline = Instant::now() + self.options.delivery_timeout;
+        let timeout = self.options.delivery_timeout;
+        let mut deadline = None;
         loop {
-            match self.producer.send(outgoing) {
+            let target = self.target(topic, partition);
+            let (target, number) = target.map_err(|error| sort(&error, topic))?;
+            match target.send(native(partition), &record, number) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(Code::QueueFull), back))
-                    if Instant::now() < deadline =>
+                Err(Code::QueueFull)
+                    if Instant::now() < *deadline.get_or_insert(Instant::now() + timeout) =>
                 {
-                    outgoing = back;
                     std::thread::sleep(QUEUE_FULL);
                 }
-                Err((KafkaError::MessageProduction(Code::State | Code::Fatal), _)) => {
-                    return self.closed(topic);
+                Err(Code::State | Code::Fatal) => return self.closed(topic),
+                Err(code) => {
+                    return Err(failed_send(sort(&KafkaError::MessageProduction(code), topic)));
                 }
-                Err((error, _)) => return Err(failed_send(sort(&error, topic))),
             }
         }
     }
@@ -279,11 +230,12 @@ impl TxnProducer for KafkaTxnProducer {
 
     fn abort(&mut self) -> Result<(), LogError> {
         self.end("aborting", |producer, timeout| producer.abort_transaction(timeout))?;
-        let failure = self.producer.context_failure().take();
+        let failure = self.producer.context().failure().take();
         if matches!(failure, Some(LogError::Refused(_))) {
             // librdkafka 2.12 has counted the refused record and the broker
             // hasn't: the next transaction would fail with a gap in the sequence
             // numbers. Another client begins a new sequence.
+            self.targets.clear();
             self.producer = client(&self.config, &self.id)?;
             self.init()?;
         }
@@ -291,10 +243,10 @@ impl TxnProducer for KafkaTxnProducer {
     }
 
     fn acknowledged(&self, at: &TopicPartition) -> Option<i64> {
-        let slot = self.slots.get(&*at.topic)?.get(at.partition as usize)?.as_ref()?;
-        let next = slot.next.load(Ordering::Relaxed);
-        let current = slot.transaction.load(Ordering::Relaxed) == self.transaction;
-        (current && next > 0).then_some(next)
+        let target = self.targets.get(&*at.topic)?;
+        let partition = (*target.partitions.get(at.partition as usize)?)?;
+        let current = partition.transaction == self.transaction;
+        current.then(|| self.producer.context().next(partition.number)).flatten()
     }
 }
 
@@ -303,28 +255,5 @@ fn failed_send(error: LogError) -> LogError {
     match error {
         LogError::Retriable(text) => LogError::Abort(text),
         other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn blamed(codes: &[Code]) -> LogError {
-        let mut known = None;
-        for code in codes {
-            let error = KafkaError::MessageProduction(*code);
-            blame(&mut known, failed_delivery(sort(&error, format_args!("{code:?}"))));
-        }
-        known.expect("something failed")
-    }
-
-    #[test]
-    fn a_refused_record_is_blamed_rather_than_its_neighbours() {
-        let codes = [Code::InvalidDifferentRecord, Code::InvalidRecord, Code::MessageTimedOut];
-        let failure = blamed(&codes);
-        assert!(matches!(&failure, LogError::Refused(text) if text.contains("InvalidRecord")));
-        assert!(matches!(blamed(&codes[2..]), LogError::Abort(_)));
-        assert!(matches!(blamed(&[Code::Fenced, Code::InvalidRecord]), LogError::Fenced(_)));
     }
 }

@@ -1,19 +1,4 @@
-//! The workspace's `unsafe` code: three things that librdkafka can and rdkafka
-//! 0.39 can't, each behind a safe function.
-//!
-//! * [`flush`]: `BaseProducer::flush` and `commit_transaction` of rdkafka
-//!   0.38–0.39 wait for unacknowledged records in steps of 100 ms, so that a
-//!   commit costs at least 101 ms. librdkafka's own `rd_kafka_flush` waits on a
-//!   condition and lifts `linger.ms` meanwhile: called first, it makes the same
-//!   commit 2–4 ms (measured).
-//! * [`header`]: `BorrowedHeaders` panics on a header whose name isn't UTF-8,
-//!   which any outside producer may write.
-//! * [`topic_ids`]: rdkafka's metadata has no topic ids.
-//!
-//! Invariant: no pointer leaves a function; what is returned borrows from an
-//! argument or is a copy.
-
-#![expect(unsafe_code, reason = "see the module's page")]
+//! Topic ids, which change when a topic is deleted and made again.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -23,50 +8,11 @@ use hashbrown::HashMap;
 use rdkafka::bindings as native;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedHeaders;
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 
-/// Waits until nothing is unacknowledged. Needs a [`ThreadedProducer`]: its
-/// thread serves the delivery reports this waits for.
-pub(super) fn flush<C: ProducerContext + 'static>(
-    producer: &ThreadedProducer<C>,
-    timeout: Duration,
-) -> Result<(), KafkaError> {
-    // SAFETY: the native client lives as long as `producer`, which is borrowed
-    // for the call, and rd_kafka_flush may be called from any thread.
-    let result = unsafe { native::rd_kafka_flush(producer.client().native_ptr(), millis(timeout)) };
-    match RDKafkaErrorCode::from(result) {
-        RDKafkaErrorCode::NoError => Ok(()),
-        code => Err(KafkaError::Flush(code)),
-    }
-}
-
-/// Name and value of the header at `index`, as they are on the log; None behind
-/// the last one.
-pub(super) fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&[u8], Option<&[u8]>)> {
-    let list: *const native::rd_kafka_headers_t = ptr::from_ref(headers).cast();
-    let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-    // SAFETY: a `&BorrowedHeaders` is librdkafka's own pointer under another
-    // type (rdkafka makes it by a cast); the call only reads and writes to the
-    // three locals.
-    let result = unsafe {
-        native::rd_kafka_header_get_all(list, index, &raw mut name, &raw mut value, &raw mut size)
-    };
-    if RDKafkaErrorCode::from(result) != RDKafkaErrorCode::NoError || name.is_null() {
-        return None;
-    }
-    // SAFETY: librdkafka ends names with a zero byte and keeps them as long as
-    // the headers, which the result borrows.
-    let name = unsafe { CStr::from_ptr(name) }.to_bytes();
-    // SAFETY: `size` bytes at `value`, kept as long as the headers; null is no
-    // value.
-    let value =
-        (!value.is_null()).then(|| unsafe { std::slice::from_raw_parts(value.cast(), size) });
-    Some((name, value))
-}
+use super::millis;
 
 /// The ids of topics that exist, by name; empty where the broker has none.
-pub(super) fn topic_ids<C: ClientContext>(
+pub(in crate::kafka) fn topic_ids<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
     timeout: Duration,
@@ -146,27 +92,3 @@ unsafe fn read_ids(
 
 /// What brokers before 2.8 answer: sixteen zero bytes in Base64.
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
-
-fn millis(timeout: Duration) -> i32 {
-    i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use rdkafka::message::{Header, OwnedHeaders};
-
-    use super::*;
-
-    #[test]
-    fn headers_are_read_in_order_with_and_without_values() {
-        let owned = OwnedHeaders::new()
-            .insert(Header { key: "a", value: Some("1") })
-            .insert(Header { key: "", value: Some("") })
-            .insert(Header::<&str> { key: "a", value: None });
-        let read: Vec<_> = (0..).map_while(|index| header(owned.as_borrowed(), index)).collect();
-        assert_eq!(
-            read,
-            [(&b"a"[..], Some(&b"1"[..])), (&b""[..], Some(&b""[..])), (&b"a"[..], None)]
-        );
-    }
-}

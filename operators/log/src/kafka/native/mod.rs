@@ -1,0 +1,55 @@
+//! The workspace's `unsafe` code: what librdkafka can and rdkafka 0.39 can't,
+//! each thing behind a safe interface.
+//!
+//! * [`flush`]: `BaseProducer::flush` and `commit_transaction` of rdkafka
+//!   0.38–0.39 wait for unacknowledged records in steps of 100 ms, so that a
+//!   commit costs at least 101 ms. librdkafka's own `rd_kafka_flush` waits on a
+//!   condition and lifts `linger.ms` meanwhile: called first, it makes the same
+//!   commit 2–4 ms (measured).
+//! * [`Queue`]: rdkafka polls messages one by one, each as an event in an `Arc` of
+//!   its own, with five looks at the clock; librdkafka hands out hundreds at once.
+//!   Its ends of partitions come without their offset. Its headers panic on a name
+//!   that isn't UTF-8, which any outside producer may write.
+//! * [`OutTopic`]: rdkafka looks the topic up by name, under the client's lock, for
+//!   each record.
+//! * [`topic_ids`]: rdkafka's metadata has no topic ids.
+//!
+//! Invariant: no pointer leaves this module; what it gives out borrows from what
+//! owns the memory, or is a copy.
+
+#![expect(unsafe_code, reason = "see the module's page")]
+
+mod message;
+mod out_topic;
+mod queue;
+mod topic_ids;
+
+use std::time::Duration;
+
+use rdkafka::bindings as native;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+
+pub(super) use message::Fetched;
+pub(super) use out_topic::OutTopic;
+pub(super) use queue::{Found, Queue};
+pub(super) use topic_ids::topic_ids;
+
+/// Waits until nothing is unacknowledged. Needs a [`ThreadedProducer`]: its
+/// thread serves the delivery reports this waits for.
+pub(super) fn flush<C: ProducerContext + 'static>(
+    producer: &ThreadedProducer<C>,
+    timeout: Duration,
+) -> Result<(), KafkaError> {
+    // SAFETY: the native client lives as long as `producer`, which is borrowed
+    // for the call, and rd_kafka_flush may be called from any thread.
+    let result = unsafe { native::rd_kafka_flush(producer.client().native_ptr(), millis(timeout)) };
+    match RDKafkaErrorCode::from(result) {
+        RDKafkaErrorCode::NoError => Ok(()),
+        code => Err(KafkaError::Flush(code)),
+    }
+}
+
+fn millis(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
+}
