@@ -90,12 +90,7 @@ fn pass(
     let begun = Instant::now();
     let mut passed = 0;
     while passed == 0 || begun.elapsed() < interval {
-        let Some(message) = consumer.poll(Duration::from_millis(10)) else {
-            if passed > 0 {
-                break;
-            }
-            continue;
-        };
+        let Some(message) = consumer.poll(Duration::from_millis(10)) else { continue };
         let message = message?;
         first.get_or_insert_with(Snapshot::now);
         let place = usize::try_from(message.partition())?;
