@@ -37,6 +37,11 @@ impl Disk for Memory {
 
 #[cfg(feature = "rocksdb")]
 pub(crate) mod rocks {
+    use std::collections::BTreeSet;
+    use std::ffi::OsString;
+    use std::io::ErrorKind;
+    use std::path::Path;
+
     use state_stores::{RocksEngine, RocksOptions};
     use tempfile::TempDir;
 
@@ -54,6 +59,23 @@ pub(crate) mod rocks {
         RocksEngine::open(folder.path(), options).unwrap()
     }
 
+    /// The files as they were at one moment, which a kill would have left; None if the engine's own threads made or
+    /// deleted one meanwhile.
+    fn copy_of_one_moment(folder: &Path) -> Option<TempDir> {
+        let names = || -> BTreeSet<OsString> {
+            let files = std::fs::read_dir(folder).unwrap();
+            files.map(|file| file.unwrap().file_name()).collect()
+        };
+        let (left, before) = (tempfile::tempdir().unwrap(), names());
+        for name in &before {
+            match std::fs::copy(folder.join(name), left.path().join(name)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return None,
+                copied => drop(copied.unwrap()),
+            }
+        }
+        (names() == before).then_some(left)
+    }
+
     impl Disk for Rocks {
         type Engine = RocksEngine;
 
@@ -69,11 +91,11 @@ pub(crate) mod rocks {
         }
 
         fn crash(&mut self, engine: RocksEngine, _in_files: usize) -> RocksEngine {
-            let left = tempfile::tempdir().unwrap();
-            for file in std::fs::read_dir(self.0.path()).unwrap() {
-                let file = file.unwrap();
-                std::fs::copy(file.path(), left.path().join(file.file_name())).unwrap();
-            }
+            let left = loop {
+                if let Some(left) = copy_of_one_moment(self.0.path()) {
+                    break left;
+                }
+            };
             drop(engine);
             self.0 = left;
             open(&self.0)
