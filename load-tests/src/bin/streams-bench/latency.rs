@@ -42,8 +42,8 @@ pub(crate) struct Options {
     warm_up_seconds: u32,
     #[arg(long, default_value_t = 3)]
     partitions: u32,
-    /// `in,out`: topics of somebody else's stage, measured instead of ours.
-    #[arg(long, value_delimiter = ',', num_args = 2)]
+    /// Topics of somebody else's stage, measured instead of ours.
+    #[arg(long, num_args = 2, value_names = ["IN", "OUT"])]
     through: Vec<String>,
 }
 

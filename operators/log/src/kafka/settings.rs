@@ -16,7 +16,7 @@
 //! | KIP-848 groups | remote assignor `range` | the same; session and heartbeat are the broker's |
 //! | producers | `acks=all`, idempotent | nothing acknowledged is lost or doubled |
 //! | transactions | `retry.backoff.ms` 1 | back-to-back transactions meet CONCURRENT_TRANSACTIONS: p99 115 → 4 ms |
-//! | transactions | `linger.ms` 5000 | a batch goes when it is full, the rest when the flush before a commit lifts this. With less, librdkafka's thread polls without a pause while records older than this wait for an earlier batch of their partition to be acknowledged: at 1 ms up to ten times the CPU |
+//! | transactions | `linger.ms` 5000 | a batch goes when it is full, the rest when the flush before a commit lifts this. With less, librdkafka's thread polls without a pause while records older than this wait for an earlier batch of their partition to be acknowledged: at 1 twice the CPU, at 50 and with a busy broker ten times |
 //! | transactions | `transaction.timeout.ms` 10000 | Kafka Streams' value: how long a dead instance may hold readers up |
 //! | appender | `linger.ms` 1 | a caller waits for the acknowledgement |
 //! | producers | `message.max.bytes` 8 MiB | batches; one record may have [`MAX_RECORD_BYTES`] |
