@@ -12,12 +12,12 @@ use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::record::TopicPartition;
 
-use super::metadata::partitions_of;
+use super::metadata::{list_of, partitions_of};
 
 /// A rebalance that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +52,22 @@ pub(super) fn give_up(
     consumer: &BaseConsumer<Context>,
     partitions: &TopicPartitionList,
 ) -> Result<(), KafkaError> {
-    match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
-        _ => consumer.unassign(),
+    if !matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
+        return consumer.unassign();
     }
+    let Err(error) = consumer.incremental_unassign(partitions) else { return Ok(()) };
+    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::InvalidArgument) {
+        return Err(error);
+    }
+    // librdkafka has let go of some by itself, after it asked for them.
+    let held = partitions_of(&consumer.assignment()?);
+    let named = partitions_of(partitions);
+    let left: Vec<_> = named.iter().filter(|at| held.contains(at)).cloned().collect();
+    if left.len() == named.len() {
+        return Err(error);
+    }
+    tracing::warn!(?named, ?held, "asked to give up partitions that aren't held any more");
+    consumer.incremental_unassign(&list_of(&left))
 }
 
 impl ConsumerContext for Context {
