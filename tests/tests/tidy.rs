@@ -214,3 +214,20 @@ fn no_path_of_a_machine_and_no_ignored_test_is_committed() {
     }
     assert_none("marks that must not be committed", &faults);
 }
+
+#[test]
+fn every_mutation_still_fits_the_code() {
+    let list = root().join("operators/runtime/tests/mutations/broken.toml");
+    let list: toml::Table = fs::read_to_string(list).expect("can be read").parse().expect("TOML");
+    let mutations = list["mutation"].as_array().expect("[[mutation]]");
+    let mut faults = Vec::new();
+    for mutation in mutations {
+        let text = |name: &str| mutation[name].as_str().unwrap_or_else(|| panic!("{name}"));
+        let source = fs::read_to_string(root().join(text("file"))).unwrap_or_default();
+        let found = source.matches(text("find")).count();
+        if found != 1 {
+            faults.push(format!("{}: `find` is {found} times in {}", text("name"), text("file")));
+        }
+    }
+    assert_none("mutations that don't fit", &faults);
+}
