@@ -9,7 +9,7 @@
 //! Invariant: offsets go into the transaction before the flush, so that a
 //! former owner's transaction is always found as unstable offsets by the next.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::error::LogError;
 use log::record::{Header, NewRecord, TopicPartition};
@@ -46,16 +46,20 @@ pub enum CommitStage {
 }
 
 impl Worker {
-    /// True when a commit must start now; otherwise when one will.
+    /// `Ok` when a commit must start now; otherwise when one will.
+    ///
+    /// Positions alone are in no hurry: whoever reads our topics sees nothing of such a commit, and after a crash the same
+    /// input leads to nothing again.
     pub(crate) fn commit_due(&self, drained: bool, now: i64) -> Result<(), Option<i64>> {
         let Some(since) = self.dirty_since else { return Err(None) };
         let earliest = self.last_commit + self.settings.commit_min_interval_ms;
         let latest = since + self.settings.commit_interval_ms;
         let staged: usize = self.slots.iter().map(|slot| slot.task.staged_bytes()).sum();
+        let awaited = drained && (self.in_transaction || staged > 0);
         let due = now >= latest
             || staged >= self.settings.staged_bytes_max
-            || (drained && now >= earliest);
-        if due { Ok(()) } else { Err(Some(if drained { earliest } else { latest })) }
+            || (awaited && now >= earliest);
+        if due { Ok(()) } else { Err(Some(if awaited { earliest } else { latest })) }
     }
 
     pub(crate) fn commit_step(
@@ -64,6 +68,7 @@ impl Worker {
         then: Then,
         now: i64,
     ) -> Result<Progress, WorkerError> {
+        let started = Instant::now();
         let done = match stage {
             CommitStage::Stage => match self.stage(now) {
                 // A row too large for its changelog can't be kept, so its task can't go on.
@@ -78,9 +83,11 @@ impl Worker {
             CommitStage::End => self.producer(|producer| producer.commit()),
             CommitStage::Apply => {
                 self.apply(now)?;
+                self.measured(stage, started);
                 return Ok(Progress::Busy);
             }
         };
+        self.measured(stage, started);
         match done {
             Ok(()) => {
                 let next = match stage {
@@ -107,6 +114,20 @@ impl Worker {
             }
             Err(error) => self.transaction_failed(error, now),
         }
+    }
+
+    /// How long a phase took on the wall; nothing is decided by it.
+    fn measured(&self, stage: CommitStage, started: Instant) {
+        let application = self.topology.application_id().to_owned();
+        let phase = match stage {
+            CommitStage::Stage => "stage",
+            CommitStage::Offsets => "offsets",
+            CommitStage::Flush => "flush",
+            CommitStage::End => "end",
+            CommitStage::Apply => "apply",
+        };
+        metrics::histogram!("stream_commit_phase_seconds", "application" => application, "phase" => phase)
+            .record(started.elapsed().as_secs_f64());
     }
 
     fn producer(

@@ -81,8 +81,13 @@ impl<'c> Machine<'c> {
         let (engine, layer_bytes) = self.disks.state();
         let options = StateOptions { layer_bytes, ..StateOptions::new(self.log.log_id()) };
         let state = StateDir::open(engine, options).unwrap();
-        let settings =
-            WorkerSettings { commit_min_interval_ms: 0, ..WorkerSettings::new("oracle") };
+        // What is processed must be committed before the next input, also where nothing came of it: input that is
+        // processed again meets what has arrived meanwhile.
+        let settings = WorkerSettings {
+            commit_min_interval_ms: 0,
+            commit_interval_ms: 0,
+            ..WorkerSettings::new("oracle")
+        };
         let log = self.log.log.clone();
         self.worker = Some(Worker::new(self.topology.clone(), log, state, settings, 1));
         self.settle();

@@ -4,6 +4,7 @@
 
 #[path = "../machine/clocked_log.rs"]
 mod clocked_log;
+mod commits;
 mod dead_letters;
 mod in_time;
 mod offsets;
