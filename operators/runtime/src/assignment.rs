@@ -12,6 +12,7 @@ use log::error::LogError;
 use log::record::TopicPartition;
 use log::traits::{GroupOptions, Polled};
 use operators::{Globals, Task, TaskId};
+use state_stores::StoreError;
 
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
@@ -88,16 +89,26 @@ impl Worker {
     }
 
     /// Handles an assignment event.
-    pub(crate) fn assignment_event(&mut self, event: Polled) -> Result<Progress, WorkerError> {
+    pub(crate) fn assignment_event(
+        &mut self,
+        event: Polled,
+        now: i64,
+    ) -> Result<Progress, WorkerError> {
         match event {
             Polled::Records(_) => {}
             Polled::Revoke { lost, partitions } => self.begin_revoke(lost, partitions)?,
-            Polled::Assign(partitions) => self.begin_assign(&partitions)?,
+            Polled::Assign(partitions) => {
+                if !self.begin_assign(&partitions)? {
+                    self.pending = Some(Polled::Assign(partitions));
+                    return Ok(Progress::IdleUntil(now + 1));
+                }
+            }
         }
         Ok(Progress::Busy)
     }
 
-    fn begin_assign(&mut self, partitions: &[TopicPartition]) -> Result<(), WorkerError> {
+    /// False: another thread of this process hasn't let go of a task yet. It was put out of the group and will hear of it.
+    fn begin_assign(&mut self, partitions: &[TopicPartition]) -> Result<bool, WorkerError> {
         let owned: BTreeSet<&TopicPartition> = partitions.iter().collect();
         let tasks = self.tasks_of(&owned);
         let mut kept = Vec::new();
@@ -110,7 +121,8 @@ impl Worker {
         self.slots = kept;
         let mut restoring = Vec::new();
         for (id, inputs) in tasks.into_iter().filter(|(id, _)| !present.contains(id)) {
-            restoring.push(self.restoring(id, inputs)?);
+            let Some(task) = self.restoring(id, inputs)? else { return Ok(false) };
+            restoring.push(task);
         }
         tracing::info!(
             application = self.topology.application_id(),
@@ -119,7 +131,7 @@ impl Worker {
             "partitions assigned"
         );
         self.phase = self.restoring_phase(restoring, TakeUp::Assign);
-        Ok(())
+        Ok(true)
     }
 
     pub(crate) fn restoring_phase(&self, tasks: Vec<Restoring>, take_up: TakeUp) -> Phase {
@@ -155,11 +167,12 @@ impl Worker {
         tasks
     }
 
+    /// `None` while another thread of this process has the task's state.
     pub(crate) fn restoring(
         &self,
         id: TaskId,
         inputs: Vec<TopicPartition>,
-    ) -> Result<Restoring, WorkerError> {
+    ) -> Result<Option<Restoring>, WorkerError> {
         let stores = self
             .topology
             .subtopologies()
@@ -167,19 +180,22 @@ impl Worker {
             .find(|part| part.id == id.subtopology)
             .map(|part| part.stores.as_slice())
             .unwrap_or_default();
-        let state =
-            self.state_dir.task_state(id.partition, stores).map_err(|e| self.state_failed(e))?;
+        let state = match self.state_dir.task_state(id.partition, stores) {
+            Ok(state) => state,
+            Err(StoreError::InUse { .. }) => return Ok(None),
+            Err(error) => return Err(self.state_failed(error)),
+        };
         let changelogs = stores
             .iter()
             .map(|store| TopicPartition::new(store.changelog_topic.clone(), id.partition))
             .collect();
-        Ok(Restoring {
+        Ok(Some(Restoring {
             id,
             resets: inputs.iter().map(|at| self.topology.offset_reset(&at.topic)).collect(),
             inputs: inputs.into_iter().map(|at| (at, 0)).collect(),
             changelogs,
             state,
-        })
+        }))
     }
 
     pub(crate) fn restore(&mut self, now: i64) -> Result<Progress, WorkerError> {
@@ -198,7 +214,7 @@ impl Worker {
                         self.write_back(now)?;
                         Ok(Progress::IdleUntil(now + 1))
                     }
-                    Ok(event) => self.assignment_event(event),
+                    Ok(event) => self.assignment_event(event, now),
                     Err(LogError::OffsetOutOfRange { at, position }) => {
                         self.out_of_range = Some((at, position));
                         Ok(Progress::Busy)

@@ -11,12 +11,12 @@ use crate::worker::{Phase, Progress, Then, Worker};
 
 impl Worker {
     /// A running worker was asked to close.
-    pub(crate) fn wind_up(&mut self) -> Result<Progress, WorkerError> {
+    pub(crate) fn wind_up(&mut self, now: i64) -> Result<Progress, WorkerError> {
         if self.pending.is_none() {
             self.poll(Duration::ZERO)?;
         }
         if let Some(event) = self.pending.take() {
-            return self.assignment_event(event);
+            return self.assignment_event(event, now);
         }
         if self.uncommitted() && self.membership.is_some() {
             self.phase = Phase::Committing(CommitStage::Stage, Then::Run);

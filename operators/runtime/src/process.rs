@@ -40,11 +40,11 @@ impl Round {
 impl Worker {
     pub(crate) fn run(&mut self, now: i64) -> Result<Progress, WorkerError> {
         if let Some(event) = self.pending.take() {
-            return self.assignment_event(event);
+            return self.assignment_event(event, now);
         }
         self.poll(Duration::ZERO)?;
         if let Some(event) = self.pending.take() {
-            return self.assignment_event(event);
+            return self.assignment_event(event, now);
         }
         if let Some((at, position)) = self.out_of_range.take() {
             return self.judge_position(at, position, now);

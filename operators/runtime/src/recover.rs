@@ -224,7 +224,15 @@ impl Worker {
         };
         let mut restoring = Vec::new();
         for (id, inputs) in tasks {
-            restoring.push(self.restoring(id, inputs)?);
+            match self.restoring(id, inputs)? {
+                Some(task) => restoring.push(task),
+                // It was free when this thread was given it, so another one has been given it since.
+                None => tracing::info!(
+                    application = self.topology.application_id(),
+                    task = %id,
+                    "another thread has taken the task over"
+                ),
+            }
         }
         self.phase = self.restoring_phase(restoring, TakeUp::Seek);
         Ok(Progress::Busy)

@@ -216,7 +216,7 @@ impl Worker {
             }
             Phase::Bootstrap if self.closing => self.leave(),
             Phase::Bootstrap => self.bootstrap(now),
-            Phase::Running if self.closing => self.wind_up(),
+            Phase::Running if self.closing => self.wind_up(now),
             Phase::Running => self.run(now),
             Phase::Replacing(_) | Phase::Restoring(..) | Phase::TakingUp(_) if self.closing => {
                 self.leave_at_once()
@@ -264,6 +264,7 @@ impl Worker {
     pub fn status(&self) -> WorkerStatus {
         WorkerStatus {
             application: self.topology.application_id().to_owned(),
+            thread: self.settings.thread,
             phase: self.phase.name(),
             ready: matches!(self.phase, Phase::Running | Phase::Committing(..))
                 && self.membership.is_some(),
@@ -296,6 +297,8 @@ impl Worker {
 pub struct WorkerStatus {
     /// `application.id`.
     pub application: String,
+    /// Number of its thread within the process.
+    pub thread: u32,
     /// In words.
     pub phase: &'static str,
     /// Has an assignment and all of its state.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 /// Prefixes under which an unknown name is a mistake, not somebody else's.
 const OWN_PREFIXES: &[&str] =
-    &["RATE_LIMIT_", "JWT_", "WEBHOOK_", "WEBSOCKET_", "FRAUD_", "SIMULATION_"];
+    &["RATE_LIMIT_", "JWT_", "WEBHOOK_", "WEBSOCKET_", "FRAUD_", "SIMULATION_", "STREAM_"];
 
 /// The variables of one process.
 #[derive(Clone, Debug, Default)]

@@ -44,6 +44,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "CANCEL_GRACE_SECONDS",
     "INSTANCE_ID",
     "ACCEPT_TOPOLOGY_CHANGE",
+    "STREAM_THREADS",
     "SIMULATION_STEP_MS",
     "CARRIER_DELIVERY_SECONDS",
     "WEBHOOK_SCHEDULE",
@@ -95,6 +96,8 @@ pub(crate) struct Config {
     pub instance_id: Option<String>,
     /// Tokens of refused starts.
     pub accepted_changes: Vec<String>,
+    /// Per application and process (`num.stream.threads`).
+    pub stream_threads: u32,
     pub simulation_step_ms: u32,
     /// None = only the carrier's interface or an administrator delivers.
     pub carrier_delivery_seconds: Option<u32>,
@@ -162,6 +165,7 @@ impl Config {
             cancel_grace_seconds: env.parsed_or("CANCEL_GRACE_SECONDS", "whole seconds", 0)?,
             instance_id: instance_id(env)?,
             accepted_changes: env.list("ACCEPT_TOPOLOGY_CHANGE"),
+            stream_threads: stream_threads(env)?,
             simulation_step_ms: simulation_step(env, development)?,
             carrier_delivery_seconds: delivery(env, development)?,
             webhook_schedule: schedule(env)?,
@@ -250,6 +254,10 @@ fn topic_partitions(env: &Env) -> Result<u32> {
 fn topic_replication(env: &Env) -> Result<i32> {
     let most = i32::from(i16::MAX);
     env.within("TOPIC_REPLICATION_FACTOR", "a count from 1 to 32767", 1..=most, 1)
+}
+
+fn stream_threads(env: &Env) -> Result<u32> {
+    env.within("STREAM_THREADS", "threads per application, from 1 to 64", 1..=64, 1)
 }
 
 fn simulation_step(env: &Env, development: bool) -> Result<u32> {

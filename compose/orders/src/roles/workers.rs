@@ -1,4 +1,4 @@
-//! Applications of the topology, one thread each.
+//! Applications of the topology, each on as many threads as the settings say.
 
 use std::sync::Arc;
 
@@ -38,33 +38,38 @@ pub(crate) fn start(
     for application in applications {
         let instance = parts::instance(config, application.id)?;
         let state = parts::state(config, application.id, &log_id)?;
-        let settings = WorkerSettings {
-            commit_min_interval_ms: application.commit_min_interval_ms,
-            accepted_changes: config.accepted_changes.clone(),
-            ..WorkerSettings::new(instance)
-        };
-        let worker = Worker::new(
-            application.topology,
-            log.clone(),
-            state,
-            settings,
-            config.topic_replication,
-        );
-        let send = send.clone();
-        let id = application.id;
-        let handle = runtime::spawn(worker, Arc::new(parts::now_ms), move |result| {
-            let result = match result {
-                Ok(()) => Ok(()),
-                Err(error @ WorkerError::Manifest { .. }) => Err(Unfit(error.to_string()).into()),
-                Err(error) => Err(anyhow!("{error}")),
+        for thread in 0..config.stream_threads {
+            let settings = WorkerSettings {
+                thread,
+                commit_min_interval_ms: application.commit_min_interval_ms,
+                accepted_changes: config.accepted_changes.clone(),
+                ..WorkerSettings::new(instance.as_str())
             };
-            // Nobody listens any more once the process is on its way out.
-            let _unheard = send.send(result.with_context(|| format!("{id} stopped")));
-        })?;
-        tracing::info!(application = id, "{} started...", title(id));
-        handles.push(handle);
+            let (topology, replication) = (application.topology.clone(), config.topic_replication);
+            let worker = Worker::new(topology, log.clone(), state.clone(), settings, replication);
+            handles.push(spawn(worker, application.id, send.clone())?);
+        }
+        tracing::info!(application = application.id, "{} started...", title(application.id));
     }
     Ok(Workers { handles, ended })
+}
+
+/// Puts a worker on its thread; `ended` hears how it came to its end.
+fn spawn(
+    worker: Worker,
+    id: &'static str,
+    ended: mpsc::UnboundedSender<Result<()>>,
+) -> Result<WorkerHandle> {
+    let handle = runtime::spawn(worker, Arc::new(parts::now_ms), move |result| {
+        let result = match result {
+            Ok(()) => Ok(()),
+            Err(error @ WorkerError::Manifest { .. }) => Err(Unfit(error.to_string()).into()),
+            Err(error) => Err(anyhow!("{error}")),
+        };
+        // Nobody listens any more once the process is on its way out.
+        let _unheard = ended.send(result.with_context(|| format!("{id} stopped")));
+    });
+    Ok(handle?)
 }
 
 /// `order-validator` → `Order Validator Worker` (R286).

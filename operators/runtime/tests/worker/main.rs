@@ -9,6 +9,7 @@ mod dead_letters;
 mod in_time;
 mod offsets;
 mod partitions;
+mod threads;
 
 use std::sync::Arc;
 
