@@ -3,19 +3,24 @@
 //! the group has given it up and then goes on as a zombie, one joins late and
 //! one leaves politely. The topology counts words over a repartition topic;
 //! exactly once shows in its output: 1, 2, …, n for each word.
+//!
+//! `KAFKA_WORKERS_KILLS=200 cargo test --test kafka_workers -- again_and_again`
+//! is the long run: so many kills instead of two, about seven seconds each.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod kafka;
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::contract::{LogFixture, Scene, scene::unique};
+use log::kafka::GroupProtocol;
 use log::{Isolation, NewRecord};
 use operators::{DEAD_LETTERS, I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
 use runtime::{Worker, WorkerError, WorkerSettings};
@@ -25,14 +30,25 @@ use kafka::Kafka;
 
 /// Set in a child: its slot, the scene's name and the slot's folder.
 const MEMBER: &str = "KAFKA_WORKERS_MEMBER";
+/// How many kills the long run has.
+const KILLS: &str = "KAFKA_WORKERS_KILLS";
 const PARTITIONS: u32 = 4;
 const WORDS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 const CHUNK: usize = 2_000;
 
 #[test]
 fn words_are_counted_exactly_once_by_members_that_come_and_go() {
+    come_and_go(GroupProtocol::Classic);
+}
+
+#[test]
+fn so_they_are_where_the_broker_assigns() {
+    come_and_go(GroupProtocol::Consumer);
+}
+
+fn come_and_go(protocol: GroupProtocol) {
     let Some(kafka) = Kafka::from_environment() else { return };
-    let story = Story::new(&kafka);
+    let story = Story::new(&kafka, protocol);
     let mut first = story.member(0);
     story.fill(0);
     story.until_counted(CHUNK / 2);
@@ -57,18 +73,41 @@ fn words_are_counted_exactly_once_by_members_that_come_and_go() {
     story.fill(5);
     story.until_counted(6 * CHUNK);
     second.leave();
-    story.check();
+    story.check(6);
+}
+
+#[test]
+fn members_that_are_killed_again_and_again_lose_and_double_nothing() {
+    let Some(kafka) = Kafka::from_environment() else { return };
+    let kills = std::env::var(KILLS).map_or(2, |kills| kills.parse().unwrap());
+    let story = Story::new(&kafka, GroupProtocol::Classic);
+    let mut members = [story.member(0), story.member(1)];
+    for kill in 0..kills {
+        story.fill(kill);
+        // In the middle of the work, each time elsewhere.
+        story.until_counted(kill * CHUNK + (kill * 331) % CHUNK);
+        let slot = kill % 2;
+        members[slot].kill();
+        members[slot] = story.member(slot);
+        if kill % 20 == 19 {
+            eprintln!("{} of {kills} kills", kill + 1);
+        }
+    }
+    story.until_counted(kills * CHUNK);
+    members.map(Member::leave);
+    story.check(kills);
 }
 
 struct Story<'k> {
     kafka: &'k Kafka,
     name: String,
     scene: Scene,
+    protocol: GroupProtocol,
     folders: [tempfile::TempDir; 2],
 }
 
 impl<'k> Story<'k> {
-    fn new(kafka: &'k Kafka) -> Self {
+    fn new(kafka: &'k Kafka, protocol: GroupProtocol) -> Self {
         let name = unique("workers");
         let scene = Scene::on(kafka.log(), kafka, &name);
         scene.topic("lines", PARTITIONS);
@@ -84,15 +123,21 @@ impl<'k> Story<'k> {
             scene.admin.ensure_topics(&[spec]).unwrap();
         }
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        Self { kafka, name, scene, folders }
+        Self { kafka, name, scene, protocol, folders }
     }
 
     fn member(&self, slot: usize) -> Member {
         let folder = self.folders[slot].path();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "the_member", "--nocapture"]).stdin(Stdio::piped());
-        let told = format!("{slot} {} {}", self.name, folder.display());
-        Member(command.env(MEMBER, told).spawn().unwrap())
+        let told = format!("{slot} {:?} {} {}", self.protocol, self.name, folder.display());
+        let log = OpenOptions::new().create(true).append(true).open(self.log(slot)).unwrap();
+        Member(command.env(MEMBER, told).stderr(log).spawn().unwrap())
+    }
+
+    /// What the members of a slot have said.
+    fn log(&self, slot: usize) -> PathBuf {
+        self.folders[slot].path().with_extension("log")
     }
 
     /// Words under keys that say nothing about them.
@@ -134,13 +179,30 @@ impl<'k> Story<'k> {
         });
     }
 
-    fn check(&self) {
+    fn check(&self, chunks: usize) {
         let mut expected: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-        for number in 0..6 * CHUNK {
+        for number in 0..chunks * CHUNK {
             let counts = expected.entry(word(number).to_owned()).or_default();
             counts.push(counts.len() as i64 + 1);
         }
         assert_eq!(self.counted(), expected, "{} on {:?}", self.name, self.kafka.options);
+        for slot in [0, 1] {
+            let said = std::fs::read_to_string(self.log(slot)).unwrap();
+            assert!(said.contains("tasks are level with the log"), "member {slot} logs");
+            assert!(!said.contains("rebuilding a store"), "member {slot} lost its state");
+        }
+    }
+}
+
+impl Drop for Story<'_> {
+    fn drop(&mut self) {
+        for slot in [0, 1] {
+            if std::thread::panicking() {
+                let said = std::fs::read_to_string(self.log(slot)).unwrap_or_default();
+                eprintln!("member {slot}:\n{said}");
+            }
+            let _left = std::fs::remove_file(self.log(slot));
+        }
     }
 }
 
@@ -199,10 +261,14 @@ fn the_member() {
     let (Ok(told), Some(kafka)) = (std::env::var(MEMBER), Kafka::from_environment()) else {
         return;
     };
-    let told: Vec<&str> = told.splitn(3, ' ').collect();
+    let told: Vec<&str> = told.splitn(4, ' ').collect();
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let scene = Scene::on(kafka.log(), &kafka, told[1]);
-    let engine = RocksEngine::open(Path::new(told[2]), RocksOptions::default()).unwrap();
+    let mut kafka = kafka;
+    if told[1] == format!("{:?}", GroupProtocol::Consumer) {
+        kafka.options.group_protocol = GroupProtocol::Consumer;
+    }
+    let scene = Scene::on(kafka.log(), &kafka, told[2]);
+    let engine = RocksEngine::open(Path::new(told[3]), RocksOptions::default()).unwrap();
     let mut options = StateOptions::new(scene.admin.log_id().unwrap());
     // Often, so that a kill finds every part of a write-back.
     options.max_layer_age_ms = 50;

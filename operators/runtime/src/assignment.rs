@@ -286,7 +286,7 @@ impl Worker {
                 .consumer
                 .ack_assign(&positions)
                 .map(|membership| self.membership = Some(membership)),
-            TakeUp::Seek if positions.is_empty() || self.membership.is_none() => Ok(()),
+            TakeUp::Seek if positions.is_empty() => Ok(()),
             TakeUp::Seek => clients.consumer.seek(&positions),
         };
         match taken {
@@ -302,6 +302,16 @@ impl Worker {
             Err(error @ (LogError::Abort(_) | LogError::Fenced(_) | LogError::Unknown(_))) => {
                 self.phase = Phase::Running;
                 self.log_trouble(error, now)
+            }
+            // What can't be read any more may be somebody else's by now, which the next event says. What this poll
+            // throws away is read again after the seek.
+            Err(error @ LogError::Retriable(_)) if how == TakeUp::Seek => {
+                match clients.consumer.poll(Duration::ZERO, 1, &mut |_| {}) {
+                    Ok(event @ (Polled::Revoke { .. } | Polled::Assign(_))) => {
+                        self.assignment_event(event, now)
+                    }
+                    _ => self.log_trouble(error, now),
+                }
             }
             Err(error) => self.log_trouble(error, now),
         }
@@ -386,7 +396,6 @@ impl Worker {
         let gone: BTreeSet<TopicPartition> = partitions.into_iter().collect();
         self.slots.retain(|slot| !slot.inputs.iter().any(|at| gone.contains(at)));
         self.route();
-        self.membership = None;
         self.out_of_range = None;
         self.phase = match std::mem::replace(&mut self.phase, Phase::Running) {
             _ if self.closing => Phase::Closed,
@@ -402,6 +411,15 @@ impl Worker {
             Phase::TakingUp(TakeUp::Seek) => Phase::TakingUp(TakeUp::Seek),
             _ => Phase::Running,
         };
+        // KIP-848 takes partitions one by one: with what is left this is still a member.
+        let left = match &self.phase {
+            Phase::Replacing(tasks) => !tasks.is_empty(),
+            Phase::Restoring(restore, _) => !restore.is_empty(),
+            _ => false,
+        };
+        if self.slots.is_empty() && !left {
+            self.membership = None;
+        }
         match &mut self.clients {
             Some(clients) => clients.consumer.ack_revoke().map_err(|e| self.log_failed(e)),
             None => Ok(()),

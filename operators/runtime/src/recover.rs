@@ -184,13 +184,13 @@ impl Worker {
 
     /// A record this member wanted to read is gone. If the group has committed a later
     /// offset, somebody else owns the partition and had it purged: this member was put out
-    /// of the group and hasn't heard of it. Otherwise records were lost that nobody has
+    /// of the group and hasn't heard of it: its tasks are over, and a seek there would come to nothing, for librdkafka
+    /// doesn't read the partition any more. Otherwise records were lost that nobody has
     /// processed.
     pub(crate) fn judge_position(
         &mut self,
         at: TopicPartition,
         position: i64,
-        now: i64,
     ) -> Result<Progress, WorkerError> {
         let Some(clients) = &self.clients else { return Ok(Progress::Busy) };
         if !self.slots.iter().any(|slot| slot.inputs.contains(&at)) {
@@ -206,9 +206,10 @@ impl Worker {
                     application = self.topology.application_id(),
                     %at,
                     position,
-                    "the record to read next is gone, its successor in the group has committed it; starting again from the log"
+                    "the record to read next is gone, its successor in the group has committed it; waiting for the group's next event"
                 );
-                self.restart_from_log(now)?;
+                self.abandon();
+                self.route();
                 Ok(Progress::Busy)
             }
         }

@@ -120,6 +120,11 @@ impl Restore {
         self.targets.clear();
     }
 
+    /// True without tasks.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     /// The restored tasks, and how many rows were read.
     pub(crate) fn finish(self) -> (Vec<Restoring>, u64) {
         (self.tasks, self.rows)
@@ -134,6 +139,12 @@ impl Restore {
             let firsts = first_offsets(admin, &partitions, &task.resets, &starts)?;
             let begin = committed.into_iter().zip(firsts).zip(starts);
             for (input, ((committed, first), start)) in task.inputs.iter_mut().zip(begin) {
+                if let Some(lost) = committed.and_then(|next| gone(next, start)) {
+                    let at = &input.0;
+                    tracing::error!(%at, committed, start, lost, "records were deleted that the application hadn't processed; it goes on behind them: keep them for longer, or make room");
+                    metrics::counter!("stream_records_lost_total", "topic" => at.topic.to_string())
+                        .increment(lost);
+                }
                 input.1 = committed.unwrap_or(first).max(start);
             }
         }
@@ -197,6 +208,11 @@ impl Restore {
             }
         }
     }
+}
+
+/// How many offsets retention took before they were processed. Our own purge stays below what is committed.
+fn gone(committed: i64, start: i64) -> Option<u64> {
+    u64::try_from(start - committed).ok().filter(|lost| *lost > 0)
 }
 
 type Row = (Vec<u8>, Option<Vec<u8>>);

@@ -23,6 +23,9 @@ use super::reader::{connect, seek, wait_a_slice};
 use super::settings::KafkaOptions;
 use super::triage::{is_transient, sort};
 
+/// How long a seek may take that nobody needs any more once the group says so.
+const SEEK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// See [`GroupConsumer`].
 pub(super) struct KafkaGroupConsumer {
     lanes: Lanes,
@@ -157,7 +160,7 @@ impl KafkaGroupConsumer {
             .filter(|(at, next)| self.lanes.position(at).is_some_and(|position| position != *next))
             .collect();
         self.lanes.resume_all();
-        self.seek(&moved)
+        seek(&self.consumer, &mut self.lanes, &moved, self.options.request_timeout)
     }
 }
 
@@ -248,7 +251,9 @@ impl GroupConsumer for KafkaGroupConsumer {
     }
 
     fn seek(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError> {
-        seek(&self.consumer, &mut self.lanes, offsets, self.options.request_timeout)
+        // Not for long: the group may have an event that makes it pointless.
+        let patience = self.options.request_timeout.min(SEEK_PATIENCE);
+        seek(&self.consumer, &mut self.lanes, offsets, patience)
     }
 
     fn reached(&self, at: &TopicPartition, end: i64) -> bool {

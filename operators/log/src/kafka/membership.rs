@@ -9,7 +9,9 @@
 //!
 //! rdkafka shows neither generation nor member id. [`GroupMetadata::generation`]
 //! therefore counts the assignments this client answered, and `member` is its
-//! client id; a member that was thrown out while it answered gets −1.
+//! client id; a member that was thrown out while it answered gets −1. One that
+//! the broker doesn't know any more may slip through with an empty member id,
+//! which the broker refuses beside any generation.
 
 use std::sync::{Arc, Weak};
 
@@ -39,8 +41,8 @@ pub(super) fn capture(
         (GroupProtocol::Classic, Some(metadata)) => Some(Membership::Captured(metadata)),
         (GroupProtocol::Consumer, Some(_)) => Some(Membership::Live(Arc::downgrade(consumer))),
     };
-    // Asked after the capture: librdkafka marks the loss in the same step in
-    // which it clears generation and member id, so a cleared capture is seen.
+    // Asked after the capture: where librdkafka marks a loss, it does so in the
+    // step in which it clears generation and member id.
     let out = consumer.assignment_lost();
     GroupMetadata {
         group: group.to_owned(),

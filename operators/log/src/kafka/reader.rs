@@ -46,7 +46,8 @@ pub(super) fn wait_a_slice(signal: &Signal, seen: u64, deadline: Instant) {
     signal.wait(seen, deadline.min(Instant::now() + SLICE));
 }
 
-/// Moves lanes to other offsets.
+/// Moves lanes to other offsets. `Retriable` when librdkafka doesn't read there within `timeout`: it never will again
+/// after an "offset out of range", until the partition is assigned anew.
 pub(super) fn seek(
     consumer: &BaseConsumer<Context>,
     lanes: &mut Lanes,
@@ -65,7 +66,10 @@ pub(super) fn seek(
         match failure {
             None => break,
             Some(error) => match error.rdkafka_error_code() {
-                Some(Code::State | Code::PreviousInProgress) if Instant::now() < deadline => {
+                Some(Code::State | Code::PreviousInProgress) => {
+                    if Instant::now() >= deadline {
+                        return Err(LogError::Retriable(format!("seeking {offsets:?}: {error}")));
+                    }
                     std::thread::sleep(SEEK_AGAIN);
                 }
                 _ => return Err(refused(&error)),

@@ -30,7 +30,7 @@ pub(super) fn sort(error: &KafkaError, doing: impl Display) -> LogError {
     }
     match error {
         KafkaError::MessageConsumptionFatal(code) if !is_fence(*code) => LogError::Fatal(text()),
-        KafkaError::Seek(reason) if reason.contains("Timed out") => LogError::Retriable(text()),
+        KafkaError::Seek(reason) if reason == "_TIMED_OUT" => LogError::Retriable(text()),
         _ => match code_of(error) {
             Some(code) => by_code(code, text()),
             None => LogError::Fatal(text()),

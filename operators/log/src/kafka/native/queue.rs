@@ -38,7 +38,8 @@ pub(in crate::kafka) struct Queue {
 unsafe impl Send for Queue {}
 
 impl Queue {
-    /// Splits the partition's queue off; `signal` is raised whenever it stops being empty.
+    /// Splits the partition's queue off, empty; `signal` is raised whenever it stops being so. Call before the partition
+    /// is assigned.
     pub(in crate::kafka) fn open(
         consumer: &Arc<BaseConsumer<Context>>,
         topic: &str,
@@ -64,7 +65,10 @@ impl Queue {
             );
         }
         let (signal, consumer) = (Arc::clone(signal), Arc::clone(consumer));
-        Some(Self { native: queue, signal, consumer })
+        let mut queue = Self { native: queue, signal, consumer };
+        // What lies here is of a former assignment: an "offset out of range" has no version that would tell.
+        queue.drain(usize::MAX, &mut |_stale| {});
+        Some(queue)
     }
 
     /// Shows up to `max` (> 0) of what has arrived, without waiting; how many that were. Fewer: the queue is empty now.

@@ -41,7 +41,11 @@ pub(in crate::kafka) fn topic_ids<C: ClientContext>(
         native::rd_kafka_DescribeTopics(rk, asked, options, queue);
         // The request ends within its own timeout, with an event either way.
         let event = native::rd_kafka_queue_poll(queue, -1);
-        let found = read_ids(event);
+        let found = if event.is_null() {
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))
+        } else {
+            read_ids(event)
+        };
         native::rd_kafka_event_destroy(event);
         native::rd_kafka_AdminOptions_destroy(options);
         native::rd_kafka_TopicCollection_destroy(asked);
@@ -51,11 +55,11 @@ pub(in crate::kafka) fn topic_ids<C: ClientContext>(
 }
 
 /// # Safety
-/// `event` is null or an event that isn't destroyed before this returns.
+/// `event` is an event that isn't destroyed before this returns.
 unsafe fn read_ids(
     event: *mut native::rd_kafka_event_t,
 ) -> Result<HashMap<String, String>, KafkaError> {
-    // SAFETY: by the caller; librdkafka answers null with an error or nothing.
+    // SAFETY: by the caller.
     let (failure, result) = unsafe {
         (native::rd_kafka_event_error(event), native::rd_kafka_event_DescribeTopics_result(event))
     };
