@@ -54,12 +54,14 @@ fn come_and_go(protocol: GroupProtocol) {
     story.until_counted(CHUNK / 2);
     let second = story.member(1);
     story.fill(1);
-    story.until_counted(CHUNK + CHUNK / 4);
+    // Everything: a member goes on with what it hasn't given up.
+    story.until_counted(2 * CHUNK);
 
-    first.kill();
     story.fill(2);
+    story.until_counted(2 * CHUNK + CHUNK / 8);
+    first.kill();
     let first = story.member(0);
-    story.until_counted(2 * CHUNK + CHUNK / 4);
+    story.until_counted(2 * CHUNK + CHUNK / 2);
 
     second.signal("STOP");
     story.fill(3);
