@@ -231,3 +231,26 @@ fn every_mutation_still_fits_the_code() {
     }
     assert_none("mutations that don't fit", &faults);
 }
+
+/// Names in `metrics::counter!("…"` and the like.
+fn metrics_in(source: &str) -> impl Iterator<Item = &str> {
+    ["counter!(", "gauge!(", "histogram!("].into_iter().flat_map(move |call| {
+        let calls = source.split(call).skip(1);
+        calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+    })
+}
+
+#[test]
+fn every_metric_is_explained_and_every_explained_one_is_there() {
+    let page = fs::read_to_string(root().join("docs/metrics.md")).expect("docs/metrics.md");
+    let row = |line: &str| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned());
+    let explained: BTreeSet<String> = page.lines().filter_map(row).collect();
+    let mut kept = BTreeSet::new();
+    for path in all_sources() {
+        let text = fs::read_to_string(&path).expect("source can be read");
+        let ours = text.contains("metrics::");
+        kept.extend(metrics_in(&text).filter(|_| ours).map(str::to_owned));
+    }
+    let faults: Vec<String> = explained.symmetric_difference(&kept).cloned().collect();
+    assert_none("metrics that docs/metrics.md or the sources lack", &faults);
+}

@@ -221,6 +221,9 @@ impl Worker {
                 timestamp: record.timestamp,
                 headers: &headers,
             };
+            if record.topic == DEAD_LETTERS {
+                count_letter(application);
+            }
             result = match producer.send(record.topic, partition, new) {
                 Err(LogError::Refused(reason)) => {
                     let letter = NewRecord { timestamp: now, ..new };
@@ -315,6 +318,10 @@ fn release(slot: &mut Slot, clients: &Clients) {
     }
 }
 
+fn count_letter(application: &str) {
+    metrics::counter!("dead_letters_total", "application" => application.to_owned()).increment(1);
+}
+
 /// An output that no topic takes (too large) becomes a dead letter without its
 /// value, and if that is still too large without key and headers, so that
 /// neither the partition nor the transaction stops.
@@ -327,6 +334,7 @@ fn bury(
     reason: &str,
 ) -> Result<(), LogError> {
     tracing::error!(application, topic, reason, "output refused; it goes to {DEAD_LETTERS}");
+    count_letter(application);
     let cause: [Header<'_>; 4] = [
         ("__streams.errors.exception", b"production"),
         ("__streams.errors.message", reason.as_bytes()),
