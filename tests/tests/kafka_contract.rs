@@ -23,6 +23,11 @@ log::contract_tests!(match Kafka::from_environment() {
     None => return,
 });
 
+log::open_transaction_tests!(match Kafka::from_environment() {
+    Some(kafka) => kafka,
+    None => return,
+});
+
 /// Members whose assignment the broker decides (KIP-848).
 mod broker_assigned {
     use super::*;

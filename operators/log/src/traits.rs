@@ -106,8 +106,8 @@ pub trait Admin: Send + Sync {
         of: &[TopicPartition],
         isolation: Isolation,
     ) -> Result<Vec<i64>, LogError>;
-    /// Committed offsets of a group; waits out unstable ones. None = never
-    /// committed.
+    /// Committed offsets of a group; waits out unstable ones, for as long as a
+    /// request may take, then it is `Retriable`. None = never committed.
     fn committed_offsets(
         &self,
         group: &str,

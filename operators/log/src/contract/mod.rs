@@ -9,6 +9,9 @@
 //! log::contract_tests!(MyFixture::new());
 //! ```
 //!
+//! One whose transactions lie open in the log, as Kafka's do, calls
+//! [`open_transaction_tests!`](crate::open_transaction_tests) too.
+//!
 //! Invariant: a case uses nothing but the traits, makes its own topics, groups
 //! and transactional ids, and waits for conditions, never for time to pass. So
 //! cases may run side by side on one broker.
@@ -20,6 +23,7 @@ pub mod deleting;
 pub mod groups;
 pub mod kill;
 pub mod membership;
+pub mod open;
 pub mod reading;
 pub mod records;
 pub mod scene;
@@ -138,5 +142,20 @@ macro_rules! contract_tests {
                 $crate::contract::$module::$case(&$fixture);
             }
         )*)*
+    };
+}
+
+/// The cases for logs whose transactions lie open in the log; as [`contract_tests!`](crate::contract_tests).
+#[macro_export]
+macro_rules! open_transaction_tests {
+    ($fixture:expr) => {
+        $crate::contract_tests! { @cases $fixture;
+            open: [
+                an_open_transaction_holds_back_what_lies_behind_it
+                a_reader_without_isolation_sees_what_is_open
+                offsets_of_an_open_transaction_are_not_told
+                open_transactions_lie_side_by_side
+            ];
+        }
     };
 }

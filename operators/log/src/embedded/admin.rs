@@ -1,6 +1,7 @@
 //! Topics and offsets. Nothing here waits: a transaction has no unstable
 //! offsets before it commits, and its commit is refused once the partition has
-//! another owner.
+//! another owner. Where transactions lie open in the log, who asks for unstable
+//! offsets is told to ask again.
 
 use std::sync::Arc;
 
@@ -42,11 +43,11 @@ impl Admin for LogAdmin {
     fn end_offsets(
         &self,
         of: &[TopicPartition],
-        _isolation: Isolation,
+        isolation: Isolation,
     ) -> Result<Vec<i64>, LogError> {
         self.shared.alive()?;
         of.iter()
-            .map(|at| Ok(self.shared.topics.partition(at)?.visible(Visibility::Written)))
+            .map(|at| Ok(self.shared.topics.partition(at)?.visible(Visibility::Written, isolation)))
             .collect()
     }
 
@@ -56,14 +57,19 @@ impl Admin for LogAdmin {
         of: &[TopicPartition],
     ) -> Result<Vec<Option<i64>>, LogError> {
         self.shared.alive()?;
+        let core = self.shared.core.lock();
         of.iter()
             .map(|at| {
                 let topic = self.shared.topics.get(&at.topic)?.number;
-                keys::read_offset(
-                    self.shared.engine.as_ref(),
-                    &keys::offset(group, topic, at.partition),
-                )
-                .map_err(|error| LogError::Fatal(format!("offsets of group `{group}`: {error}")))
+                let key = keys::offset(group, topic, at.partition);
+                if core.open.may_change(&key) {
+                    return Err(LogError::Retriable(format!(
+                        "offsets of group `{group}` on {at} are unstable"
+                    )));
+                }
+                keys::read_offset(self.shared.engine.as_ref(), &key).map_err(|error| {
+                    LogError::Fatal(format!("offsets of group `{group}`: {error}"))
+                })
             })
             .collect()
     }

@@ -6,6 +6,7 @@ use state_stores::partition::partition_for_key;
 
 use super::batch::{self, Builder};
 use super::faults::Operation;
+use super::partition::Mark;
 use super::shared::{Acknowledgement, Done, Shared, Write};
 use super::topics::Topic;
 use crate::{Appended, Appender, LogError, NewRecord};
@@ -37,7 +38,7 @@ impl PlainAppender {
         builder.push(record);
         let index = partition.at.partition;
         let core = &mut *self.shared.core.lock();
-        let write = Write { partition, batches: vec![builder], holes: 0 };
+        let write = Write { partition, batches: vec![builder], holes: 0, mark: Mark::Whole };
         match self.shared.write(core, vec![write], |_| {}) {
             Err(error) => return Err((error, done)),
             Ok(firsts) => match self.shared.finish(fault) {

@@ -29,6 +29,7 @@ pub(super) fn tick(shared: &Arc<Shared>) -> Result<bool, LogError> {
 /// Groups and one step of maintenance.
 fn look(shared: &Arc<Shared>) -> Result<bool, LogError> {
     let now = shared.now();
+    shared.end_transactions(now)?;
     shared.core.lock().groups.expire(now, &count_of(shared));
     shared.maintenance.lock().step(shared, now)
 }

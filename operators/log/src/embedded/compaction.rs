@@ -20,7 +20,7 @@ use super::keys;
 use super::options::millis;
 use super::partition::Partition;
 use super::shared::Shared;
-use crate::{LogError, Visibility};
+use crate::{Isolation, LogError, Visibility};
 
 /// Keys one round indexes at most; what lies behind waits for the next round.
 const MOST_KEYS: usize = 500_000;
@@ -48,7 +48,7 @@ impl Compaction {
     /// Begins if enough is new, or a tombstone may go.
     pub(super) fn begin(shared: &Shared, partition: Arc<Partition>, now: i64) -> Option<Self> {
         let bounds = partition.bounds();
-        let end = partition.visible(Visibility::Durable);
+        let end = partition.visible(Visibility::Durable, Isolation::ReadCommitted);
         let new = end - bounds.clean_to;
         // A long clean part is rewritten only for a worthwhile new part.
         let worthwhile =

@@ -13,8 +13,8 @@ use super::group::Pulse;
 use super::shared::Shared;
 use crate::signal::deadline_after;
 use crate::{
-    ConsumedRecord, GroupConsumer, GroupMetadata, GroupOptions, LogError, Polled, TopicPartition,
-    Visibility, Waker,
+    ConsumedRecord, GroupConsumer, GroupMetadata, GroupOptions, Isolation, LogError, Polled,
+    TopicPartition, Visibility, Waker,
 };
 
 pub(super) struct Consumer {
@@ -41,7 +41,7 @@ impl Consumer {
             options,
             member: None,
             pulse: Arc::default(),
-            cursors: Cursors::new(Visibility::Written),
+            cursors: Cursors::new(Visibility::Written, Isolation::ReadCommitted),
             empty_revoke: EmptyRevoke::No,
         }
     }

@@ -11,7 +11,7 @@ use state_stores::Engine;
 use super::batch::{Batch, HEAD};
 use super::partition::Partition;
 use crate::signal::Signal;
-use crate::{ConsumedRecord, LogError, TopicPartition, Visibility};
+use crate::{ConsumedRecord, Isolation, LogError, TopicPartition, Visibility};
 
 #[derive(Debug)]
 struct Cursor {
@@ -37,14 +37,14 @@ impl Cursor {
     fn visit(
         &mut self,
         engine: &dyn Engine,
-        visibility: Visibility,
+        sees: (Visibility, Isolation),
         max: usize,
         visit: &mut dyn FnMut(ConsumedRecord<'_>),
     ) -> Result<usize, LogError> {
         let mut visited = 0;
         while visited < max {
             let Some(batch) = self.loaded.front().cloned() else {
-                let loaded = self.partition.load(engine, self.position, visibility)?;
+                let loaded = self.partition.load(engine, self.position, sees)?;
                 if loaded.batches.is_empty() && loaded.next <= self.position {
                     break;
                 }
@@ -108,7 +108,7 @@ impl Cursor {
 /// The cursors of one reader.
 #[derive(Debug)]
 pub(super) struct Cursors {
-    visibility: Visibility,
+    sees: (Visibility, Isolation),
     signal: Arc<Signal>,
     cursors: Vec<Cursor>,
     /// Which cursor is first next time, so that a long partition starves none.
@@ -116,8 +116,8 @@ pub(super) struct Cursors {
 }
 
 impl Cursors {
-    pub(super) fn new(visibility: Visibility) -> Self {
-        Self { visibility, signal: Arc::default(), cursors: Vec::new(), turn: 0 }
+    pub(super) fn new(visibility: Visibility, isolation: Isolation) -> Self {
+        Self { sees: (visibility, isolation), signal: Arc::default(), cursors: Vec::new(), turn: 0 }
     }
 
     pub(super) fn signal(&self) -> &Arc<Signal> {
@@ -128,7 +128,7 @@ impl Cursors {
     pub(super) fn assign(&mut self, positions: Vec<(Arc<Partition>, i64)>) {
         self.clear();
         for (partition, position) in positions {
-            partition.listen(self.visibility, &self.signal);
+            partition.listen(self.sees.0, &self.signal);
             self.cursors.push(Cursor {
                 partition,
                 position,
@@ -159,7 +159,7 @@ impl Cursors {
         for step in 0..count {
             let cursor = &mut self.cursors[(self.turn + step) % count];
             if !cursor.paused && visited < max {
-                visited += cursor.visit(engine, self.visibility, max - visited, visit)?;
+                visited += cursor.visit(engine, self.sees, max - visited, visit)?;
             }
         }
         self.turn = if count == 0 { 0 } else { (self.turn + 1) % count };

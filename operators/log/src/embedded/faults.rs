@@ -19,6 +19,8 @@ pub enum Operation {
     Init,
     /// `TxnProducer::begin`.
     Begin,
+    /// `TxnProducer::send`; asked only where transactions lie open in the log.
+    Send,
     /// `TxnProducer::send_offsets`.
     SendOffsets,
     /// `TxnProducer::flush`.
@@ -27,6 +29,10 @@ pub enum Operation {
     Commit,
     /// `TxnProducer::abort`.
     Abort,
+    /// The marker of a transaction on one of its partitions; asked only where transactions lie open in the log.
+    Marker,
+    /// The same on the group's offsets.
+    OffsetMarker,
     /// `GroupConsumer::poll` and `Reader::poll`.
     Poll,
     /// `Log::sync` and the sync of a tick.
@@ -48,6 +54,16 @@ pub enum Fault {
     UnknownNotDone,
     /// `LogError::Unknown`, though it was done.
     UnknownDone,
+    /// It was done, but the answer was lost: `LogError::Retriable`. Who repeats it delivers it twice.
+    AnswerLost,
+    /// At `flush`: what goes to half of the partitions is delivered, then `LogError::Abort`. Nothing is delivered where
+    /// transactions don't lie open in the log.
+    Torn,
+    /// At `send`: what is queued is delivered before the flush.
+    Early,
+    /// This marker isn't written yet; it is asked for again at the next tick, and written before the producer's next
+    /// transaction.
+    Late,
     /// This poll of a group's member doesn't deliver the group's event yet: it goes on
     /// reading, as one does that hasn't heard of its loss.
     Unaware,

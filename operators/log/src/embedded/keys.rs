@@ -7,9 +7,11 @@
 //! | `t` topic name | number u32, partitions u32, cleanup (u8, milliseconds i64) |
 //! | `p` topic number u32, partition u32 | start i64, next i64, compacted to i64, tombstones due i64 |
 //! | `r` topic number u32, partition u32, base offset i64 | a batch of records ([`super::batch`]) |
+//! | `x` transactional id | what it has open ([`super::open`]) |
 //! | `o` group length u16, group, topic number u32, partition u32 | committed offset i64 |
 //!
-//! Invariant: the rows of one transaction, the `p` rows of the partitions it
+//! Invariant: unless transactions lie open in the log, which an option of simulations allows,
+//! the rows of one transaction, the `p` rows of the partitions it
 //! touched and its `o` rows are one engine batch. Hence nothing on disk ever
 //! needs to be undone: a transaction is all there or was never there. A marker
 //! is the step that `next` takes beyond the last record.
@@ -26,6 +28,13 @@ pub(super) const FORMAT_KEY: &[u8] = b"mformat";
 pub(super) const IDENTITY_KEY: &[u8] = b"midentity";
 pub(super) const TOPICS: &[u8] = b"t";
 pub(super) const TOPICS_END: &[u8] = b"u";
+
+pub(super) const OPEN: &[u8] = b"x";
+pub(super) const OPEN_END: &[u8] = b"y";
+
+pub(super) fn open(transactional_id: &str) -> Vec<u8> {
+    [OPEN, transactional_id.as_bytes()].concat()
+}
 
 pub(super) fn topic(name: &str) -> Vec<u8> {
     [TOPICS, name.as_bytes()].concat()

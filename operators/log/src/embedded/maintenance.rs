@@ -19,7 +19,7 @@ use super::options::millis;
 use super::partition::Partition;
 use super::shared::Shared;
 use crate::topic::Cleanup;
-use crate::{LogError, TopicPartition, Visibility};
+use crate::{Isolation, LogError, TopicPartition, Visibility};
 
 /// What is left of the present round.
 pub(super) struct Maintenance {
@@ -97,7 +97,7 @@ impl Maintenance {
 /// True: there may be more.
 fn expire(shared: &Shared, partition: &Partition, before: i64) -> Result<bool, LogError> {
     let bounds = partition.bounds();
-    let durable = partition.visible(Visibility::Durable);
+    let durable = partition.visible(Visibility::Durable, Isolation::ReadCommitted);
     let (mut start, mut bytes, mut more) = (bounds.start, 0, false);
     let mut visit = |key: &[u8], value: &[u8]| {
         let batch = keys::row_base(key).and_then(|base| Batch::decode(base, value));
@@ -147,7 +147,7 @@ pub(super) fn delete_records(
             bounds.next
         )));
     }
-    let start = before.min(partition.visible(Visibility::Durable));
+    let start = before.min(partition.visible(Visibility::Durable, Isolation::ReadCommitted));
     if start <= bounds.start {
         return Ok(());
     }

@@ -7,6 +7,7 @@
 //! | `keys`, `batch` | what lies in the engine |
 //! | `topics`, `partition` | the log's content: numbers, newest records, who waits |
 //! | `shared` | the one write path, sync, failure |
+//! | `open` | transactions that lie open in the log (simulation) |
 //! | `appender`, `producer`, `reader`, `consumer`, `admin` | the clients of [`crate::traits`] |
 //! | `group`, `assignor` | the coordinator, pure |
 //! | `maintenance`, `compaction` | retention and compaction in bounded steps |
@@ -18,7 +19,8 @@
 //! * A transaction is buffered in memory and written in one engine batch at
 //!   commit: records, markers, input offsets. Until then it has no offsets;
 //!   hence the last stable offset always equals the end, and a crash leaves
-//!   nothing to undo.
+//!   nothing to undo. Simulations ask for
+//!   [`open_transactions`](EmbeddedOptions::open_transactions) instead, as on Kafka.
 //! * Commit and abort take one offset per touched partition for the marker, and
 //!   an abort those of its records too, so offsets have the same holes as on
 //!   Kafka.
@@ -27,7 +29,7 @@
 //!   acknowledgement of an append wait for the sync, which survives power loss.
 //! * Offsets are accepted only from the present generation, for partitions the
 //!   member owns, checked again when the transaction commits. So nobody waits
-//!   for unstable offsets.
+//!   for unstable offsets (with open transactions: checked once, and waited for).
 //! * Retention and tombstones count from when the log wrote a record.
 
 mod admin;
@@ -43,6 +45,7 @@ mod faults;
 mod group;
 mod keys;
 mod maintenance;
+mod open;
 mod options;
 mod partition;
 mod producer;
@@ -82,8 +85,9 @@ impl EmbeddedLog {
         // What a killed process left in the system's cache counts as synced from here on.
         engine.sync().map_err(|error| LogError::Fatal(format!("syncing the log: {error}")))?;
         let topics = Topics::open(engine.as_ref(), identity)?;
+        let open = open::OpenTransactions::recover(engine.as_ref(), &topics, (options.clock)())?;
         let background = options.background;
-        let shared = Arc::new(Shared::new(engine, options, identity.to_string(), topics));
+        let shared = Arc::new(Shared::new(engine, options, identity.to_string(), topics, open));
         let committer = background.then(|| committer::start(Arc::clone(&shared))).transpose()?;
         Ok(Self { shared, committer })
     }
@@ -131,10 +135,10 @@ impl Log for EmbeddedLog {
     fn reader(
         &self,
         _client_id: &str,
-        _isolation: Isolation,
+        isolation: Isolation,
         visibility: Visibility,
     ) -> Result<Box<dyn Reader>, LogError> {
-        Ok(Box::new(reader::AssignedReader::new(Arc::clone(&self.shared), visibility)))
+        Ok(Box::new(reader::AssignedReader::new(Arc::clone(&self.shared), visibility, isolation)))
     }
 
     fn sync(&self) -> Result<(), LogError> {

@@ -36,6 +36,11 @@ pub struct EmbeddedOptions {
     pub maintenance_step_bytes: usize,
     /// A compacted partition is left alone until this many offsets are new.
     pub compaction_min_offsets: i64,
+    /// True: what a producer flushes lies in its partitions before the transaction ends, as on Kafka; the last stable
+    /// offset is then below the end, and markers may come late. For simulations: a transaction costs more writes.
+    pub open_transactions: bool,
+    /// Time until an open transaction is aborted and its producer fenced; only with `open_transactions`.
+    pub transaction_timeout: Duration,
     /// Faults to be injected (simulation).
     pub faults: Option<Arc<FaultPlan>>,
 }
@@ -54,6 +59,8 @@ impl Default for EmbeddedOptions {
             maintenance_interval: Duration::from_secs(30),
             maintenance_step_bytes: 1024 * 1024,
             compaction_min_offsets: 10_000,
+            open_transactions: false,
+            transaction_timeout: Duration::from_secs(10),
             faults: None,
         }
     }

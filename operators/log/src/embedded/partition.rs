@@ -2,7 +2,7 @@
 //! more.
 //!
 //! Invariants: every record at or above `tail_from` is in the tail; `start ≤
-//! durable ≤ next`; numbers change only under the log's write lock, so what a
+//! durable ≤ stable ≤ next`; numbers change only under the log's write lock, so what a
 //! writer read before its engine write still holds after it.
 
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ use state_stores::{Direction, Engine};
 use super::batch::Batch;
 use super::keys::{self, Bounds};
 use crate::signal::Signal;
-use crate::{LogError, TopicPartition, Visibility};
+use crate::{Isolation, LogError, TopicPartition, Visibility};
 
 /// Bytes one load hands to a reader, at least one batch.
 const LOAD: usize = 512 * 1024;
@@ -39,6 +39,19 @@ struct State {
     tail: VecDeque<Arc<Batch>>,
     tail_bytes: usize,
     tail_from: i64,
+    /// First offsets of the transactions that are open here, by their number.
+    open: Vec<(u64, i64)>,
+}
+
+/// What one write is for the transactions of its partition.
+#[derive(Debug)]
+pub(super) enum Mark {
+    /// Nothing: plain records, or all of a transaction with its marker.
+    Whole,
+    /// Records of this transaction, which is open.
+    Opens(u64),
+    /// The marker of this transaction; the batches with these bases are no more.
+    Ends { number: u64, aborted: Vec<i64> },
 }
 
 /// What a reader gets from one load.
@@ -70,6 +83,7 @@ impl Partition {
             tail: VecDeque::new(),
             tail_bytes: 0,
             tail_from: bounds.next,
+            open: Vec::new(),
         };
         Self {
             at,
@@ -84,13 +98,16 @@ impl Partition {
         self.state.lock().bounds
     }
 
-    /// The next offset a reader of this visibility can't see yet.
-    pub(super) fn visible(&self, visibility: Visibility) -> i64 {
-        let state = self.state.lock();
-        match visibility {
-            Visibility::Written => state.bounds.next,
-            Visibility::Durable => state.durable,
-        }
+    /// The next offset a reader of this visibility and isolation can't see yet. What is durable is committed too.
+    pub(super) fn visible(&self, visibility: Visibility, isolation: Isolation) -> i64 {
+        self.state.lock().visible(visibility, isolation)
+    }
+
+    /// A transaction was open from this offset on when the log was ended.
+    pub(super) fn reopen(&self, number: u64, first: i64) {
+        let mut state = self.state.lock();
+        state.open.push((number, first));
+        state.durable = state.stable();
     }
 
     /// True when a reader waits for what isn't synced yet.
@@ -107,9 +124,10 @@ impl Partition {
     }
 
     /// Shows what the engine holds now. Caller has the write lock.
-    pub(super) fn publish(&self, batches: Vec<Batch>, next: i64, budget: &TailBudget) {
+    pub(super) fn publish(&self, batches: Vec<Batch>, next: i64, mark: &Mark, budget: &TailBudget) {
         {
             let state = &mut *self.state.lock();
+            state.mark(mark, budget);
             state.bounds.next = next;
             for batch in batches {
                 state.tail_bytes += batch.bytes.len();
@@ -126,11 +144,11 @@ impl Partition {
         self.notify(Visibility::Written);
     }
 
-    /// Everything below `next` is synced.
-    pub(super) fn synced(&self, next: i64) {
+    /// Everything below `stable` is synced, and how it ended.
+    pub(super) fn synced(&self, stable: i64) {
         {
             let mut state = self.state.lock();
-            state.durable = state.durable.max(next);
+            state.durable = state.durable.max(stable);
         }
         self.notify(Visibility::Durable);
     }
@@ -151,14 +169,11 @@ impl Partition {
         &self,
         engine: &dyn Engine,
         position: i64,
-        visibility: Visibility,
+        (visibility, isolation): (Visibility, Isolation),
     ) -> Result<Loaded, LogError> {
         let (position, upper) = {
             let state = self.state.lock();
-            let visible = match visibility {
-                Visibility::Written => state.bounds.next,
-                Visibility::Durable => state.durable,
-            };
+            let visible = state.visible(visibility, isolation);
             let start = state.bounds.start;
             if position < start {
                 return Err(LogError::OffsetOutOfRange { at: self.at.clone(), position });
@@ -253,6 +268,39 @@ impl Partition {
 }
 
 impl State {
+    fn visible(&self, visibility: Visibility, isolation: Isolation) -> i64 {
+        match (visibility, isolation) {
+            (Visibility::Durable, _) => self.durable,
+            (Visibility::Written, Isolation::ReadCommitted) => self.stable(),
+            (Visibility::Written, Isolation::ReadUncommitted) => self.bounds.next,
+        }
+    }
+
+    /// Below it, every transaction has ended.
+    fn stable(&self) -> i64 {
+        self.open.iter().map(|(_, first)| *first).min().unwrap_or(self.bounds.next)
+    }
+
+    fn mark(&mut self, mark: &Mark, budget: &TailBudget) {
+        match mark {
+            Mark::Whole => {}
+            Mark::Opens(number) if self.open.iter().any(|(open, _)| open == number) => {}
+            Mark::Opens(number) => self.open.push((*number, self.bounds.next)),
+            Mark::Ends { number, aborted } => {
+                self.open.retain(|(open, _)| open != number);
+                let bytes = &mut self.tail_bytes;
+                self.tail.retain(|batch| {
+                    let gone = aborted.contains(&batch.base);
+                    if gone {
+                        *bytes -= batch.bytes.len();
+                        budget.used.fetch_sub(batch.bytes.len(), Ordering::Relaxed);
+                    }
+                    !gone
+                });
+            }
+        }
+    }
+
     fn load_tail(&self, position: i64, visible: i64) -> Loaded {
         let mut loaded = Loaded { batches: VecDeque::new(), next: visible };
         let first = self.tail.partition_point(|batch| batch.last < position);

@@ -4,14 +4,18 @@
 //! markers and input offsets become one engine batch. Invariants: what is open
 //! is nowhere but here, so a crash needs no undo; epoch and generations are
 //! checked under the same lock as the write, so a zombie can't slip in between.
+//!
+//! With `open_transactions`, what was flushed lies in the log instead ([`super::open`]), and generations are checked when
+//! offsets are sent, as a broker does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::appender;
 use super::batch::Builder;
-use super::faults::Operation;
+use super::faults::{Fault, Operation};
 use super::keys;
+use super::partition::Mark;
 use super::shared::{Core, Shared, Write};
 use super::topics::Topic;
 use crate::{GroupMetadata, LogError, NewRecord, TopicPartition, TxnProducer};
@@ -76,6 +80,7 @@ impl Producer {
                 partition: Arc::clone(partition),
                 batches: std::mem::take(batches),
                 holes: 1,
+                mark: Mark::Whole,
             })
             .collect();
         writes.sort_unstable_by_key(|write| (write.partition.topic, write.partition.at.partition));
@@ -95,36 +100,71 @@ impl Producer {
         for (group, offsets) in &self.offsets {
             core.groups.check(group, offsets)?;
         }
-        let rows = self.offset_rows()?;
+        let rows = offset_rows(&shared, &self.offsets)?;
         let writes = self.take_batches();
         if writes.is_empty() && rows.is_empty() {
             return Ok(());
         }
-        let sent: Vec<_> = writes
-            .iter()
-            .map(|write| (write.partition.at.clone(), records(&write.batches)))
-            .collect();
+        let sent = counts(&writes);
         let firsts = shared.write(core, writes, |batch| {
             rows.iter().for_each(|(key, offset)| batch.put(key, &offset.to_be_bytes()));
         })?;
-        for ((at, records), first) in sent.into_iter().zip(firsts) {
-            self.acknowledged.insert(at, first + records);
-        }
+        self.acknowledge(sent, firsts);
         Ok(())
     }
 
-    fn offset_rows(&self) -> Result<Vec<(Vec<u8>, i64)>, LogError> {
-        let offsets = self
-            .offsets
-            .iter()
-            .flat_map(|(group, offsets)| offsets.iter().map(move |of| (group, of)));
-        offsets
-            .map(|(group, (at, offset))| {
-                let topic = self.shared.topics.get(&at.topic)?.number;
-                Ok((keys::offset(&group.group, topic, at.partition), *offset))
-            })
-            .collect()
+    fn acknowledge(&mut self, sent: Vec<(TopicPartition, i64)>, firsts: Vec<i64>) {
+        for ((at, records), first) in sent.into_iter().zip(firsts) {
+            self.acknowledged.insert(at, first + records);
+        }
     }
+
+    fn lies_open(&self) -> bool {
+        self.shared.options.open_transactions
+    }
+
+    /// Puts what is queued into the log, or what goes to half of the partitions.
+    fn deliver(&mut self, torn: bool) -> Result<(), LogError> {
+        let shared = Arc::clone(&self.shared);
+        let core = &mut *shared.core.lock();
+        self.check_epoch(core)?;
+        let mut writes = self.take_batches();
+        if torn {
+            writes.truncate(writes.len() / 2);
+        }
+        let sent = counts(&writes);
+        let firsts = shared.deliver(core, &self.transactional_id, writes)?;
+        self.acknowledge(sent, firsts);
+        Ok(())
+    }
+
+    fn decide(&mut self, commit: bool) -> Result<(), LogError> {
+        if commit {
+            self.deliver(false)?;
+        }
+        let core = &mut *self.shared.core.lock();
+        self.check_epoch(core)?;
+        self.shared.decide(core, &self.transactional_id, commit)
+    }
+}
+
+/// Where which offset of a group goes in the engine.
+fn offset_rows(
+    shared: &Shared,
+    offsets: &[(GroupMetadata, Vec<(TopicPartition, i64)>)],
+) -> Result<Vec<(Vec<u8>, i64)>, LogError> {
+    let offsets =
+        offsets.iter().flat_map(|(group, offsets)| offsets.iter().map(move |of| (group, of)));
+    offsets
+        .map(|(group, (at, offset))| {
+            let topic = shared.topics.get(&at.topic)?.number;
+            Ok((keys::offset(&group.group, topic, at.partition), *offset))
+        })
+        .collect()
+}
+
+fn counts(writes: &[Write]) -> Vec<(TopicPartition, i64)> {
+    writes.iter().map(|write| (write.partition.at.clone(), records(&write.batches))).collect()
 }
 
 fn records(batches: &[Builder]) -> i64 {
@@ -139,6 +179,10 @@ impl TxnProducer for Producer {
         let epoch = core.epochs.entry(self.transactional_id.clone()).or_insert(0);
         *epoch += 1;
         self.epoch = Some(*epoch);
+        if self.shared.options.open_transactions {
+            self.shared.decide(&mut core, &self.transactional_id, false)?;
+            self.shared.complete(&mut core, &self.transactional_id)?;
+        }
         drop(core);
         self.shared.finish(fault)
     }
@@ -175,6 +219,9 @@ impl TxnProducer for Producer {
                 batches.push(batch);
             }
         }
+        if self.lies_open() && self.shared.begin(Operation::Send)? == Some(Fault::Early) {
+            return self.deliver(false);
+        }
         Ok(())
     }
 
@@ -191,19 +238,30 @@ impl TxnProducer for Producer {
             core.groups.check(group, offsets)?;
         }
         self.offsets.push((group.clone(), offsets.to_vec()));
+        if self.lies_open() {
+            let rows = offset_rows(&self.shared, &std::mem::take(&mut self.offsets))?;
+            self.shared.promise(&mut self.shared.core.lock(), &self.transactional_id, rows)?;
+        }
         self.shared.finish(fault)
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
         let fault = self.shared.begin(Operation::Flush)?;
         self.check_epoch(&self.shared.core.lock())?;
+        if self.lies_open() {
+            self.deliver(fault == Some(Fault::Torn))?;
+        }
         self.shared.finish(fault)
     }
 
     fn commit(&mut self) -> Result<(), LogError> {
         self.check_open()?;
         let fault = self.shared.begin(Operation::Commit)?;
-        self.write_commit()?;
+        if self.lies_open() {
+            self.decide(true)?
+        } else {
+            self.write_commit()?
+        }
         self.forget();
         self.shared.finish(fault)
     }
@@ -215,6 +273,10 @@ impl TxnProducer for Producer {
         self.open = false;
         self.offsets.clear();
         let mut writes = self.take_batches();
+        if self.lies_open() {
+            self.decide(false)?;
+            return self.shared.finish(fault);
+        }
         for write in &mut writes {
             write.holes += records(&write.batches);
             write.batches.clear();

@@ -1,6 +1,4 @@
 //! Reader of chosen partitions.
-//!
-//! Both isolations see the same: a transaction isn't written before it commits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +7,7 @@ use super::cursor::Cursors;
 use super::faults::Operation;
 use super::shared::Shared;
 use crate::signal::deadline_after;
-use crate::{ConsumedRecord, LogError, Reader, TopicPartition, Visibility, Waker};
+use crate::{ConsumedRecord, Isolation, LogError, Reader, TopicPartition, Visibility, Waker};
 
 pub(super) struct AssignedReader {
     shared: Arc<Shared>,
@@ -18,8 +16,8 @@ pub(super) struct AssignedReader {
 }
 
 impl AssignedReader {
-    pub(super) fn new(shared: Arc<Shared>, visibility: Visibility) -> Self {
-        Self { shared, cursors: Cursors::new(visibility), visibility }
+    pub(super) fn new(shared: Arc<Shared>, visibility: Visibility, isolation: Isolation) -> Self {
+        Self { shared, cursors: Cursors::new(visibility, isolation), visibility }
     }
 }
 

@@ -19,10 +19,11 @@ use super::faults::{Fault, Operation};
 use super::group::Groups;
 use super::keys::Bounds;
 use super::maintenance::Maintenance;
+use super::open::OpenTransactions;
 use super::options::EmbeddedOptions;
-use super::partition::{Partition, TailBudget};
+use super::partition::{Mark, Partition, TailBudget};
 use super::topics::Topics;
-use crate::{Appended, LogError};
+use crate::{Appended, Isolation, LogError, Visibility};
 
 /// A write batch larger than this isn't kept for the next write.
 const KEPT_BATCH: usize = 4 * 1024 * 1024;
@@ -42,6 +43,7 @@ pub(super) struct Core {
     /// Newest holder of each transactional id.
     pub(super) epochs: BTreeMap<String, u64>,
     pub(super) groups: Groups,
+    pub(super) open: OpenTransactions,
     pub(super) acknowledgements: Vec<Acknowledgement>,
     unsynced: BTreeMap<(u32, u32), Arc<Partition>>,
     batch: WriteBatch,
@@ -68,6 +70,7 @@ pub(super) struct Write {
     /// Offsets used up behind the records: 1 for a marker, more for what was
     /// aborted.
     pub(super) holes: i64,
+    pub(super) mark: Mark,
 }
 
 impl Shared {
@@ -76,12 +79,13 @@ impl Shared {
         options: EmbeddedOptions,
         identity: String,
         topics: Topics,
+        open: OpenTransactions,
     ) -> Self {
         Self {
             engine,
             identity,
             topics,
-            core: Mutex::default(),
+            core: Mutex::new(Core { open, ..Core::default() }),
             alarm: Alarm::new(),
             maintenance: Mutex::new(Maintenance::new((options.clock)())),
             budget: TailBudget::new(options.tail_bytes),
@@ -128,7 +132,13 @@ impl Shared {
             Fault::Refused => Err(LogError::Refused(what())),
             Fault::UnknownNotDone => Err(LogError::Unknown(what())),
             Fault::CrashBefore => Err(self.end("the log crashed (injected fault)")),
-            Fault::UnknownDone | Fault::CrashAfter | Fault::Unaware => Ok(Some(fault)),
+            Fault::UnknownDone
+            | Fault::AnswerLost
+            | Fault::CrashAfter
+            | Fault::Unaware
+            | Fault::Torn
+            | Fault::Early
+            | Fault::Late => Ok(Some(fault)),
         }
     }
 
@@ -136,7 +146,13 @@ impl Shared {
     pub(super) fn finish(&self, fault: Option<Fault>) -> Result<(), LogError> {
         match fault {
             Some(Fault::CrashAfter) => Err(self.end("the log crashed (injected fault)")),
-            Some(Fault::Unaware) => Ok(()),
+            Some(Fault::AnswerLost) => {
+                Err(LogError::Retriable("injected fault: the answer was lost".to_owned()))
+            }
+            Some(Fault::Torn) => {
+                Err(LogError::Abort("injected fault: a delivery failed".to_owned()))
+            }
+            Some(Fault::Unaware | Fault::Early | Fault::Late) => Ok(()),
             Some(_) => Err(LogError::Unknown("injected fault after the operation".to_owned())),
             None => Ok(()),
         }
@@ -169,7 +185,7 @@ impl Shared {
             }
             bounds.next += write.holes;
             batch.put(&partition.bounds_key(), &bounds.encode());
-            shown.push((partition, batches, bounds.next));
+            shown.push((partition, batches, bounds.next, write.mark));
         }
         extra(batch);
         if let Err(error) = self.engine.write(batch, Durability::Wal) {
@@ -179,12 +195,12 @@ impl Shared {
             *batch = WriteBatch::new();
         }
         let mut urgent = false;
-        for (partition, batches, next) in shown {
+        for (partition, batches, next, mark) in shown {
             urgent |= partition.wants_sync();
             core.unsynced
                 .entry((partition.topic, partition.at.partition))
                 .or_insert_with(|| Arc::clone(&partition));
-            partition.publish(batches, next, &self.budget);
+            partition.publish(batches, next, &mark, &self.budget);
         }
         self.alarm.written(urgent);
         Ok(firsts)
@@ -233,7 +249,7 @@ impl Shared {
             let core = &mut *self.core.lock();
             let unsynced: Vec<_> = std::mem::take(&mut core.unsynced)
                 .into_values()
-                .map(|partition| (partition.bounds().next, partition))
+                .map(|partition| (stable(&partition), partition))
                 .collect();
             (unsynced, std::mem::take(&mut core.acknowledgements))
         };
@@ -241,7 +257,7 @@ impl Shared {
             self.end(&format!("the log could not be synced and has stopped: {error}"))
         });
         if synced.is_ok() {
-            unsynced.iter().for_each(|(next, partition)| partition.synced(*next));
+            unsynced.iter().for_each(|(stable, partition)| partition.synced(*stable));
         }
         drop(one);
         for waiting in acknowledgements {
@@ -249,4 +265,8 @@ impl Shared {
         }
         synced.and_then(|()| self.finish(fault))
     }
+}
+
+fn stable(partition: &Partition) -> i64 {
+    partition.visible(Visibility::Written, Isolation::ReadCommitted)
 }

@@ -96,6 +96,11 @@ impl Topics {
         })
     }
 
+    /// The topic with this number.
+    pub(super) fn numbered(&self, number: u32) -> Option<Arc<Topic>> {
+        self.by_name.read().values().find(|topic| topic.number == number).cloned()
+    }
+
     pub(super) fn partition(&self, at: &TopicPartition) -> Result<Arc<Partition>, LogError> {
         Ok(Arc::clone(self.get(&at.topic)?.partition(at.partition)?))
     }
