@@ -67,6 +67,17 @@ impl MemoryEngine {
         now.clone_from(files);
     }
 
+    /// A copy of what a crash would leave now. All of it unless made by [`with_crashes`](Self::with_crashes).
+    #[must_use]
+    pub fn after(&self, how: Crash) -> Self {
+        let inner = self.inner.read();
+        let copy = Inner { now: inner.now.clone(), durable: inner.durable.clone() };
+        drop(inner);
+        let copy = Self { inner: RwLock::new(copy) };
+        copy.crash(how);
+        copy
+    }
+
     /// Batches that a crash of the machine would lose; 0 unless made by [`with_crashes`](Self::with_crashes).
     pub fn volatile_batches(&self) -> usize {
         let inner = self.inner.read();

@@ -71,6 +71,8 @@ mod purge;
 mod recover;
 mod restore;
 mod settings;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod thread;
 mod topics;
 mod worker;

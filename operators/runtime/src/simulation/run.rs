@@ -1,0 +1,209 @@
+//! Runs a schedule on a flow and says what was violated.
+//!
+//! Whatever panics in a run (a worker, a check, a helper here) is a violation, not the end of the simulation.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::Once;
+
+use super::Flow;
+use super::cluster::{Application, Cluster};
+use super::faults::{Faults, Happened};
+use super::schedule::{Schedule, Step};
+use super::world::World;
+use log::TopicSpec;
+
+/// A flow under simulation: what arrives from outside, and what must be true of what comes out.
+pub trait Scenario {
+    /// What every member runs.
+    fn applications(&self) -> Vec<Application>;
+
+    /// The topics that are there before anything runs.
+    fn topics(&self) -> Vec<TopicSpec>;
+
+    /// Called once, before anything runs or fails.
+    fn begin(&mut self, _world: &World) {}
+
+    /// Something arrives; the number chooses what.
+    fn arrive(&mut self, world: &World, number: u64);
+
+    /// Services outside do something; the number chooses what.
+    fn outside(&mut self, _world: &World, _number: u64) {}
+
+    /// Called between steps once the schedule is over: services outside do what they still owe.
+    fn settle(&mut self, _world: &World) {}
+
+    /// Looks at what is committed.
+    fn check(&mut self, world: &World) -> Verdict;
+}
+
+/// What is to be said of a run so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All that arrived is answered, and rightly.
+    Settled,
+    /// Something is still to come.
+    Waiting(String),
+    /// Something is committed that can never be right.
+    Violated(String),
+}
+
+impl Verdict {
+    /// False while something is still to come.
+    ///
+    /// # Panics
+    /// If something is violated.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::Settled => true,
+            Self::Waiting(_) => false,
+            Self::Violated(what) => panic!("{what}"),
+        }
+    }
+}
+
+/// How often what happened, over one run or several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// Disruptions by kind.
+    pub disruptions: BTreeMap<&'static str, u32>,
+    /// Injected faults by call and kind.
+    pub faults: Happened,
+}
+
+impl std::ops::AddAssign for Events {
+    fn add_assign(&mut self, other: Self) {
+        for (what, count) in other.disruptions {
+            *self.disruptions.entry(what).or_default() += count;
+        }
+        for (fault, count) in other.faults {
+            *self.faults.entry(fault).or_default() += count;
+        }
+    }
+}
+
+/// Something that must never happen, and how it came about.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// What is wrong.
+    pub what: String,
+    /// What led to it.
+    pub schedule: Schedule,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.what, self.schedule)
+    }
+}
+
+/// Runs a schedule.
+///
+/// # Errors
+/// The violation, with this schedule.
+pub fn run(flow: &Flow, schedule: &Schedule) -> Result<Events, Box<Violation>> {
+    let ran = caught(|| {
+        let mut scenario = flow.scenario();
+        let (topics, applications) = (scenario.topics(), scenario.applications());
+        let faults = Faults::default();
+        let (seed, members) = (schedule.seed, schedule.members);
+        let mut cluster = Cluster::new(seed, members, faults, &topics, applications);
+        let mut events = Events::default();
+        scenario.begin(&cluster.world);
+        cluster.world.faults().begin();
+        for step in &schedule.steps {
+            take(*step, &mut cluster, scenario.as_mut(), &mut events);
+        }
+        settle(&mut cluster, scenario.as_mut())?;
+        events.faults = cluster.world.faults().happened();
+        Ok(events)
+    });
+    ran.map_err(|what| Box::new(Violation { what, schedule: schedule.clone() }))
+}
+
+fn take(step: Step, cluster: &mut Cluster, scenario: &mut dyn Scenario, events: &mut Events) {
+    let mut happens = |what| *events.disruptions.entry(what).or_default() += 1;
+    let workers = cluster.workers();
+    match step {
+        Step::Arrive(number) => scenario.arrive(&cluster.world, number),
+        Step::Outside(number) => scenario.outside(&cluster.world, number),
+        Step::Work { member, worker } => drop(cluster.step(member, worker % workers)),
+        Step::WorkUntil { member, worker, stage } => {
+            cluster
+                .approach(member, worker % workers, |worker| worker.commit_stage() == Some(stage));
+        }
+        Step::Zombie(member) => cluster.step_zombies(member),
+        Step::Pass(ms) => {
+            if ms >= 1_000 {
+                happens("clock jumps");
+            }
+            cluster.world.pass(ms);
+            cluster.world.tick();
+        }
+        Step::Kill(member) => {
+            happens("kills");
+            cluster.crash(member);
+        }
+        Step::Freeze(member) => {
+            happens("zombies");
+            cluster.freeze(member);
+        }
+        Step::Lose(member) => {
+            happens("lost machines");
+            cluster.lose(member);
+        }
+        Step::PowerLoss => {
+            happens("power losses");
+            cluster.crash_machine();
+        }
+        Step::Close(member) => {
+            happens("closings");
+            cluster.close(member);
+        }
+        Step::Fault { operation, fault, times } => {
+            cluster.world.faults().arm(operation, fault, times);
+        }
+    }
+}
+
+fn settle(cluster: &mut Cluster, scenario: &mut dyn Scenario) -> Result<(), String> {
+    let mut last = Verdict::Settled;
+    cluster.settle_until(|cluster| {
+        scenario.settle(&cluster.world);
+        last = scenario.check(&cluster.world);
+        !matches!(last, Verdict::Waiting(_))
+    });
+    match last {
+        Verdict::Settled => Ok(()),
+        Verdict::Violated(what) => Err(what),
+        Verdict::Waiting(what) => Err(format!("{what}, for ever: {:?}", cluster.doing())),
+    }
+}
+
+thread_local! {
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+    static SAID: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Runs `run` with its panics as errors, and without its log: thousands of runs fail on purpose.
+fn caught<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+            if WATCHED.get() {
+                SAID.set(info.to_string());
+            } else {
+                others(info);
+            }
+        }));
+    });
+    WATCHED.set(true);
+    let nobody = tracing::subscriber::NoSubscriber::default();
+    let ran = tracing::subscriber::with_default(nobody, || catch_unwind(AssertUnwindSafe(run)));
+    WATCHED.set(false);
+    ran.unwrap_or_else(|_| Err(SAID.take()))
+}

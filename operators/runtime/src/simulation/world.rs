@@ -1,0 +1,168 @@
+//! What lies outside the workers: the log, its disk, and a clock that only the simulation moves.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use log::embedded::{EmbeddedLog, EmbeddedOptions};
+use log::{Isolation, Log, NewRecord, TopicPartition, TopicSpec, Visibility};
+use state_stores::{Crash, MemoryEngine};
+
+use super::faults::Faults;
+
+/// A committed record: its key and its value, empty where there is none.
+pub type Committed = (Vec<u8>, Vec<u8>);
+
+/// The world of one run.
+pub struct World {
+    seed: u64,
+    clock: Arc<AtomicI64>,
+    disk: Arc<MemoryEngine>,
+    log: Arc<EmbeddedLog>,
+    faults: Faults,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("seed", &self.seed).field("now", &self.now()).finish()
+    }
+}
+
+impl World {
+    /// A log with these topics, made durable.
+    pub(super) fn new(seed: u64, faults: Faults, topics: &[TopicSpec]) -> Self {
+        let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
+        let disk = Arc::new(MemoryEngine::with_crashes());
+        let log = open(&disk, &clock, &faults, seed);
+        log.admin().unwrap().ensure_topics(topics).unwrap();
+        log.sync().unwrap();
+        Self { seed, clock, disk, log, faults }
+    }
+
+    /// The faults of its calls.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The log as it is now; another one after a loss of power.
+    #[must_use]
+    pub fn log(&self) -> &Arc<EmbeddedLog> {
+        &self.log
+    }
+
+    /// The clock, for somebody who outlives a borrow.
+    #[must_use]
+    pub fn clock(&self) -> Arc<AtomicI64> {
+        self.clock.clone()
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst)
+    }
+
+    /// Moves the clock.
+    pub fn pass(&self, ms: i64) {
+        self.clock.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Lets the log do what is due.
+    pub fn tick(&self) {
+        self.log.tick().unwrap();
+    }
+
+    /// Appends a record from outside; durable on return.
+    pub fn append(&self, topic: &str, key: &[u8], value: &[u8]) {
+        let record =
+            NewRecord { key: Some(key), value: Some(value), timestamp: self.now(), headers: &[] };
+        let (send, receive) = std::sync::mpsc::channel();
+        let done = Box::new(move |done| send.send(done).unwrap());
+        self.faults.without(|| {
+            self.log.appender("outside").unwrap().append(topic, None, record, done);
+            self.log.sync().unwrap();
+        });
+        receive.try_recv().expect("acknowledged by the sync").unwrap();
+    }
+
+    /// What is committed in a topic, each partition in order.
+    #[must_use]
+    pub fn committed(&self, topic: &str) -> Vec<Committed> {
+        let parts = self.log.admin().unwrap().describe(&[topic]).unwrap();
+        let count = parts[0].as_ref().map_or(0, |topic| topic.partitions);
+        let from = (0..count).map(|part| (TopicPartition::new(topic, part), 0)).collect();
+        self.read(from).1
+    }
+
+    /// What is committed from these offsets on, and where each partition was read to.
+    #[must_use]
+    pub fn read(
+        &self,
+        mut from: Vec<(TopicPartition, i64)>,
+    ) -> (Vec<(TopicPartition, i64)>, Vec<Committed>) {
+        let mut found = Vec::new();
+        self.faults.without(|| {
+            let reader = self.log.reader("outside", Isolation::ReadCommitted, Visibility::Written);
+            let mut reader = reader.unwrap();
+            reader.assign(&from).unwrap();
+            let mut take = |record: log::record::ConsumedRecord<'_>| {
+                let part = |part: Option<&[u8]>| part.unwrap_or_default().to_vec();
+                found.push((part(record.key), part(record.value)));
+            };
+            while reader.poll(Duration::ZERO, 1_000, &mut take).unwrap() > 0 {}
+            for (at, next) in &mut from {
+                *next = reader.position(at).unwrap_or(*next);
+            }
+        });
+        (from, found)
+    }
+
+    /// How many offsets of a topic lie between start and end.
+    #[must_use]
+    pub fn kept(&self, topic: &str) -> i64 {
+        let admin = self.log.admin().unwrap();
+        let parts = admin.describe(&[topic]).unwrap();
+        let count = parts[0].as_ref().map_or(0, |topic| topic.partitions);
+        let all: Vec<_> = (0..count).map(|part| TopicPartition::new(topic, part)).collect();
+        let ends = admin.end_offsets(&all, Isolation::ReadUncommitted).unwrap();
+        ends.iter().sum::<i64>() - admin.start_offsets(&all).unwrap().iter().sum::<i64>()
+    }
+
+    /// Opens what a loss of power would leave, as often as it is called, at the moment of the call.
+    pub fn survivors(&self) -> impl Fn() -> EmbeddedLog + use<> {
+        let (disk, clock, seed) = (self.disk.clone(), self.clock.clone(), self.seed);
+        move || {
+            let left = Arc::new(disk.after(Crash::Machine));
+            let log = EmbeddedLog::open(left, options(&clock, seed)).unwrap();
+            // Writes the markers that are late.
+            log.tick().unwrap();
+            log
+        }
+    }
+
+    /// Power loss: the log keeps what was synced.
+    pub(super) fn lose_power(&mut self) {
+        self.log.crash();
+        self.disk.crash(Crash::Machine);
+        self.log = open(&self.disk, &self.clock, &self.faults, self.seed);
+    }
+}
+
+fn open(
+    disk: &Arc<MemoryEngine>,
+    clock: &Arc<AtomicI64>,
+    faults: &Faults,
+    seed: u64,
+) -> Arc<EmbeddedLog> {
+    let faults = Some(Arc::new(faults.plan()));
+    let options = EmbeddedOptions { faults, ..options(clock, seed) };
+    Arc::new(EmbeddedLog::open(disk.clone(), options).unwrap())
+}
+
+fn options(clock: &Arc<AtomicI64>, seed: u64) -> EmbeddedOptions {
+    let clock = clock.clone();
+    let now = Arc::new(move || clock.load(Ordering::SeqCst));
+    EmbeddedOptions { open_transactions: true, ..EmbeddedOptions::simulation(now, seed) }
+}
