@@ -4,6 +4,7 @@
 pub mod api;
 pub mod binary;
 pub mod feed;
+pub mod member;
 pub mod ports;
 pub mod process;
 pub mod receiver;
@@ -14,6 +15,7 @@ pub mod wait;
 
 pub use api::Api;
 pub use feed::Feed;
+pub use member::Member;
 pub use process::{Orders, Ports};
 pub use receiver::Receiver;
 pub use servers::Servers;

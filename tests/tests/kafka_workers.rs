@@ -13,23 +13,19 @@ mod kafka;
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::contract::{LogFixture, Scene, scene::unique};
 use log::kafka::GroupProtocol;
 use log::{Isolation, NewRecord};
 use operators::{DEAD_LETTERS, I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
-use runtime::{Worker, WorkerError, WorkerSettings};
+use runtime::{Worker, WorkerSettings};
 use state_stores::{RocksEngine, RocksOptions, StateDir, StateOptions};
+use system_tests::{Member, member};
 
 use kafka::Kafka;
 
-/// Set in a child: its slot, the scene's name and the slot's folder.
-const MEMBER: &str = "KAFKA_WORKERS_MEMBER";
 /// How many kills the long run has.
 const KILLS: &str = "KAFKA_WORKERS_KILLS";
 const PARTITIONS: u32 = 4;
@@ -59,22 +55,22 @@ fn come_and_go(protocol: GroupProtocol) {
 
     story.fill(2);
     story.until_counted(2 * CHUNK + CHUNK / 8);
-    first.kill();
+    first.kill().unwrap();
     let first = story.member(0);
     story.until_counted(2 * CHUNK + CHUNK / 2);
 
-    second.signal("STOP");
+    second.signal("STOP").unwrap();
     story.fill(3);
     // Everything: the other one has taken over what the silent one held.
     story.until_counted(4 * CHUNK);
-    second.signal("CONT");
+    second.signal("CONT").unwrap();
     story.fill(4);
     story.until_counted(4 * CHUNK + CHUNK / 4);
 
-    first.leave();
+    first.leave().unwrap();
     story.fill(5);
     story.until_counted(6 * CHUNK);
-    second.leave();
+    second.leave().unwrap();
     story.check(6);
 }
 
@@ -89,14 +85,14 @@ fn members_that_are_killed_again_and_again_lose_and_double_nothing() {
         // In the middle of the work, each time elsewhere.
         story.until_counted(kill * CHUNK + (kill * 331) % CHUNK);
         let slot = kill % 2;
-        members[slot].kill();
+        members[slot].kill().unwrap();
         members[slot] = story.member(slot);
         if kill % 20 == 19 {
             eprintln!("{} of {kills} kills", kill + 1);
         }
     }
     story.until_counted(kills * CHUNK);
-    members.map(Member::leave);
+    members.map(|member| member.leave().unwrap());
     story.check(kills);
 }
 
@@ -130,11 +126,9 @@ impl<'k> Story<'k> {
 
     fn member(&self, slot: usize) -> Member {
         let folder = self.folders[slot].path();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "the_member", "--nocapture"]).stdin(Stdio::piped());
         let told = format!("{slot} {:?} {} {}", self.protocol, self.name, folder.display());
         let log = OpenOptions::new().create(true).append(true).open(self.log(slot)).unwrap();
-        Member(command.env(MEMBER, told).stderr(log).spawn().unwrap())
+        Member::spawn(&told, log.into()).unwrap()
     }
 
     /// What the members of a slot have said.
@@ -213,38 +207,6 @@ fn word(number: usize) -> &'static str {
     WORDS[number * number % 31 % WORDS.len()]
 }
 
-/// A worker in a process of its own.
-struct Member(Child);
-
-impl Member {
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.0.id().to_string();
-        let sent =
-            Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
-        assert!(sent.success(), "kill -{name} {pid}");
-    }
-
-    /// Asks it to close and waits for its goodbye.
-    fn leave(mut self) {
-        drop(self.0.stdin.take());
-        let ended = self.0.wait().unwrap();
-        assert!(ended.success(), "{ended}");
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        // Gone already, if it has left.
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
 fn topology(scene: &Scene) -> Topology {
     let builder = StreamsBuilder::new(scene.name("application"));
     builder
@@ -260,9 +222,7 @@ fn topology(scene: &Scene) -> Topology {
 /// The body of the child process; nothing when run as an ordinary test.
 #[test]
 fn the_member() {
-    let (Ok(told), Some(kafka)) = (std::env::var(MEMBER), Kafka::from_environment()) else {
-        return;
-    };
+    let (Some(told), Some(kafka)) = (member::told(), Kafka::from_environment()) else { return };
     let told: Vec<&str> = told.splitn(4, ' ').collect();
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
     let mut kafka = kafka;
@@ -279,17 +239,5 @@ fn the_member() {
     settings.session_timeout = kafka.session_timeout();
     settings.repartition_purge_interval_ms = 300;
     let worker = Worker::new(topology(&scene), scene.log.clone(), state, settings, 1);
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-    // A member that stops by itself must not leave the story waiting for its counts.
-    let ended = |result: &Result<(), WorkerError>| {
-        if let Err(error) = result {
-            eprintln!("member {}: {error}", std::process::id());
-            std::process::exit(1);
-        }
-    };
-    let handle = runtime::spawn(worker, Arc::new(now), ended).unwrap();
-    // The parent closes it to say goodbye.
-    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
-    handle.close();
-    handle.join().unwrap();
+    member::serve(worker, || ()).unwrap();
 }
