@@ -1,12 +1,4 @@
-//! A gate before a node: keeps the records of keys that failed there, in order.
-//!
-//! ```text
-//! 00                       number of records kept (8 bytes)
-//! key | 00 01              next number (8 bytes) | why the key is parked
-//! key | 00 01 | number     time (8) | has value (1) | headers | value
-//! ```
-//!
-//! Keys are escaped ([`keys::prefix`]), numbers big-endian.
+//! A gate before a node: keeps the records of keys that failed there, in order. Its rows: [`crate::parked`].
 //!
 //! Invariants:
 //! * a key's records pass the node in the order in which they came to the gate, each once: while a key has a row, all of
@@ -24,12 +16,11 @@ use crate::context::TaskContext;
 use crate::failure::{Failure, FailureKind};
 use crate::graph::NodeId;
 use crate::headers::Headers;
+use crate::parked::{KEPT, KeyRow};
 use crate::process::{Edge, Process, Shared};
 use crate::record::Record;
 use crate::source::{RawRecord, SourceFailure, SourceProcess};
 use crate::stream::Serdes;
-
-const KEPT: &[u8] = &[0];
 
 /// Keys and values of rows.
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
@@ -48,7 +39,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Output for OutputOf<K, V> {
     fn formats(&self) -> Result<(String, String), &'static str> {
         let key = self.0.key.as_ref().ok_or("key")?;
         let value = self.0.value.as_ref().ok_or("value")?;
-        Ok((key.format().to_owned(), format!("parked-{}", value.format())))
+        Ok((key.format().to_owned(), format!("parked-2-{}", value.format())))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -127,13 +118,14 @@ impl<K: ?Sized, V: ?Sized> Gate<K, V> {
             );
             return Err(Failure::node(self.node, full));
         }
-        let mut info = ctx.state.get(self.store, &self.place)?.unwrap_or_else(|| {
-            [&0u64.to_be_bytes(), cause.unwrap_or_default().as_bytes()].concat()
+        let mut row = self.key_row(ctx)?.unwrap_or_else(|| KeyRow {
+            next: 0,
+            since_ms: ctx.now_ms,
+            cause: cause.unwrap_or_default().to_owned(),
         });
-        let number = info.first_chunk().copied().map(u64::from_be_bytes);
-        let number = number.ok_or_else(|| damaged(&self.name))?;
-        info[..8].copy_from_slice(&(number + 1).to_be_bytes());
-        ctx.state.put(self.store, &self.place, Some(&info));
+        let number = row.next;
+        row.next += 1;
+        ctx.state.put(self.store, &self.place, Some(&row.bytes()));
         self.bytes.clear();
         self.bytes.extend_from_slice(&record.timestamp.to_be_bytes());
         self.bytes.push(u8::from(record.value.is_some()));
@@ -150,7 +142,13 @@ impl<K: ?Sized, V: ?Sized> Gate<K, V> {
         Ok(())
     }
 
-    /// The rows of the key at `place`, oldest first.
+    /// The row of the key at `place`, if it is parked.
+    fn key_row(&self, ctx: &TaskContext) -> Result<Option<KeyRow>, StoreError> {
+        let Some(row) = ctx.state.get(self.store, &self.place)? else { return Ok(None) };
+        KeyRow::read(&row).map(Some).ok_or_else(|| damaged(&self.name))
+    }
+
+    /// The rows of the key's records at `place`, oldest first.
     fn rows(&self, ctx: &TaskContext) -> Result<Rows, StoreError> {
         let mut rows = Vec::new();
         let end = keys::after_prefix(&self.place);
@@ -176,10 +174,9 @@ impl<K: ?Sized, V: ?Sized> Gate<K, V> {
         for (at, row) in self.rows(ctx)? {
             let arrival = ctx.arrive();
             if let Some(cause) = ctx.parks(arrival) {
-                let mut info = ctx.state.get(self.store, &self.place)?.unwrap_or_default();
-                info.truncate(8);
-                info.extend_from_slice(cause.as_bytes());
-                ctx.state.put(self.store, &self.place, Some(&info));
+                let Some(row) = self.key_row(ctx)? else { return Err(damaged(&self.name).into()) };
+                let row = KeyRow { cause: cause.to_string(), ..row };
+                ctx.state.put(self.store, &self.place, Some(&row.bytes()));
                 return Ok(());
             }
             ctx.state.put(self.store, &at, None);

@@ -83,6 +83,7 @@ pub mod manifest;
 mod materialized;
 mod ops;
 mod outputs;
+mod parked;
 mod process;
 mod punctuation;
 mod record;
@@ -137,16 +138,20 @@ pub use self::ops::{
     WindowDef,
 };
 pub use self::outputs::{OutputRecord, Outputs};
+pub use self::parked::{ParkedKey, ParkedKeys};
 pub use self::punctuation::{Punctuation, PunctuationType};
 pub use self::record::Record;
 pub use self::repartitioned::Repartitioned;
 pub use self::stream::KStream;
 pub use self::suppressed::{BufferConfig, Eager, Strict, Suppressed};
 pub use self::table::{GlobalKTable, KTable};
-pub use self::task::{DEAD_LETTERS, FailedAt, InputRecord, Ran, Task, TaskError};
+pub use self::task::{
+    DEAD_LETTERS, FailedAt, InputRecord, Ran, Task, TaskError, WaitingCalls, WaitingKeys,
+};
 pub use self::topic::{IntoSerde, Topic};
 pub use self::topology::{
-    GlobalTable, InternalTopic, InternalTopicKind, SubTopology, TaskId, Topology, TopologyError,
+    GlobalTable, InternalTopic, InternalTopicKind, ParkingTopics, SubTopology, TaskId, Topology,
+    TopologyError,
 };
 pub use self::window_kinds::{Closes, EmitStrategy, SlidingWindows, UnlimitedWindows, Windows};
 pub use self::windowed::Windowed;

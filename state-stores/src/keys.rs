@@ -103,6 +103,14 @@ pub fn unescape<'a>(full: &[u8], suffix: usize, scratch: &'a mut Vec<u8>) -> Opt
     Some(scratch)
 }
 
+/// A full key of which it isn't known what stands behind the key: both parts. `None` if damaged.
+pub fn split<'f, 's>(full: &'f [u8], scratch: &'s mut Vec<u8>) -> Option<(&'s [u8], &'f [u8])> {
+    // The mark can't occur inside an escaped key.
+    let mark = full.windows(END.len()).position(|bytes| bytes == END)?;
+    let (key, rest) = full.split_at(mark + END.len());
+    Some((unescape(key, 0, scratch)?, rest))
+}
+
 /// The smallest key above all keys that begin with `prefix`; `None` when there is none.
 pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != 0xFF)?;
@@ -139,6 +147,7 @@ mod tests {
             let mut scratch = Vec::new();
             let window_key = full(&k, s);
             prop_assert_eq!(unescape(&window_key, TIME_LEN, &mut scratch), Some(&k[..]));
+            prop_assert_eq!(split(&window_key, &mut scratch), Some((&k[..], &ordered(s)[..])));
             prop_assert_eq!(time_before(&window_key, 0), Some(s));
             let mut session_key = Vec::new();
             session(&k, s, e, &mut session_key);
@@ -165,6 +174,7 @@ mod tests {
         let mut scratch = Vec::new();
         assert_eq!(unescape(b"", 8, &mut scratch), None);
         assert_eq!(unescape(b"a\x00\x02\x00\x01", 0, &mut scratch), None);
+        assert_eq!(split(b"a\x00\xFF\x01", &mut scratch), None);
         assert_eq!(time_before(b"short", 0), None);
     }
 }

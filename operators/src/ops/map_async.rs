@@ -100,10 +100,17 @@ where
         encoded.map_err(|error| Failure::node(self.id, error))?;
         self.row.clear();
         let (timestamp, headers) = (record.timestamp, record.headers.clone());
-        let (id, key, request_bytes) = (&*id, &self.key_bytes[..], &[][..]);
-        let (attempt, not_before) = (1, i64::MIN);
-        PendingCall { attempt, not_before, timestamp, id, key, headers, request: request_bytes }
-            .write_head(&mut self.row);
+        let call = PendingCall {
+            attempt: 1,
+            not_before: i64::MIN,
+            accepted: ctx.now_ms,
+            timestamp,
+            id: &id,
+            key: &self.key_bytes,
+            headers,
+            request: &[],
+        };
+        call.write_head(&mut self.row);
         let encoded = self.request.0.encode(std::borrow::Borrow::borrow(&request), &mut self.row);
         encoded.map_err(|error| Failure::node(self.id, error))?;
         self.pending.accept(number, &self.row, ctx);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 00                 number of the next call (8 bytes)
-//! 01 number (8)      attempt (4) | not before (8) | record's time (8) | id | key | headers | request
+//! 01 number (8)      attempt (4) | not before (8) | accepted (8) | record's time (8) | id | key | headers | request
 //! ```
 //!
 //! Numbers are big-endian; id and key stand behind their length (4 bytes). A call's number says only in which order the
@@ -25,6 +25,8 @@ pub(crate) struct PendingCall<'a> {
     pub(crate) attempt: u32,
     /// When it may start.
     pub(crate) not_before: i64,
+    /// When the task accepted it, by its clock.
+    pub(crate) accepted: i64,
     pub(crate) timestamp: i64,
     pub(crate) id: &'a str,
     pub(crate) key: &'a [u8],
@@ -37,6 +39,7 @@ impl<'a> PendingCall<'a> {
     pub(crate) fn write_head(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.attempt.to_be_bytes());
         out.extend_from_slice(&self.not_before.to_be_bytes());
+        out.extend_from_slice(&self.accepted.to_be_bytes());
         out.extend_from_slice(&self.timestamp.to_be_bytes());
         for part in [self.id.as_bytes(), self.key] {
             out.extend_from_slice(&(part.len() as u32).to_be_bytes());
@@ -53,6 +56,7 @@ impl<'a> PendingCall<'a> {
         }
         let (attempt, row) = row.split_first_chunk()?;
         let (not_before, row) = row.split_first_chunk()?;
+        let (accepted, row) = row.split_first_chunk()?;
         let (timestamp, row) = row.split_first_chunk()?;
         let (id, row) = part(row)?;
         let (key, row) = part(row)?;
@@ -60,6 +64,7 @@ impl<'a> PendingCall<'a> {
         Some(Self {
             attempt: u32::from_be_bytes(*attempt),
             not_before: i64::from_be_bytes(*not_before),
+            accepted: i64::from_be_bytes(*accepted),
             timestamp: i64::from_be_bytes(*timestamp),
             id: std::str::from_utf8(id).ok()?,
             key,
@@ -98,7 +103,7 @@ pub(crate) struct PendingCalls {
 
 impl PendingCalls {
     pub(crate) fn declare(name: &str, (key, request): (&str, &str)) -> StoreDecl {
-        let formats = (key.to_owned(), format!("call-{request}"));
+        let formats = (key.to_owned(), format!("call-2-{request}"));
         StoreDecl { name: name.into(), kind: StoreKind::KeyValue, formats }
     }
 
@@ -155,8 +160,16 @@ mod tests {
     fn a_row_comes_back_and_can_be_put_off() {
         let headers: Headers = [("a", &b"1"[..])].into_iter().collect();
         let (id, key, request) = ("app-node-in-0-7-0", &b"k"[..], &b"how much?"[..]);
-        let call =
-            PendingCall { attempt: 1, not_before: 0, timestamp: -5, id, key, headers, request };
+        let call = PendingCall {
+            attempt: 1,
+            not_before: 0,
+            accepted: 3,
+            timestamp: -5,
+            id,
+            key,
+            headers,
+            request,
+        };
         let mut row = Vec::new();
         call.write_head(&mut row);
         row.extend_from_slice(request);

@@ -29,6 +29,7 @@ struct Entry {
     key: Arc<[u8]>,
     attempt: u32,
     not_before: i64,
+    accepted: i64,
     stage: Stage,
     /// The present attempt is under way and is given up at this time.
     due: Option<i64>,
@@ -68,6 +69,23 @@ impl CallQueue {
         self.calls.len()
     }
 
+    /// How many rows there are: what is kept for an attempt alone is under way.
+    pub(super) fn pending(&self) -> usize {
+        let deleted =
+            |(_, number): &&(i64, u64)| self.calls.get(number).is_some_and(|it| it.deleted);
+        self.calls.len() - self.in_flight.iter().filter(deleted).count()
+    }
+
+    /// Attempts that have neither ended nor been given up.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.len() + self.strangers.len()
+    }
+
+    /// When the oldest pending call was accepted.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        self.calls.values().find(|it| !it.deleted).map(|it| it.accepted)
+    }
+
     pub(super) fn has(&self, id: &str) -> bool {
         self.by_id.contains_key(id)
     }
@@ -85,9 +103,16 @@ impl CallQueue {
             if self.options.ordered {
                 self.by_key.entry(Arc::clone(&key)).or_default().insert(number);
             }
-            let (attempt, not_before) = (row.attempt, row.not_before);
-            let stage = Stage::Behind;
-            let entry = Entry { id, key, attempt, not_before, stage, due: None, deleted: false };
+            let entry = Entry {
+                id,
+                key,
+                attempt: row.attempt,
+                not_before: row.not_before,
+                accepted: row.accepted,
+                stage: Stage::Behind,
+                due: None,
+                deleted: false,
+            };
             self.calls.insert(number, entry);
         }
         self.make_ready(number);
@@ -235,7 +260,8 @@ mod tests {
 
     fn row<'a>(id: &'a str, key: &'a str, attempt: u32, not_before: i64) -> PendingCall<'a> {
         let (key, headers, request) = (key.as_bytes(), Headers::new(), &[][..]);
-        PendingCall { attempt, not_before, timestamp: 0, id, key, headers, request }
+        let (accepted, timestamp) = (not_before, 0);
+        PendingCall { attempt, not_before, accepted, timestamp, id, key, headers, request }
     }
 
     fn queue(call: &AsyncCall<str, i64>, rows: &[(&str, &str)]) -> CallQueue {
@@ -297,6 +323,7 @@ mod tests {
             assert_eq!(queue.answer("a", 1, true), Some(0));
             queue.delete(0);
             assert!(started(&mut queue, 199).is_empty(), "the second attempt is under way");
+            assert_eq!((queue.len(), queue.pending(), queue.in_flight()), (2, 1, 1));
             if ended {
                 assert_eq!(queue.answer("a", 2, true), None);
                 assert_eq!(started(&mut queue, 199), [1]);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use state_stores::{Direction, StoreError, TaskState};
 
 use super::call_queue::CallQueue;
-use super::{Head, Held, Ran, Task, TaskError};
+use super::{Head, Held, Ran, Task, TaskError, WaitingCalls};
 use crate::assembly::CallNode;
 use crate::calls::{Call, CallError, CallInFlight};
 use crate::context::TaskContext;
@@ -133,6 +133,16 @@ impl Calls {
                 self.replies.push_back(Reply { slot: place, number, result });
             }
         }
+    }
+
+    /// Pending calls by node, as committed.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = WaitingCalls> {
+        self.slots.iter().map(|slot| WaitingCalls {
+            node: Arc::clone(&slot.name),
+            pending: slot.queue.pending(),
+            in_flight: slot.queue.in_flight(),
+            oldest_ms: slot.queue.oldest(),
+        })
     }
 
     pub(super) fn has_reply(&self) -> bool {

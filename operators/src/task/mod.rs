@@ -16,6 +16,7 @@ mod in_time;
 mod policy;
 mod run;
 mod topic_marks;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use state_stores::{StoreIndex, TaskState};
 pub use self::buffer::InputRecord;
 pub use self::dead_letter::DEAD_LETTERS;
 pub use self::error::{FailedAt, TaskError};
+pub use self::waiting::{WaitingCalls, WaitingKeys};
 use crate::assembly::Assembly;
 use crate::context::{Dropped, PendingRows, TaskContext};
 use crate::globals::Globals;
@@ -37,6 +39,7 @@ use crate::topology::{SubTopology, TaskId, Topology};
 use buffer::Buffer;
 use calls::Calls;
 use in_time::InTime;
+use waiting::Parkings;
 
 /// What one call of [`Task::run_once`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +99,7 @@ pub struct Task {
     handlers: Vec<Box<dyn TimerHandler>>,
     punctuators: Punctuators,
     calls: Calls,
+    parkings: Parkings,
     ctx: TaskContext,
     ends: Option<Ends>,
     held: Option<Held>,
@@ -163,6 +167,7 @@ impl Task {
             sources,
             handlers: timed.into_iter().map(|(_, handler)| handler).collect(),
             punctuators,
+            parkings: Parkings::new(graph, nodes, &stores),
             calls: Calls::new(calls, |call| Arc::clone(&graph.nodes[call.node.0].name)),
             ctx,
             ends: None,
@@ -202,6 +207,7 @@ impl Task {
     pub fn run_once(&mut self, now_ms: i64) -> Result<Ran, TaskError> {
         self.ctx.now_ms = now_ms;
         self.calls.load(&mut self.ctx)?;
+        self.parkings.load(&self.ctx.state)?;
         self.calls.expire(now_ms);
         let ran = match self.punctuators.start(&mut self.ctx)? {
             true => {
@@ -283,6 +289,7 @@ impl Task {
     /// next offset of each changelog written.
     pub fn committed(&mut self, next_offsets: &[(StoreIndex, i64)]) {
         self.calls.committed(&self.ctx.state);
+        self.parkings.committed(&self.ctx.state);
         self.ctx.state.apply(next_offsets);
         self.uncommitted = false;
     }

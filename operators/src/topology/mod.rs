@@ -79,6 +79,17 @@ pub enum InternalTopicKind {
     },
 }
 
+/// The topics of a parking. A key's partition is the same in both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkingTopics {
+    /// As given to `park_key`: the name of the store.
+    pub name: Arc<str>,
+    /// Takes `release` and `discard`.
+    pub control: Arc<str>,
+    /// What is parked: rows for [`ParkedKeys::take`](crate::ParkedKeys::take).
+    pub changelog: Arc<str>,
+}
+
 /// A validated flow. Cheap to clone.
 #[derive(Clone)]
 pub struct Topology {
@@ -135,6 +146,21 @@ impl Topology {
     /// Names of the calls that the flow makes ([`AsyncCall`](crate::AsyncCall)): each needs somebody who makes them.
     pub fn calls(&self) -> &[Arc<str>] {
         &self.inner.graph.calls
+    }
+
+    /// Where the flow parks keys ([`KStream::park_key`](crate::KStream::park_key)).
+    pub fn parkings(&self) -> Vec<ParkingTopics> {
+        let gates = self.graph().nodes.iter().filter_map(|node| node.gate.as_ref());
+        let stores = || self.subtopologies().iter().flat_map(|part| &part.stores);
+        let topics = gates.filter_map(|gate| {
+            let store = stores().find(|store| store.name == gate.name)?;
+            Some(ParkingTopics {
+                name: Arc::clone(&gate.name),
+                control: Arc::clone(&gate.control.0),
+                changelog: Arc::clone(&store.changelog_topic),
+            })
+        });
+        topics.collect()
     }
 
     /// Changelogs and repartition topics, to be created before the start.
