@@ -13,6 +13,7 @@ use log::traits::Waker;
 use operators::{AsyncCall, Call, CallError, CallInFlight, Serde, TaskId};
 
 use crate::error::WorkerError;
+use crate::waiting::{count_end, count_start};
 use crate::worker::{Slot, Worker};
 
 /// A call's outcome on its way back to the worker.
@@ -94,11 +95,12 @@ impl Calls {
         own.map(|(_, call)| call.clone())
     }
 
-    fn start(&mut self, task: TaskId, call: &Call, waker: &Waker) {
+    fn start(&mut self, application: &str, task: TaskId, call: &Call, waker: &Waker) {
         let Some(handler) = self.handlers.get(&call.node) else { return };
         let in_flight = CallInFlight::from(call);
         if self.in_flight.insert((task, in_flight.clone())) {
             let (sender, waker) = (self.sender.clone(), waker.clone());
+            count_start(application, &call.node, call.attempt);
             handler(call, WayBack { task, call: Some(in_flight), sender, waker });
         }
     }
@@ -166,6 +168,7 @@ impl Worker {
     pub(crate) fn take_answers(&mut self) {
         while let Ok(Done { task, call, result }) = self.calls.receiver.try_recv() {
             let (node, id, attempt) = (call.node.clone(), call.id.clone(), call.attempt);
+            count_end(self.topology.application_id(), &node, &result);
             self.calls.in_flight.remove(&(task, call));
             if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == task) {
                 slot.task.answer(&node, &id, attempt, result);
@@ -187,7 +190,7 @@ impl Worker {
             let Some(slot) = self.slots.get_mut(number).filter(|slot| due(slot)) else { continue };
             let (task, started) = (slot.id, slot.task.start_calls(now));
             for call in started.map_err(|e| self.state_failed(e))? {
-                self.calls.start(task, &call, &waker);
+                self.calls.start(self.topology.application_id(), task, &call, &waker);
             }
         }
         Ok(())

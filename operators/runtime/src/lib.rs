@@ -66,15 +66,18 @@ mod error;
 mod globals;
 mod leave;
 mod manifest;
+mod parked;
 mod process;
 mod purge;
 mod recover;
 mod restore;
+mod scan;
 mod settings;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod thread;
 mod topics;
+mod waiting;
 mod worker;
 
 pub use admin::{AdminParts, serve_admin};
@@ -84,7 +87,9 @@ pub use dead_letters::{
     BadLetterId, DeadLetter, DeadLetterError, LetterId, Settle, dead_letters, settle_dead_letters,
 };
 pub use error::WorkerError;
+pub use parked::{LetGo, Parked, ParkedError, let_go, parked_keys};
 pub use settings::WorkerSettings;
 pub use thread::{Clock, StatusView, WorkerHandle, spawn};
 pub use topics::{TopicPlan, plan};
+pub use waiting::{CallsStatus, ParkingStatus};
 pub use worker::{Progress, TaskStatus, Worker, WorkerStatus};

@@ -98,8 +98,10 @@ impl Shown<'_> {
             return;
         }
         (self.phase, self.at) = (phase, now);
+        let status = worker.status();
+        worker.report_waiting(&status, now);
         if let Ok(mut shown) = self.status.lock() {
-            *shown = worker.status();
+            *shown = status;
         }
     }
 }

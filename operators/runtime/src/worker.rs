@@ -22,6 +22,7 @@ use crate::purge::Purge;
 use crate::restore::Restore;
 use crate::settings::WorkerSettings;
 use crate::topics::TopicPlan;
+use crate::waiting::{CallsStatus, ParkingStatus};
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +172,7 @@ impl Worker {
         replication: i32,
     ) -> Self {
         let purge = Purge::new(&topology);
-        let group = format!("{}-group", topology.application_id());
+        let group = group_of(&topology);
         Self {
             topology,
             log,
@@ -292,6 +293,11 @@ impl Worker {
     }
 }
 
+/// The consumer group of an application.
+pub(crate) fn group_of(topology: &Topology) -> String {
+    format!("{}-group", topology.application_id())
+}
+
 /// What a worker is doing.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct WorkerStatus {
@@ -316,6 +322,10 @@ pub struct TaskStatus {
     pub inputs: Vec<(String, i64)>,
     /// Why it stands still, with the record's coordinates.
     pub stopped: Option<String>,
+    /// Calls that wait for their answers, by node.
+    pub calls: Vec<CallsStatus>,
+    /// Keys that wait to be let go, by parking.
+    pub parked: Vec<ParkingStatus>,
 }
 
 impl Slot {
@@ -329,6 +339,8 @@ impl Slot {
                 .zip(self.committed.iter().copied())
                 .collect(),
             stopped: self.stopped.clone(),
+            calls: self.task.waiting_calls().into_iter().map(Into::into).collect(),
+            parked: self.task.waiting_keys().into_iter().map(Into::into).collect(),
         }
     }
 }

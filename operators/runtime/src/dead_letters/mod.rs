@@ -11,19 +11,17 @@
 mod letter;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use log::error::LogError;
-use log::record::{Header, NewRecord, TopicPartition};
-use log::traits::{Admin, Isolation, Log, TxnProducer, Visibility};
+use log::record::{Header, NewRecord};
+use log::traits::{Admin, Log, TxnProducer};
 use operators::DEAD_LETTERS;
 
 pub use letter::{BadLetterId, DeadLetter, LetterId};
 
+use crate::scan::{partitions, read_to_end};
 use letter::{Entry, HOW, REPLAYED, SETTLED};
 
-/// Polls without progress before a partition counts as unreadable.
-const POLLS_MAX: u32 = 600;
 /// Of a transaction.
 const LETTERS_MAX: usize = 500;
 
@@ -161,28 +159,13 @@ fn open_letters(
     admin: &dyn Admin,
 ) -> Result<BTreeMap<LetterId, DeadLetter>, LogError> {
     let mut open = BTreeMap::new();
-    let found = admin.describe(&[DEAD_LETTERS])?;
-    let Some(topic) = found.into_iter().next().flatten() else { return Ok(open) };
-    let all: Vec<TopicPartition> =
-        (0..topic.partitions).map(|number| TopicPartition::new(DEAD_LETTERS, number)).collect();
-    let starts = admin.start_offsets(&all)?;
-    // Without isolation: a settlement may lie above a worker's open transaction, whose end is then waited for.
-    let ends = admin.end_offsets(&all, Isolation::ReadUncommitted)?;
-    let mut reader = log.reader("dead-letters", Isolation::ReadCommitted, Visibility::Written)?;
-    reader.assign(&all.iter().cloned().zip(starts).collect::<Vec<_>>())?;
-    let mut silent = 0;
-    while !all.iter().zip(&ends).all(|(at, end)| reader.reached(at, *end)) {
-        let visited = reader.poll(Duration::from_millis(50), 1_000, &mut |record| {
-            let partition = record.partition;
-            match letter::read(&record) {
-                Entry::Letter(letter) => drop(open.insert(letter.id, *letter)),
-                Entry::Settled(offset) => drop(open.remove(&LetterId { partition, offset })),
-            }
-        })?;
-        silent = if visited > 0 { 0 } else { silent + 1 };
-        if silent > POLLS_MAX {
-            return Err(LogError::Retriable(format!("{DEAD_LETTERS} can't be read to its end")));
+    let all = partitions(admin, DEAD_LETTERS)?;
+    read_to_end(log, admin, "dead-letters", &all, &[], &mut |record| {
+        let partition = record.partition;
+        match letter::read(&record) {
+            Entry::Letter(letter) => drop(open.insert(letter.id, *letter)),
+            Entry::Settled(offset) => drop(open.remove(&LetterId { partition, offset })),
         }
-    }
+    })?;
     Ok(open)
 }

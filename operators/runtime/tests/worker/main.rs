@@ -10,6 +10,7 @@ mod in_time;
 mod offsets;
 mod partitions;
 mod threads;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -54,12 +55,17 @@ impl Scene {
         values
     }
 
-    /// Steps a new worker until `done`.
-    fn run(&self, topology: Topology, done: impl Fn(&Self) -> bool) -> Worker {
+    /// A new worker with no state yet.
+    fn worker(&self, topology: Topology) -> Worker {
         let options = StateOptions::new(self.0.log_id());
         let state = StateDir::open(Arc::new(MemoryEngine::new()), options).unwrap();
         let settings = WorkerSettings { poll_records_max: 7, ..WorkerSettings::new("here") };
-        let mut worker = Worker::new(topology, self.0.log.clone(), state, settings, 1);
+        Worker::new(topology, self.0.log.clone(), state, settings, 1)
+    }
+
+    /// Steps a new worker until `done`.
+    fn run(&self, topology: Topology, done: impl Fn(&Self) -> bool) -> Worker {
+        let mut worker = self.worker(topology);
         self.step(&mut worker, done);
         worker
     }
