@@ -63,6 +63,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DlqCommand,
     },
+    /// List or let go keys whose records wait behind one that failed.
+    ///
+    /// The embedded log belongs to one process: stop `orders run` first, or use Kafka.
+    Parked {
+        #[command(subcommand)]
+        command: ParkedCommand,
+    },
     /// Show the order flow.
     Topology {
         #[command(subcommand)]
@@ -200,6 +207,49 @@ pub(crate) struct DlqChoice {
     /// With --all: only records of this topic.
     #[arg(long, requires = "all")]
     pub topic: Option<String>,
+    /// Don't ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ParkedCommand {
+    /// List parked keys, and why they are parked.
+    List {
+        /// Only of this application.
+        #[arg(long)]
+        application: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the records of keys go on, in order, up to the first that fails again; each command works once.
+    Release {
+        #[command(flatten)]
+        choice: ParkedChoice,
+    },
+    /// Drop the records of keys for good.
+    Discard {
+        #[command(flatten)]
+        choice: ParkedChoice,
+    },
+}
+
+/// Which parked keys.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ParkedChoice {
+    /// As `list` shows them.
+    #[arg(required_unless_present = "all")]
+    pub keys: Vec<String>,
+    /// All that wait.
+    #[arg(long, conflicts_with = "keys")]
+    pub all: bool,
+    /// Only of this application.
+    #[arg(long)]
+    pub application: Option<String>,
+    /// Only of this `park_key`.
+    #[arg(long)]
+    pub parking: Option<String>,
     /// Don't ask.
     #[arg(long)]
     pub yes: bool,

@@ -111,6 +111,9 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
         Command::Dlq { command } => {
             tokio::task::block_in_place(|| commands::dlq::run(config, command))
         }
+        Command::Parked { command } => {
+            tokio::task::block_in_place(|| commands::parked::run(config, command))
+        }
         Command::Topology {
             command: TopologyCommand::Show { application, format, mermaid, json },
         } => {

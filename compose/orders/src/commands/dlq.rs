@@ -7,7 +7,7 @@ use runtime::{DeadLetter, LetterId, Settle, dead_letters, settle_dead_letters};
 use schemas::Micros;
 use serde_json::{Value, json};
 
-use super::confirm;
+use super::{confirm, readable};
 use crate::cli::{DlqChoice, DlqCommand};
 use crate::config::Config;
 use crate::output::say;
@@ -157,24 +157,4 @@ fn show(letter: &DeadLetter, json: bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Text as it is, other bytes as hexadecimal digits. Nothing in it can move a terminal's cursor.
-fn readable(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => format!("0x{}", hex::encode(bytes)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_readable_and_harmless() {
-        assert_eq!(readable("größe".as_bytes()), "größe");
-        assert_eq!(readable(b"\x1b[2J"), "0x1b5b324a");
-        assert_eq!(readable(&[0, 255]), "0x00ff");
-    }
 }

@@ -4,6 +4,7 @@ pub(crate) mod dlq;
 pub(crate) mod listen;
 pub(crate) mod log;
 pub(crate) mod order;
+pub(crate) mod parked;
 pub(crate) mod token;
 pub(crate) mod topology;
 
@@ -30,4 +31,24 @@ pub(crate) fn confirm(what: &str, yes: bool) -> Result<()> {
         bail!("nothing was changed");
     }
     Ok(())
+}
+
+/// Text as it is, other bytes as hexadecimal digits. Nothing in it can move a terminal's cursor.
+pub(crate) fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => format!("0x{}", hex::encode(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_readable_and_harmless() {
+        assert_eq!(readable("größe".as_bytes()), "größe");
+        assert_eq!(readable(b"\x1b[2J"), "0x1b5b324a");
+        assert_eq!(readable(&[0, 255]), "0x00ff");
+    }
 }
