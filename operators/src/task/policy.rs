@@ -13,6 +13,16 @@ use crate::headers::NO_HEADERS;
 use crate::ops::PendingCall;
 use crate::source::RawRecord;
 
+/// A failure that a node's policy decides about.
+struct Failed<'a> {
+    node: NodeId,
+    cause: BoxError,
+    /// What a dead letter has of it: the record, where it came from, and the kind of failure.
+    raw: RawRecord<'a>,
+    place: (&'a str, i64),
+    exception: &'a str,
+}
+
 impl Task {
     /// Follows the policy of the node that can't process the head record of a source; `exception` is the kind of failure.
     pub(super) fn give_up(
@@ -25,34 +35,14 @@ impl Task {
         let topology = self.topology.clone();
         let source = &self.sources[source];
         let Some(record) = source.buffer.front() else { return Ok(()) };
-        let failing = &topology.graph().nodes[node.0];
-        match failing.policy {
-            ErrorPolicy::Fail => {
-                return Err(TaskError::Record {
-                    node: Arc::clone(&failing.name),
-                    topic: Arc::clone(&source.topic),
-                    partition: self.id.partition,
-                    offset: record.offset,
-                    cause,
-                });
-            }
-            ErrorPolicy::Skip => self.ctx.dropped.skipped += 1,
-            ErrorPolicy::DeadLetter => {
-                let place = (&*source.topic, record.offset);
-                bury(
-                    &mut self.ctx,
-                    self.dead_letters,
-                    self.id,
-                    topology.graph(),
-                    node,
-                    record.raw(),
-                    place,
-                    exception,
-                    &cause,
-                );
-            }
-        }
-        Ok(())
+        let (partition, offset) = (self.id.partition, record.offset);
+        let (raw, place) = (record.raw(), (&*source.topic, offset));
+        let failed = Failed { node, cause, raw, place, exception };
+        let letters = (self.dead_letters, self.id);
+        follow(&mut self.ctx, letters, topology.graph(), failed, |node, cause| {
+            let topic = Arc::clone(&source.topic);
+            TaskError::Record { node, topic, partition, offset, cause }
+        })
     }
 
     /// As [`Self::give_up`], of the node that can't handle its timer or punctuation.
@@ -64,31 +54,17 @@ impl Task {
     ) -> Result<(), TaskError> {
         let (node, cause) = failure.of_node()?;
         let topology = self.topology.clone();
-        let failing = &topology.graph().nodes[node.0];
-        match failing.policy {
-            ErrorPolicy::Fail => {
-                let (node, partition) = (Arc::clone(&failing.name), self.id.partition);
-                return Err(TaskError::Timer { node, partition, due, cause });
-            }
-            ErrorPolicy::Skip => self.ctx.dropped.skipped += 1,
-            ErrorPolicy::DeadLetter => {
-                let headers = &NO_HEADERS;
-                let raw =
-                    RawRecord { key: Some(key), value: None, timestamp: self.ctx.now_ms, headers };
-                bury(
-                    &mut self.ctx,
-                    self.dead_letters,
-                    self.id,
-                    topology.graph(),
-                    node,
-                    raw,
-                    ("timer", due),
-                    "timer",
-                    &cause,
-                );
-            }
-        }
-        Ok(())
+        let (timestamp, headers) = (self.ctx.now_ms, &NO_HEADERS);
+        let raw = RawRecord { key: Some(key), value: None, timestamp, headers };
+        let failed = Failed { node, cause, raw, place: ("timer", due), exception: "timer" };
+        let letters = (self.dead_letters, self.id);
+        let partition = self.id.partition;
+        follow(&mut self.ctx, letters, topology.graph(), failed, |node, cause| TaskError::Timer {
+            node,
+            partition,
+            due,
+            cause,
+        })
     }
 
     /// As [`Self::give_up`], of the node that can't go on with the outcome of a call.
@@ -99,52 +75,47 @@ impl Task {
         cause: BoxError,
     ) -> Result<(), TaskError> {
         let topology = self.topology.clone();
-        let failing = &topology.graph().nodes[node.0];
-        match failing.policy {
-            ErrorPolicy::Fail => {
-                let (node, partition) = (Arc::clone(&failing.name), self.id.partition);
-                return Err(TaskError::Call { node, partition, call: call.id.into(), cause });
-            }
-            ErrorPolicy::Skip => self.ctx.dropped.skipped += 1,
-            ErrorPolicy::DeadLetter => {
-                let raw = RawRecord {
-                    key: Some(call.key),
-                    value: Some(call.request),
-                    timestamp: call.timestamp,
-                    headers: &call.headers,
-                };
-                bury(
-                    &mut self.ctx,
-                    self.dead_letters,
-                    self.id,
-                    topology.graph(),
-                    node,
-                    raw,
-                    ("call", i64::from(call.attempt)),
-                    "call",
-                    &cause,
-                );
-            }
-        }
-        Ok(())
+        let raw = RawRecord {
+            key: Some(call.key),
+            value: Some(call.request),
+            timestamp: call.timestamp,
+            headers: &call.headers,
+        };
+        let place = ("call", i64::from(call.attempt));
+        let failed = Failed { node, cause, raw, place, exception: "call" };
+        let letters = (self.dead_letters, self.id);
+        let partition = self.id.partition;
+        follow(&mut self.ctx, letters, topology.graph(), failed, |node, cause| TaskError::Call {
+            node,
+            partition,
+            call: call.id.into(),
+            cause,
+        })
     }
 }
 
-/// Emits a dead letter.
-#[expect(clippy::too_many_arguments, reason = "the coordinates of a failure, passed once")]
-fn bury(
+/// Does what the node's policy says: the task's end with `error`, nothing, or a dead letter.
+fn follow(
     ctx: &mut TaskContext,
-    topic: u32,
-    id: TaskId,
+    letters: (u32, TaskId),
     graph: &Graph,
-    node: NodeId,
-    raw: RawRecord<'_>,
-    (source, offset): (&str, i64),
-    exception: &str,
-    cause: &BoxError,
-) {
+    failed: Failed<'_>,
+    error: impl FnOnce(Arc<str>, BoxError) -> TaskError,
+) -> Result<(), TaskError> {
+    let failing = &graph.nodes[failed.node.0];
+    match failing.policy {
+        ErrorPolicy::Fail => return Err(error(Arc::clone(&failing.name), failed.cause)),
+        ErrorPolicy::Skip => ctx.dropped.skipped += 1,
+        ErrorPolicy::DeadLetter => bury(ctx, letters, graph, &failed),
+    }
+    Ok(())
+}
+
+/// Emits a dead letter.
+fn bury(ctx: &mut TaskContext, (topic, id): (u32, TaskId), graph: &Graph, failed: &Failed<'_>) {
+    let Failed { raw, place: (source, offset), exception, .. } = *failed;
     let application = &graph.application_id;
-    let node = &graph.nodes[node.0].name;
+    let node = &graph.nodes[failed.node.0].name;
     let cause = dead_letter::Cause {
         application,
         node,
@@ -153,7 +124,7 @@ fn bury(
         offset,
         timestamp: raw.timestamp,
         exception,
-        message: cause,
+        message: &failed.cause,
     };
     let headers = dead_letter::headers(raw.headers, &cause);
     let write = |bytes: Option<&[u8]>, out: &mut Vec<u8>| -> Result<bool, Infallible> {
