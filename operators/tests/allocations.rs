@@ -2,39 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use operators::{Globals, I64Be, InputRecord, StreamsBuilder, Task, TaskId, Topic, Topology, Utf8};
-use state_stores::{MemoryEngine, StateDir, StateOptions};
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
+#[path = "../../state-stores/benches/stores/counting.rs"]
 #[expect(
     unsafe_code,
     reason = "a global allocator that counts can't be written without; it only hands on"
 )]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
+mod counting;
 
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
+use std::sync::Arc;
 
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use counting::allocations;
+use operators::{Globals, I64Be, InputRecord, StreamsBuilder, Task, TaskId, Topic, Topology, Utf8};
+use state_stores::{MemoryEngine, StateDir, StateOptions};
 
 fn task(topology: &Topology) -> (Task, Arc<StateDir>) {
     let dir = StateDir::open(Arc::new(MemoryEngine::new()), StateOptions::new("log")).unwrap();
@@ -44,8 +23,8 @@ fn task(topology: &Topology) -> (Task, Arc<StateDir>) {
 }
 
 /// Runs `records` through the task; the sum of value lengths and how often memory was allocated.
-fn run(task: &mut Task, records: i64) -> (usize, usize) {
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+fn run(task: &mut Task, records: i64) -> (usize, u64) {
+    let before = allocations();
     let mut bytes = 0;
     for offset in 0..records {
         let value = offset.to_be_bytes();
@@ -56,7 +35,7 @@ fn run(task: &mut Task, records: i64) -> (usize, usize) {
         task.run_once(0).unwrap();
         task.outputs().drain(|record| bytes += record.value.map_or(0, <[u8]>::len));
     }
-    (bytes, ALLOCATIONS.load(Ordering::Relaxed) - before)
+    (bytes, allocations() - before)
 }
 
 // One test, so that no other thread of this process allocates meanwhile.

@@ -2,40 +2,16 @@
 //!
 //! On a machine that does other work only CPU time and counts can be compared.
 
-#![expect(
-    unsafe_code,
-    reason = "neither a counting global allocator nor getrusage can be had without; both only hand on"
-)]
+#![expect(unsafe_code, reason = "neither the counting allocator nor getrusage can be had without")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "counting.rs"]
+mod counting;
+
 use std::mem::MaybeUninit;
 use std::ops::AddAssign;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-/// The system's allocator, counting.
-struct Counting;
-
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use counting::allocations;
 
 /// CPU time of all threads so far, user and kernel.
 fn cpu() -> Duration {
@@ -63,12 +39,11 @@ pub(crate) struct Cost {
 impl Cost {
     /// What `work` costs.
     pub(crate) fn of(work: impl FnOnce()) -> Self {
-        let (wall, before, allocations) =
-            (Instant::now(), cpu(), ALLOCATIONS.load(Ordering::Relaxed));
+        let (wall, cpu_before, allocated) = (Instant::now(), cpu(), allocations());
         work();
         Self {
-            allocations: ALLOCATIONS.load(Ordering::Relaxed) - allocations,
-            cpu: cpu() - before,
+            allocations: allocations() - allocated,
+            cpu: cpu() - cpu_before,
             wall: wall.elapsed(),
         }
     }
