@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod turns;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use operators::{
-    AsyncCall, CallError, DriverOptions, I64Be, RawBytes, StreamsBuilder, Topic,
-    TopologyTestDriver, Utf8,
+    AsyncCall, CallError, DriverOptions, I64Be, RawBytes, StreamsBuilder, Topic, TopologyTestDriver,
 };
 use proptest::prelude::*;
 
-const KEYS: [&str; 3] = ["a", "b", "c"];
+use turns::{KEYS, Turn, numbers, turn};
+
 const IN_FLIGHT: usize = 2;
 const PENDING: usize = 5;
 
@@ -23,11 +25,7 @@ enum Step {
     /// It answers a call a second time.
     Repeat(usize),
     Pass(i64),
-    Commit,
-    Abort,
-    Restart,
-    /// The log has the commit, the process dies before it knows.
-    CommitAndDie,
+    Turn(Turn),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -36,15 +34,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..4usize, prop::bool::weighted(0.7)).prop_map(|(call, replies)| Step::Answer(call, replies)),
         1 => (0..8usize).prop_map(Step::Repeat),
         2 => (1i64..60).prop_map(Step::Pass),
-        4 => Just(Step::Commit),
-        1 => Just(Step::Abort),
-        1 => Just(Step::Restart),
-        1 => Just(Step::CommitAndDie),
+        7 => turn().prop_map(Step::Turn),
     ]
-}
-
-fn numbers(name: &str) -> Topic<str, i64> {
-    Topic::new(name, Utf8, I64Be)
 }
 
 fn call() -> AsyncCall<i64, i64> {
@@ -99,13 +90,7 @@ impl Run {
                 }
             }
             Step::Pass(ms) => driver.advance_wall_clock(ms),
-            Step::Commit => driver.commit(),
-            Step::Abort => driver.abort(),
-            Step::Restart => driver.restart(),
-            Step::CommitAndDie => {
-                driver.commit_and_die();
-                driver.restart();
-            }
+            Step::Turn(turn) => turn.take(driver),
         }
         driver.run().unwrap();
         self.look();
@@ -161,7 +146,7 @@ proptest! {
             prop_assert!(rounds < 1_000, "{:?} instead of {:?}", run.results(), expected);
             rounds += 1;
             run.step(Step::Answer(0, true));
-            run.step(Step::Commit);
+            run.step(Step::Turn(Turn::Commit));
             run.step(Step::Pass(30));
         }
         prop_assert!(run.driver.calls(&call()).is_empty());

@@ -3,13 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod turns;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use operators::{DriverOptions, I64Be, StreamsBuilder, Topic, TopologyTestDriver, Utf8};
 use proptest::prelude::*;
 
-const KEYS: [&str; 3] = ["a", "b", "c"];
+use turns::{KEYS, Turn, numbers, turn};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -17,10 +19,7 @@ enum Step {
     /// Records of a key fail from now on, or don't any more.
     Breaks(usize, bool),
     Release(usize),
-    Commit,
-    Abort,
-    Restart,
-    CommitAndDie,
+    Turn(Turn),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -29,15 +28,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => key().prop_map(Step::Record),
         4 => (key(), any::<bool>()).prop_map(|(key, breaks)| Step::Breaks(key, breaks)),
         3 => key().prop_map(Step::Release),
-        3 => Just(Step::Commit),
-        1 => Just(Step::Abort),
-        1 => Just(Step::Restart),
-        1 => Just(Step::CommitAndDie),
+        6 => turn().prop_map(Step::Turn),
     ]
-}
-
-fn numbers(name: &str) -> Topic<str, i64> {
-    Topic::new(name, Utf8, I64Be)
 }
 
 /// A running sum per key behind the gate, so that a record that passed twice, or too early, shows.
@@ -89,13 +81,7 @@ proptest! {
                 Step::Breaks(key, true) => { broken.lock().unwrap().insert(key as i64); }
                 Step::Breaks(key, false) => { broken.lock().unwrap().remove(&(key as i64)); }
                 Step::Release(key) => driver.input(&control).pipe(KEYS[key], "release"),
-                Step::Commit => driver.commit(),
-                Step::Abort => driver.abort(),
-                Step::Restart => driver.restart(),
-                Step::CommitAndDie => {
-                    driver.commit_and_die();
-                    driver.restart();
-                }
+                Step::Turn(turn) => turn.take(&driver),
             }
             driver.run().unwrap();
         }
