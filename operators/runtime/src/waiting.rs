@@ -1,4 +1,4 @@
-//! What waits in a worker's tasks, as status and as metrics (`operators/README.md`, "What waits").
+//! What waits in a worker's tasks, as status and as metrics (`docs/metrics.md`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Worker {
         for (node, sum) in calls {
             let labels = [
                 ("application", status.application.clone()),
-                ("node", node),
+                ("operator", node),
                 ("thread", thread.clone()),
             ];
             metrics::gauge!("stream_calls_pending", &labels).set(sum.0 as f64);
@@ -96,7 +96,7 @@ impl Worker {
         for (parking, sum) in parkings {
             let labels = [
                 ("application", status.application.clone()),
-                ("parking", parking),
+                ("operator", parking),
                 ("thread", thread.clone()),
             ];
             metrics::gauge!("stream_parked_keys", &labels).set(sum.0 as f64);
@@ -109,7 +109,7 @@ impl Worker {
 /// Counts an attempt that begins.
 pub(crate) fn count_start(application: &str, node: &str, attempt: u32) {
     if attempt > 1 {
-        let labels = [("application", application.to_owned()), ("node", node.to_owned())];
+        let labels = [("application", application.to_owned()), ("operator", node.to_owned())];
         metrics::counter!("stream_call_retries_total", &labels).increment(1);
     }
 }
@@ -123,7 +123,7 @@ pub(crate) fn count_end(application: &str, node: &str, result: &Result<Vec<u8>, 
     };
     let labels = [
         ("application", application.to_owned()),
-        ("node", node.to_owned()),
+        ("operator", node.to_owned()),
         ("outcome", outcome.to_owned()),
     ];
     metrics::counter!("stream_call_attempts_total", &labels).increment(1);

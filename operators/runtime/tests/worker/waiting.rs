@@ -118,8 +118,8 @@ fn status_and_metrics_tell_what_waits() {
         scene.0.pass(3_000);
         worker.report_waiting(&worker.status(), scene.0.now());
     });
-    let calls = "application=waits node=ask thread=0";
-    let keys = "application=waits parking=stuck thread=0";
+    let calls = "application=waits operator=ask thread=0";
+    let keys = "application=waits operator=stuck thread=0";
     for (name, value) in [("pending", 2.0), ("in_flight", 2.0)] {
         assert_eq!(metrics.gauge(&format!("stream_calls_{name} {calls}")), value, "{name}");
     }
@@ -151,11 +151,11 @@ fn status_and_metrics_tell_what_waits() {
     assert_eq!(metrics.gauge(&format!("stream_calls_pending {calls}")), 1.0);
     assert_eq!(metrics.gauge(&format!("stream_parked_records {keys}")), 0.0);
     assert_eq!(metrics.gauge(&format!("stream_parked_oldest_seconds {keys}")), 0.0);
-    let attempts = "stream_call_attempts_total application=waits node=ask outcome=";
+    let attempts = "stream_call_attempts_total application=waits operator=ask outcome=";
     let ended =
         ["replied", "failed"].map(|outcome| metrics.counter(&format!("{attempts}{outcome}")));
     assert_eq!(ended, [1, 1]);
-    assert_eq!(metrics.counter("stream_call_retries_total application=waits node=ask"), 1);
+    assert_eq!(metrics.counter("stream_call_retries_total application=waits operator=ask"), 1);
 }
 
 #[test]
