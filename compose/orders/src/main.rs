@@ -97,12 +97,7 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
         Command::Sink { command: None } => {
             until_signal(|stop| roles::egress::run_sink_alone(config, stop)).await
         }
-        Command::Sink { command: Some(SinkCommand::Rebuild) } => {
-            let database = parts::database(config, true).await?;
-            egress::sink::rebuild(&database).await?;
-            say!("the projections are empty; the sink reads the log again from its start");
-            Ok(())
-        }
+        Command::Sink { command: Some(SinkCommand::Rebuild) } => rebuild_sink(config).await,
         Command::Registry => until_signal(|stop| roles::registry(config, stop)).await,
         Command::Topics { command } => tokio::task::block_in_place(|| match command {
             TopicsCommand::Create => commands::log::create_topics(config),
@@ -142,6 +137,13 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
             commands::token::print(config, whom, json)
         }
     }
+}
+
+async fn rebuild_sink(config: &Config) -> Result<()> {
+    let database = parts::database(config, true).await?;
+    egress::sink::rebuild(&database).await?;
+    say!("the projections are empty; the sink reads the log again from its start");
+    Ok(())
 }
 
 async fn replay(args: ReplayArgs, config: &Config) -> Result<()> {
