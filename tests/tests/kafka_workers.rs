@@ -92,7 +92,9 @@ fn members_that_are_killed_again_and_again_lose_and_double_nothing() {
         }
     }
     story.until_counted(kills * CHUNK);
-    members.map(|member| member.leave().unwrap());
+    for member in members {
+        member.leave().unwrap();
+    }
     story.check(kills);
 }
 

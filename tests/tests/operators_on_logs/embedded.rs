@@ -2,6 +2,7 @@
 //! comes after it goes on with the script where the log says that it ended.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -98,7 +99,8 @@ fn until_reported(folder: &Path, least: usize, running: &mut Member) {
 fn a_process_with_the_embedded_log_that_is_killed_gives_what_the_test_driver_gives() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, name) = (folder.path(), unique("operators"));
-    let start = || Member::spawn(&format!("embedded 0 {name} {}", folder.display())).unwrap();
+    let told = format!("embedded 0 {name} {}", folder.display());
+    let start = || Member::spawn(&told, Stdio::inherit()).unwrap();
     let mut running = start();
     for events in [EVENTS / 2, EVENTS * 3 / 2, EVENTS * 5 / 2, EVENTS * 4, EVENTS * ACTS - 100] {
         until_reported(folder, events, &mut running);

@@ -15,6 +15,7 @@ mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use log::contract::{LogFixture, Scene, scene::unique};
@@ -120,7 +121,7 @@ impl Story {
 
     fn member(&self, slot: usize) -> Member {
         let folder = self.folder.path().display();
-        Member::spawn(&format!("kafka {slot} {} {folder}", self.name)).unwrap()
+        Member::spawn(&format!("kafka {slot} {} {folder}", self.name), Stdio::inherit()).unwrap()
     }
 
     /// Writes an act, without commands.
