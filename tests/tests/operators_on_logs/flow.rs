@@ -71,8 +71,9 @@ pub(crate) fn topology(name: &dyn Fn(&str) -> String, mended: &Mended) -> Topolo
     let topics = ["even", "odd"].map(|parity| text(name(parity)));
     // The choice of a topic lives as long as its record, or for ever.
     let [even, odd] = ["even", "odd"].map(|parity| &*name(parity).leak());
-    events
-        .to_one_of(&topics, move |_, value| Some(if number(value) % 2 == 0 { even } else { odd }));
+    events.to_one_of(&topics, move |_, value| {
+        Some(if number(value).is_multiple_of(2) { even } else { odd })
+    });
     events.deduplicate_by_key("once", 400).to(&text(name("once")));
     windows(&events, name);
 

@@ -77,32 +77,36 @@ fn make_topics(scene: &Scene) {
     }
 }
 
-/// Calls as the service saw them: by request the ids, and how often each attempt was made.
-fn calls(scene: &Scene) -> BTreeMap<String, (BTreeSet<String>, BTreeMap<Vec<u8>, usize>)> {
-    let mut calls: BTreeMap<_, (BTreeSet<_>, BTreeMap<_, _>)> = BTreeMap::new();
+/// How the service saw a request.
+#[derive(Default)]
+struct Asked {
+    ids: BTreeSet<String>,
+    /// How often each attempt was made.
+    attempts: BTreeMap<Vec<u8>, usize>,
+}
+
+/// Calls as the service saw them, by request.
+fn calls(scene: &Scene) -> BTreeMap<String, Asked> {
+    let mut calls: BTreeMap<String, Asked> = BTreeMap::new();
     for call in scene.read_now(&scene.name(service::ASKED), PARTITIONS) {
-        let (ids, attempts) =
-            calls.entry(String::from_utf8(call.key.clone().unwrap()).unwrap()).or_default();
-        ids.insert(call.text());
-        *attempts.entry(call.headers[0].1.clone()).or_default() += 1;
+        let request = String::from_utf8(call.key.clone().unwrap()).unwrap();
+        let asked = calls.entry(request).or_default();
+        asked.ids.insert(call.text());
+        *asked.attempts.entry(call.headers[0].1.clone()).or_default() += 1;
     }
     calls
 }
 
-/// True once an attempt was made a second time, which only a process that died explains.
-fn is_called_again(scene: &Scene) -> bool {
-    let made = |(_, attempts): &(_, BTreeMap<_, usize>)| attempts.values().any(|times| *times > 1);
-    calls(scene).values().any(made)
-}
-
-/// Each request has one id for good, whatever died, and each id one request.
+/// Each request has one id for good, whatever died, and each id one request. An attempt was made a second time, which
+/// only a process that died explains.
 fn check_calls(scene: &Scene) {
     let calls = calls(scene);
-    let ids: BTreeSet<_> = calls.values().flat_map(|(ids, _)| ids).collect();
+    let ids: BTreeSet<_> = calls.values().flat_map(|asked| &asked.ids).collect();
     assert_eq!(calls.len(), ACTS * EVENTS / 4);
     assert_eq!(ids.len(), calls.len(), "an id is for one request");
-    assert!(calls.values().all(|(ids, _)| ids.len() == 1), "a request has one id");
-    assert!(is_called_again(scene), "no call was under way when a process died");
+    assert!(calls.values().all(|asked| asked.ids.len() == 1), "a request has one id");
+    let made = |asked: &Asked| asked.attempts.values().any(|times| *times > 1);
+    assert!(calls.values().any(made), "no call was under way when a process died");
 }
 
 struct Story {

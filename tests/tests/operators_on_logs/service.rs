@@ -70,7 +70,7 @@ fn answer(open: &mut Vec<Open>, mended: bool) {
     *open = later;
     let now: Vec<Open> = now;
     for Open { call, request, completion } in now.into_iter().rev() {
-        match call.attempt == 1 && number(&request) % 3 == 0 {
+        match call.attempt == 1 && number(&request).is_multiple_of(3) {
             true => completion.complete(Err(CallError::Failed("busy".to_owned()))),
             false => completion.complete(Ok(&reply(&request))),
         }
