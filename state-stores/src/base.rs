@@ -31,7 +31,7 @@ pub(crate) const PREFIX_LEN: usize = 9;
 pub(crate) fn row_key(row: &[u8]) -> Option<&[u8]> {
     let (tag, _) = row.split_first()?;
     let rest = row.get(PREFIX_LEN..).filter(|_| *tag == ROWS)?;
-    let end = rest.windows(keys::END.len()).position(|bytes| bytes == keys::END)?;
+    let end = memchr::memmem::find(rest, &keys::END)?;
     row.get(..PREFIX_LEN + end + keys::END.len())
 }
 

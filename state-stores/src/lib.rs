@@ -70,6 +70,8 @@ pub mod partition;
 mod rebuild;
 #[cfg(feature = "rocksdb")]
 mod rocks;
+#[cfg(feature = "rocksdb")]
+mod rocks_scan;
 mod rows;
 mod session;
 mod shelf;

@@ -5,8 +5,8 @@
 //! (`key_of`): a join looks for a key that mostly isn't there. The write-buffer budget is *not* charged to the block cache: a budget that isn't much smaller
 //! than the cache starves index and filter blocks, silently and tenfold.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompactionStyle, DBCompressionType, LogLevel, Options,
@@ -15,6 +15,7 @@ use rocksdb::{
 
 use crate::base::row_key;
 use crate::engine::Visit;
+use crate::rocks_scan::{Reach, Scans};
 use crate::{BatchOp, Direction, Durability, Engine, StoreError, WriteBatch};
 
 const MEMTABLE_BYTES: usize = 16 << 20;
@@ -45,7 +46,8 @@ impl Default for RocksOptions {
 
 /// A RocksDB database. Its folder stays locked until this is dropped.
 pub struct RocksEngine {
-    db: DB,
+    scans: Scans,
+    db: Arc<DB>,
     path: PathBuf,
     wal: bool,
 }
@@ -67,7 +69,10 @@ impl RocksEngine {
     pub fn open(path: impl AsRef<Path>, options: RocksOptions) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         match DB::open(&database_options(&options), &path) {
-            Ok(db) => Ok(Self { db, path, wal: options.wal }),
+            Ok(db) => {
+                let scans = Scans::new(!options.wal);
+                Ok(Self { scans, db: Arc::new(db), path, wal: options.wal })
+            }
             Err(error) if is_lock_error(&error) => Err(StoreError::Locked { path }),
             Err(error) => Err(engine_error("open", &path, &error)),
         }
@@ -125,7 +130,7 @@ fn has_key(row: &[u8]) -> bool {
 
 /// True if all rows of `[from, to)` are those of one key.
 fn is_one_key(from: &[u8], to: &[u8]) -> bool {
-    row_key(from).is_some_and(|key| row_key(to) == Some(key))
+    row_key(from).is_some_and(|key| to.starts_with(key))
 }
 
 /// RocksDB has no code of its own for a lock that is held, only this text.
@@ -165,30 +170,12 @@ impl Engine for RocksEngine {
         if to.is_some_and(|to| to <= from) {
             return Ok(());
         }
-        let mut bounds = rocksdb::ReadOptions::default();
-        bounds.set_iterate_lower_bound(from);
-        if let Some(to) = to {
-            bounds.set_iterate_upper_bound(to);
-        }
         // Files whose filter doesn't know the key are left out; of any other range that would lose rows.
         let one_key = direction == Direction::Forward && to.is_some_and(|to| is_one_key(from, to));
-        bounds.set_total_order_seek(!one_key);
-        bounds.set_prefix_same_as_start(one_key);
-        let mut rows = self.db.raw_iterator_opt(bounds);
-        match direction {
-            Direction::Forward => rows.seek_to_first(),
-            Direction::Reverse => rows.seek_to_last(),
-        }
-        while let Some((key, value)) = rows.item() {
-            if visit(key, value) == ControlFlow::Break(()) {
-                break;
-            }
-            match direction {
-                Direction::Forward => rows.next(),
-                Direction::Reverse => rows.prev(),
-            }
-        }
-        rows.status().map_err(|error| self.error("scan", &error))
+        let reach = if one_key { Reach::OnePrefix } else { Reach::Any };
+        self.scans
+            .scan(&self.db, (from, to, direction), reach, visit)
+            .map_err(|error| self.error("scan", &error))
     }
 
     fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {
@@ -210,7 +197,9 @@ impl Engine for RocksEngine {
                 BatchOp::DeleteRange(..) => {}
             }
         }
-        self.db.write_opt(native, &options).map_err(|error| self.error("write", &error))
+        let written = self.db.write_opt(native, &options);
+        self.scans.written();
+        written.map_err(|error| self.error("write", &error))
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -219,6 +208,8 @@ impl Engine for RocksEngine {
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush().map_err(|error| self.error("flush", &error))
+        let flushed = self.db.flush();
+        self.scans.written();
+        flushed.map_err(|error| self.error("flush", &error))
     }
 }
