@@ -4,6 +4,7 @@
 //! * [`StateDir`] is the state of one application instance, [`TaskState`] that of one task. Reads look through three
 //!   layers: the *overlay* of the open transaction (with a savepoint per record), the *committed layer* in memory, the
 //!   *base* in the engine. A write-back brings committed rows to the base, with the changelog offsets they stand for.
+//!   Rows that were read from the base stay in memory while there is room.
 //! * [`KeyValueStore`], [`TimestampedKeyValueStore`], [`VersionedKeyValueStore`], [`ListStore`], [`WindowStore`] and
 //!   [`SessionStore`] are typed views of it; a [`Codec`] says how keys and values become bytes. A store of your own is
 //!   another view: see [`TaskState`].
@@ -55,6 +56,7 @@
 
 mod base;
 mod batch;
+mod clean_rows;
 pub mod codec;
 mod codec_fn;
 mod coder;

@@ -39,6 +39,10 @@ impl<'k> Hashed<'k> {
     pub(crate) fn new(key: &'k [u8]) -> Self {
         Self { key, hash: HASHER.hash_one(key) }
     }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
 }
 
 /// A row with its key's hash.
@@ -170,6 +174,11 @@ impl Rows {
     /// The rows in the order of their first put.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.rows.iter().map(|row| (&*row.key, row.value.as_deref()))
+    }
+
+    /// The keys in the order of their first put.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Hashed<'_>> {
+        self.rows.iter().map(Row::hashed)
     }
 
     /// The rows in the order of their keys. Sorts only those that came since the last time.

@@ -2,7 +2,7 @@
 //!
 //! `live` takes what transactions committed; `settled` is what the last write-back froze, kept as a read cache until
 //! the next one. Neither can be lost alone: without a write-ahead log the engine's own memory is as volatile, and the
-//! changelog covers both.
+//! changelog covers both. Below them are rows that were read from the base (`clean_rows`).
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use parking_lot::RwLock;
 
 use crate::base::{self, Mark, PREFIX_LEN, Place};
+use crate::clean_rows::{CleanBudget, CleanRows, Epoch};
 use crate::engine::Visit;
 use crate::rows::{Hashed, Merged, Rows};
 use crate::{Direction, Engine, StoreError, StoreKind, StoreSpec, WriteBatch};
@@ -26,6 +27,8 @@ pub(crate) struct Shelf {
     /// True while a `TaskState` owns it.
     pub(crate) open: AtomicBool,
     inner: RwLock<Committed>,
+    /// Locked after `inner` where both are.
+    clean: RwLock<CleanRows>,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +65,7 @@ impl Shelf {
         engine: &dyn Engine,
         spec: StoreSpec,
         place: Place,
+        clean: &Arc<CleanBudget>,
     ) -> Result<Self, StoreError> {
         let (mut mark, mut base_has_rows) = base::load(engine, place)?;
         if let Some(old) = mark.take_if(|mark| *mark.topic != *spec.changelog_topic) {
@@ -83,7 +87,8 @@ impl Shelf {
             as_of_ms: mark.as_ref().map(|mark| mark.as_of_ms),
             ..Committed::default()
         };
-        Ok(Self { spec, place, open: AtomicBool::new(false), inner: RwLock::new(inner) })
+        let (inner, clean) = (RwLock::new(inner), CleanRows::new(Arc::clone(clean)));
+        Ok(Self { spec, place, open: AtomicBool::new(false), inner, clean: RwLock::new(clean) })
     }
 
     pub(crate) fn position(&self) -> Option<i64> {
@@ -114,7 +119,7 @@ impl Shelf {
         key: Hashed<'_>,
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, StoreError> {
-        {
+        let epoch = {
             let inner = self.inner.read_recursive();
             if let Some(value) = inner.live.get(key).or_else(|| inner.settled.get(key)) {
                 return Ok(read(value.as_deref()));
@@ -123,14 +128,32 @@ impl Shelf {
                 drop(inner);
                 return Ok(read(None));
             }
-        }
+            let clean = self.clean.read_recursive();
+            if let Some(value) = clean.get(key) {
+                return Ok(read(value));
+            }
+            clean.epoch()
+        };
         // Without the lock: only the owner adds rows, and a row leaves `settled` only after it is in the base.
         let (mut read, mut result) = (Some(read), None);
         with_joined(&self.place.rows(), key.key, |full| {
-            engine.get_with(full, &mut |value| result = read.take().map(|read| read(Some(value))))
+            engine.get_with(full, &mut |value| {
+                self.keep_clean(key, Some(value), epoch);
+                result = read.take().map(|read| read(Some(value)));
+            })
         })?;
-        let result = result.or_else(|| read.take().map(|read| read(None)));
+        let result = result.or_else(|| {
+            self.keep_clean(key, None, epoch);
+            read.take().map(|read| read(None))
+        });
         Ok(result.expect("`read` was called with the value, or is still there"))
+    }
+
+    /// Keeps what was read from the base. Not while another read is under way, which may be one that called this one.
+    fn keep_clean(&self, key: Hashed<'_>, value: Option<&[u8]>, epoch: Epoch) {
+        if let Some(mut clean) = self.clean.try_write() {
+            clean.add(key, value, epoch);
+        }
     }
 
     /// Visits the committed rows of `[from, to)`, with the rows of `overlay` on top; perhaps without rows of times below
@@ -215,6 +238,7 @@ impl Shelf {
         let mut batch = WriteBatch::new();
         self.place.clear(&mut batch);
         engine.write(&batch, crate::Durability::None)?;
+        self.clean.write().forget_all();
         total.fetch_sub(inner.live.bytes(), Ordering::Relaxed);
         *inner = Committed { settled_written: true, ..Committed::default() };
         Ok(())
@@ -232,6 +256,7 @@ impl Shelf {
             return None;
         }
         let mut live = std::mem::take(&mut inner.live);
+        self.clean.write().forget(live.keys());
         total.fetch_sub(live.bytes(), Ordering::Relaxed);
         if inner.settled_written {
             inner.base_newest = inner.base_newest.max(inner.settled_newest);

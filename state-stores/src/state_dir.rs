@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::base::{self, Place};
+use crate::clean_rows::CleanBudget;
 use crate::engine::Visit;
 use crate::rows::{Hashed, Rows};
 use crate::shelf::Shelf;
@@ -21,7 +22,8 @@ const QUIET_FACTOR: i64 = 10;
 pub struct StateOptions {
     /// Identity of the log that holds the changelogs; state of another log is removed at opening.
     pub log_id: String,
-    /// Memory for committed layers over all tasks, rows of the last write-back included. 64 MiB unless set.
+    /// Memory for committed layers over all tasks: a quarter for rows read from the base, half of the rest for rows that
+    /// aren't there yet, half for those of the last write-back. 64 MiB unless set.
     pub layer_bytes: usize,
     /// Age at which rows are written to the base although there is room left. 60 s unless set.
     pub max_layer_age_ms: i64,
@@ -53,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<dyn Engine>,
     /// Memory of rows that aren't in the base yet.
     pub(crate) live_bytes: AtomicUsize,
+    clean: Arc<CleanBudget>,
     /// The latest time anybody told us; `i64::MIN` before that.
     pub(crate) clock_ms: AtomicI64,
     /// Held during a write-back.
@@ -80,6 +83,7 @@ impl StateDir {
         let shared = Shared {
             engine,
             live_bytes: AtomicUsize::new(0),
+            clean: CleanBudget::new(options.layer_bytes / 4),
             clock_ms: AtomicI64::new(i64::MIN),
             writing: Mutex::new(()),
         };
@@ -153,7 +157,9 @@ impl StateDir {
 
     /// Memory of the committed layers, in bytes.
     pub fn layer_bytes(&self) -> usize {
-        self.shelves.lock().by_place.values().map(|shelf| shelf.layer_bytes()).sum()
+        let layers: usize =
+            self.shelves.lock().by_place.values().map(|shelf| shelf.layer_bytes()).sum();
+        layers + self.shared.clean.used()
     }
 
     /// True when the committed layers are full or old, so that [`write_back`](Self::write_back) should run.
@@ -162,8 +168,8 @@ impl StateDir {
     pub fn write_back_due(&self, now_ms: i64) -> bool {
         self.shared.clock_ms.fetch_max(now_ms, Ordering::Relaxed);
         let live_bytes = self.shared.live_bytes.load(Ordering::Relaxed);
-        // Half, because the rows of the last write-back are kept for reading.
-        if live_bytes >= self.options.layer_bytes / 2 && live_bytes > 0 {
+        // Half of what clean rows leave, because the rows of the last write-back are kept for reading.
+        if live_bytes >= self.options.layer_bytes / 8 * 3 && live_bytes > 0 {
             return true;
         }
         let last = self.last_write_back_ms.load(Ordering::Relaxed);
@@ -232,7 +238,7 @@ impl StateDir {
             }
             return Ok(Arc::clone(shelf));
         }
-        let shelf = Arc::new(Shelf::load(engine, spec.clone(), place)?);
+        let shelf = Arc::new(Shelf::load(engine, spec.clone(), place, &self.shared.clean)?);
         shelves.by_place.insert(place, Arc::clone(&shelf));
         Ok(shelf)
     }

@@ -67,6 +67,8 @@ pub(crate) enum Step<W> {
         crash: bool,
     },
     SyncFails,
+    /// All is committed and written back, and no row is left in the layers: what is read now comes from the base.
+    Settle,
     /// The task leaves and comes back while the process lives.
     Move,
     /// The process ends in order: all is committed and written back.
@@ -91,6 +93,7 @@ pub(crate) fn step<M: Model>() -> impl Strategy<Value = Step<M::Write>> {
         4 => (prop::option::of(0..4usize), 0..5usize, any::<bool>())
             .prop_map(|(writes, quarters, crash)| Step::WriteBack { writes, quarters, crash }),
         1 => Just(Step::SyncFails),
+        4 => Just(Step::Settle),
         1 => Just(Step::Move),
         1 => Just(Step::Restart),
         2 => (0..5usize).prop_map(|in_files| Step::Crash { in_files }),
@@ -181,6 +184,12 @@ impl<M: Model, D: Disk> World<M, D> {
             Step::SyncFails => {
                 let fail = || Err(StoreError::NoWal { place: "test".to_owned() });
                 assert!(self.dir().write_back_after(self.now, fail).is_err());
+            }
+            Step::Settle => {
+                self.commit();
+                for _ in 0..2 {
+                    self.dir().write_back(self.now).unwrap();
+                }
             }
             Step::Move => {
                 self.state = None;
