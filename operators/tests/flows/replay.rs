@@ -10,7 +10,7 @@ use std::time::Instant;
 use operators::Topology;
 use serde_json::Value;
 
-use super::vectors::{Round, exists, rounds};
+use super::vectors::{Round, exists, folder, is_committed, rounds};
 use super::{ACCEPTED, Case, cases};
 
 /// Cases by fate, sorted by name.
@@ -71,6 +71,9 @@ fn replay_case<M: Copy + Debug>(
             round.compare(&actual).map_err(|difference| format!("{mode:?}, {difference}"))?;
         }
     }
+    if steps == 0 {
+        return Err("its vectors have no steps".to_owned());
+    }
     println!("{}: {steps} steps, {} modes, {:.1?}", case.name, modes.len(), start.elapsed());
     Ok(())
 }
@@ -92,6 +95,17 @@ impl Outcome {
         for (case, difference) in &self.failed {
             println!("  {case}: {difference}");
         }
-        if self.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        // No case of a name is no failure: `cargo test <name>` asks all tests for it.
+        let replayed = self.passed.len() + self.failed.len();
+        let nothing = replayed == 0 && !self.absent.is_empty();
+        if nothing {
+            println!("nothing was replayed: {} has no vectors of such cases", folder().display());
+        }
+        // The committed copy has vectors of all cases; a folder of one's own may have some.
+        let missing = !self.absent.is_empty() && is_committed();
+        if nothing || missing || !self.failed.is_empty() {
+            return ExitCode::FAILURE;
+        }
+        ExitCode::SUCCESS
     }
 }

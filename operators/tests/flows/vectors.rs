@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{ACCEPTED, KeyKind, ValueKind};
 
 /// `ORACLE_DIR`, or the committed copy.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let committed = || {
         // Also included by the tests of crates beside and below `operators`.
         let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -21,6 +21,11 @@ fn folder() -> PathBuf {
             .expect("the vectors are kept with the crate `operators`")
     };
     std::env::var_os("ORACLE_DIR").map_or_else(committed, PathBuf::from)
+}
+
+/// Whether it is the committed copy.
+pub(crate) fn is_committed() -> bool {
+    std::env::var_os("ORACLE_DIR").is_none()
 }
 
 /// Whether a case has a file there.
