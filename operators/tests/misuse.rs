@@ -96,6 +96,28 @@ fn nameless() {
             }),
         ),
         (
+            &unnamed("join_foreign_key", "t"),
+            said(|b, _| {
+                let (left, right) = (b.table("t", &numbers("t")), b.table("u", &numbers("u")));
+                let key = |key: &str, _: &i64| Some(key.to_owned());
+                left.join_foreign_key(&store(""), &right, key, |a, b| a + b);
+            }),
+        ),
+        (
+            &unnamed("join-tables", "t"),
+            said(|b, _| {
+                let (left, right) = (b.table("t", &numbers("t")), b.table("u", &numbers("u")));
+                left.join("", &right, |a, b| a + b);
+            }),
+        ),
+        (
+            &unnamed("cogroup", "source-in"),
+            said(|_, s| {
+                let sums = s.group_by_key().cogroup("ins", |_, n, sum: &i64| n + sum);
+                sums.aggregate(&store(""), || 0);
+            }),
+        ),
+        (
             &unnamed("global_table", "prices"),
             said(|b, _| drop(b.global_table("", &numbers("prices")))),
         ),

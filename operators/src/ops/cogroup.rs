@@ -199,7 +199,12 @@ where
         let name = &materialized.name;
         let members = self.members.iter().map(|(stream, member)| {
             let node = member(&format!("{name}-{stream}"), materialized, &init, rows);
-            self.flow.borrow_mut().nodes[node.0].stores.push(Arc::clone(name));
+            let mut graph = self.flow.borrow_mut();
+            graph.nodes[node.0].stores.push(Arc::clone(name));
+            if name.is_empty() {
+                let parents = graph.nodes[node.0].parents.clone();
+                graph.unnamed("cogroup", &parents);
+            }
             node
         });
         members.collect()

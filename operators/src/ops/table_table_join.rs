@@ -159,6 +159,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
         if !other.is_of(&self.flow, name) {
             return KTable::new(&self.flow, self.node, None, serdes);
         }
+        if name.is_empty() {
+            self.flow.borrow_mut().unnamed(kind, &[self.node]);
+        }
         let missing = || {
             let problem = TopologyError::NotMaterialized { operator: name.to_owned() };
             self.flow.borrow_mut().problems.push(problem);

@@ -105,6 +105,9 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KTable<K, V> {
         R: ?Sized + 'static,
         VO: 'static,
     {
+        if materialized.name.is_empty() {
+            self.flow.borrow_mut().unnamed("join_foreign_key", &[self.node]);
+        }
         match self.wiring(materialized, other) {
             Ok(wiring) => {
                 let asked = wiring.subscribe(foreign_key, left_join, materialized);
