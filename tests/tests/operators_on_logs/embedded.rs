@@ -17,6 +17,9 @@ use crate::{check_calls, make_topics, mend, outcome, script, seen, worker};
 
 /// Lines that are written at a time.
 const BATCH: usize = 60;
+/// Events that may be written and not come through yet: a kill is to find work under way, before and after the cause of
+/// failures is mended.
+const AHEAD: usize = 200;
 
 struct Folder {
     log: Arc<dyn Log>,
@@ -54,26 +57,36 @@ pub(crate) fn member(name: &str, folder: &Path) {
     let meanwhile = || {
         let ready = || scene.admin.describe(&[&scene.name(script::CONTROL)]).unwrap() != [None];
         scene.until("the flow has made its topics", ready);
-        let (mut written, mut before) = (script::written(&scene), 0);
+        let (written, mut lasting, mut events) = (script::written(&scene), 0, 0);
         for (act, lines) in acts().iter().enumerate() {
+            if act == MENDED_IN {
+                until_seen(&scene, folder, events);
+                mend(folder);
+            }
             for batch in lines.chunks(BATCH) {
-                before += script::lasting(batch);
-                if before <= written {
-                    continue;
+                lasting += script::lasting(batch);
+                events += batch.iter().filter(|line| line.topic == "events").count();
+                if lasting > written {
+                    script::write(&scene, batch);
+                    until_seen(&scene, folder, events.saturating_sub(AHEAD));
                 }
-                if act == MENDED_IN {
-                    mend(folder);
-                }
-                script::write(&scene, batch);
-                written = before;
-                report(folder, seen(&scene));
             }
         }
+        until_seen(&scene, folder, events);
         let expected = outcome::expected(&|base| scene.name(base));
         outcome::wait_for(&scene, &expected);
         report(folder, usize::MAX);
     };
     member::serve(worker, meanwhile).unwrap();
+}
+
+/// Waits until so many events have come through, and tells the parent.
+fn until_seen(scene: &Scene, folder: &Path, least: usize) {
+    scene.until(&format!("{least} events are seen"), || {
+        let seen = seen(scene);
+        report(folder, seen);
+        seen >= least
+    });
 }
 
 fn report(folder: &Path, seen: usize) {
