@@ -28,6 +28,7 @@ pub(crate) const PREFIX_LEN: usize = 9;
 
 /// Of a row: everything up to the end mark of its key, if it has one ([`keys::prefix`]). No such part begins another one,
 /// so rows that share it lie together.
+#[cfg(any(feature = "rocksdb", test))]
 pub(crate) fn row_key(row: &[u8]) -> Option<&[u8]> {
     let (tag, _) = row.split_first()?;
     let rest = row.get(PREFIX_LEN..).filter(|_| *tag == ROWS)?;
