@@ -12,6 +12,7 @@ use state_stores::StoreKind;
 use crate::assembly::Assembly;
 use crate::failure::ErrorPolicy;
 use crate::gate::{GateDecl, Output};
+use crate::row_layout::RowLayout;
 use crate::topology::TopologyError;
 
 /// A node's place in the graph.
@@ -82,6 +83,21 @@ pub(crate) struct StoreDecl {
     pub(crate) kind: StoreKind,
     /// Formats of key and value, for the manifest.
     pub(crate) formats: (String, String),
+    /// What a row is, for queries.
+    pub(crate) rows: RowLayout,
+    /// Whether a row lies in the partition of its key, as a record with this key would.
+    pub(crate) by_key: bool,
+}
+
+impl StoreDecl {
+    /// A store whose rows concern nobody but the operator that keeps them.
+    pub(crate) fn internal(
+        name: impl Into<Arc<str>>,
+        kind: StoreKind,
+        formats: (String, String),
+    ) -> Self {
+        Self { name: name.into(), kind, formats, rows: RowLayout::Internal, by_key: false }
+    }
 }
 
 /// A repartition topic and the node that writes it.

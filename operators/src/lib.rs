@@ -88,6 +88,7 @@ mod process;
 mod punctuation;
 mod record;
 mod repartitioned;
+mod row_layout;
 mod source;
 mod stream;
 mod stream_time;
@@ -142,6 +143,7 @@ pub use self::parked::{ParkedKey, ParkedKeys};
 pub use self::punctuation::{Punctuation, PunctuationType};
 pub use self::record::Record;
 pub use self::repartitioned::Repartitioned;
+pub use self::row_layout::{RowLayout, RowParts};
 pub use self::stream::KStream;
 pub use self::suppressed::{BufferConfig, Eager, Strict, Suppressed};
 pub use self::table::{GlobalKTable, KTable};
@@ -150,8 +152,8 @@ pub use self::task::{
 };
 pub use self::topic::{IntoSerde, Topic};
 pub use self::topology::{
-    GlobalTable, InternalTopic, InternalTopicKind, ParkingTopics, SubTopology, TaskId, Topology,
-    TopologyError,
+    GlobalTable, InternalTopic, InternalTopicKind, ParkingTopics, StoreInfo, SubTopology, TaskId,
+    Topology, TopologyError,
 };
 pub use self::window_kinds::{Closes, EmitStrategy, SlidingWindows, UnlimitedWindows, Windows};
 pub use self::windowed::Windowed;

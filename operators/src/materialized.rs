@@ -5,6 +5,7 @@ use std::sync::Arc;
 use state_stores::{Serde, StoreKind};
 
 use crate::graph::StoreDecl;
+use crate::row_layout::RowLayout;
 use crate::topic::IntoSerde;
 
 /// Name and codecs of a store. The name is mandatory: store, changelog and repartition topics
@@ -38,6 +39,21 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Materialized<K, V> {
         self
     }
 
+    /// The store's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The codec of its keys.
+    pub fn key(&self) -> &Serde<K> {
+        &self.key
+    }
+
+    /// The codec of its values.
+    pub fn value(&self) -> &Serde<V> {
+        &self.value
+    }
+
     /// The retention that was set, but not below what the windows need.
     pub(crate) fn retention(&self, least_ms: i64) -> i64 {
         self.retention_ms.unwrap_or(least_ms).max(least_ms)
@@ -45,7 +61,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Materialized<K, V> {
 
     pub(crate) fn declare(&self, kind: StoreKind) -> StoreDecl {
         let formats = (self.key.format().to_owned(), self.value.format().to_owned());
-        StoreDecl { name: Arc::clone(&self.name), kind, formats }
+        let rows = RowLayout::of_value(kind, true);
+        StoreDecl { name: Arc::clone(&self.name), kind, formats, rows, by_key: true }
     }
 }
 

@@ -50,13 +50,13 @@ pub(crate) trait PunctuationHandler: Send {
 /// `<processor>-time`
 pub(crate) fn time_store(processor: &str) -> StoreDecl {
     let formats = ("bytes".to_owned(), "i64-be".to_owned());
-    StoreDecl { name: format!("{processor}-time").into(), kind: StoreKind::KeyValue, formats }
+    StoreDecl::internal(format!("{processor}-time"), StoreKind::KeyValue, formats)
 }
 
 /// `<processor>-wall-clock`
 pub(crate) fn wall_clock_store(processor: &str) -> StoreDecl {
     let formats = ("timer".to_owned(), "bytes".to_owned());
-    StoreDecl { name: format!("{processor}-wall-clock").into(), kind: StoreKind::KeyValue, formats }
+    StoreDecl::internal(format!("{processor}-wall-clock"), StoreKind::KeyValue, formats)
 }
 
 struct StreamTimeSchedule {

@@ -18,7 +18,7 @@ impl StreamTime {
 
     pub(crate) fn declare(operator: &str) -> StoreDecl {
         let formats = ("bytes".to_owned(), "i64-be".to_owned());
-        StoreDecl { name: Self::store_name(operator).into(), kind: StoreKind::KeyValue, formats }
+        StoreDecl::internal(Self::store_name(operator), StoreKind::KeyValue, formats)
     }
 
     /// The stream time so far.

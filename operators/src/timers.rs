@@ -98,7 +98,7 @@ impl Timers {
     /// The store `<operator>-timers`.
     pub(crate) fn declare(operator: &str) -> StoreDecl {
         let formats = ("timer".to_owned(), "bytes".to_owned());
-        StoreDecl { name: format!("{operator}-timers").into(), kind: StoreKind::KeyValue, formats }
+        StoreDecl::internal(format!("{operator}-timers"), StoreKind::KeyValue, formats)
     }
 
     /// The queue kept in this store.

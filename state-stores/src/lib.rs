@@ -60,6 +60,7 @@ mod clean_rows;
 pub mod codec;
 mod codec_fn;
 mod coder;
+mod committed;
 mod engine;
 mod error;
 mod key_value;
@@ -92,6 +93,7 @@ pub use codec::{
     Codec, CodecError, Decoder, Encoder, I32Be, I64Be, RawBytes, Serde, U32Be, U64Be, Unit, Utf8,
     codec_fn,
 };
+pub use committed::{CommittedRow, CommittedStore, Keys, RowTime, Select};
 pub use engine::{Direction, Durability, Engine, Visit};
 pub use error::StoreError;
 pub use key_value::{KeyValueStore, TimestampedKeyValueStore};
@@ -103,7 +105,7 @@ pub use rebuild::{ChangelogRange, Rebuild, needs_rebuild};
 pub use rocks::{RocksEngine, RocksOptions};
 pub use session::{Session, SessionStore};
 pub use spec::{StoreIndex, StoreKind, StoreSpec};
-pub use state_dir::{CommittedStore, StateDir, StateOptions};
+pub use state_dir::{StateDir, StateOptions};
 pub use task_state::{TaskState, VisitDirty};
 pub use typed::TypedStore;
 pub use versioned::{Put, VersionedKeyValueStore};

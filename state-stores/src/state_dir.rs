@@ -8,11 +8,10 @@ use parking_lot::Mutex;
 
 use crate::base::{self, Place};
 use crate::clean_rows::CleanBudget;
-use crate::engine::Visit;
-use crate::rows::{Hashed, Rows};
+use crate::committed::CommittedStore;
 use crate::shelf::Shelf;
 use crate::write_back::WriteBack;
-use crate::{Direction, Durability, Engine, StoreError, StoreSpec, TaskState, WriteBatch};
+use crate::{Durability, Engine, StoreError, StoreSpec, TaskState, WriteBatch};
 
 /// A quiet instance renews the age of its state this many times less often than a busy one writes it.
 const QUIET_FACTOR: i64 = 10;
@@ -152,7 +151,7 @@ impl StateDir {
         let shelves = self.shelves.lock();
         let store = *shelves.numbers.get(store)?;
         let shelf = shelves.by_place.get(&Place { store, partition })?;
-        Some(CommittedStore { shared: Arc::clone(&self.shared), shelf: Arc::clone(shelf) })
+        Some(CommittedStore::new(Arc::clone(&self.shared), Arc::clone(shelf)))
     }
 
     /// Memory of the committed layers, in bytes.
@@ -246,50 +245,4 @@ impl StateDir {
 
 fn spec_error(spec: &StoreSpec, detail: &str) -> StoreError {
     StoreError::Spec { store: spec.name.as_ref().to_owned(), detail: detail.to_owned() }
-}
-
-/// Committed rows of one store and partition, readable from any thread. Each read is of one moment; two reads may be
-/// of two.
-#[derive(Debug, Clone)]
-pub struct CommittedStore {
-    shared: Arc<Shared>,
-    shelf: Arc<Shelf>,
-}
-
-impl CommittedStore {
-    /// What the store is.
-    pub fn spec(&self) -> &StoreSpec {
-        &self.shelf.spec
-    }
-
-    /// True while a task owns it; otherwise the rows are as old as the task's end.
-    pub fn is_owned(&self) -> bool {
-        self.shelf.open.load(Ordering::Acquire)
-    }
-
-    /// The next changelog offset these rows stand for.
-    pub fn changelog_position(&self) -> Option<i64> {
-        self.shelf.position()
-    }
-
-    /// Calls `read` with the value of the full store key, or `None`.
-    pub fn get_with<R>(
-        &self,
-        key: &[u8],
-        read: impl FnOnce(Option<&[u8]>) -> R,
-    ) -> Result<R, StoreError> {
-        self.shelf.get_with(&*self.shared.engine, Hashed::new(key), read)
-    }
-
-    /// Visits the rows of `[from, to)` until `visit` breaks. The owner can't commit meanwhile: keep it short.
-    pub fn scan(
-        &self,
-        from: &[u8],
-        to: Option<&[u8]>,
-        direction: Direction,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
-        let range = (from, to, direction);
-        self.shelf.scan(&*self.shared.engine, &Rows::default(), range, None, visit)
-    }
 }

@@ -7,6 +7,7 @@ pub mod feed;
 pub mod member;
 pub mod ports;
 pub mod process;
+pub mod queries;
 pub mod receiver;
 pub mod replay;
 pub mod servers;

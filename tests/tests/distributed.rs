@@ -16,7 +16,7 @@ use log::{Isolation, Log, NewRecord, TopicPartition, Visibility};
 use serde_json::{Value, json};
 use system_tests::api::{HAPPY_PATH, guide_order};
 use system_tests::replay::{check_totals, day, independent_totals};
-use system_tests::{Feed, Servers, System, until};
+use system_tests::{Feed, Servers, System, queries, until};
 use tokio::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,6 +30,7 @@ async fn story(system: &mut System) -> Result<()> {
     the_topics_are_listed(system).await?;
     an_order_is_delivered_on_both_feeds(system).await?;
     workers_are_killed_during_a_replay(system).await?;
+    stores_are_asked_at_any_process(system).await?;
     webhooks_survive_their_sender(system).await?;
     poison_becomes_dead_letters(system).await?;
     a_reader_in_another_language_understands_our_topics(system).await
@@ -103,6 +104,13 @@ async fn workers_are_killed_during_a_replay(system: &mut System) -> Result<()> {
         system.restart_killed(victim).await?;
     }
     check_totals(&replay.await??, &expected)
+}
+
+/// Q01-Q05: two processes of the lifecycle answer for each other.
+async fn stores_are_asked_at_any_process(system: &mut System) -> Result<()> {
+    let api = system.process("ingress")?.api(&["--admin"]).await?;
+    let ids: Vec<String> = system.placed(&api).await?.into_iter().take(6).collect();
+    queries::any_process_answers(system, &ids).await
 }
 
 /// Python's `confluent-kafka` with Avro, over the embedded registry's HTTP.

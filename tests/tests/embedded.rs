@@ -9,7 +9,7 @@ use system_tests::process::{APPLICATIONS, output_of};
 use system_tests::replay::{
     check_totals, day, independent_totals, independent_totals_enforced, stock,
 };
-use system_tests::{Feed, Orders, Receiver, until};
+use system_tests::{Feed, Orders, Receiver, queries, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_goes_its_whole_way_and_survives_kill_9() -> Result<()> {
@@ -28,6 +28,8 @@ async fn an_order_goes_its_whole_way_and_survives_kill_9() -> Result<()> {
     // The feed and the read model follow the log side by side; neither waits for the other.
     let order = api.reaches(&id, "delivered", 10).await?;
     ensure!(order["order_id"] == json!(id), "{order}");
+    let (kept, _) = queries::order(&orders, &id, None).await?;
+    ensure!(kept["status"] == "delivered", "{kept:#}");
 
     let half_way = api.place(&guide_order()).await?;
     orders.kill().await?;

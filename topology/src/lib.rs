@@ -38,6 +38,7 @@ pub mod payment;
 #[cfg(test)]
 mod samples;
 mod settings;
+pub mod shown;
 #[cfg(test)]
 mod tests;
 mod traced;

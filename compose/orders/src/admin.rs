@@ -1,5 +1,5 @@
-//! `/health`, `/metrics`, `/tasks`, `/topology` on `ADMIN_ADDR`, for operators
-//! only. Every role serves it.
+//! `/health`, `/metrics`, `/tasks`, `/topology`, `/stores` on `ADMIN_ADDR`, for
+//! operators only. Every role serves it.
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use runtime::{StatusView, WorkerStatus};
+use runtime::{QueryDoor, StatusView, WorkerStatus};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     topology: String,
     watched: Watched,
+    queries: QueryDoor,
     shutdown: CancellationToken,
 ) -> Result<()> {
     let ready = watched.clone();
@@ -56,6 +57,7 @@ pub(crate) async fn serve(
         workers: Arc::new(move || watched.statuses()),
         ready: Arc::new(move || ready.ready()),
         topology,
+        queries,
     };
     let upkeep = async {
         let mut every = tokio::time::interval(UPKEEP);
@@ -76,7 +78,8 @@ pub(crate) async fn serve(
 pub(crate) async fn beside(config: &Config, role: impl Future<Output = Result<()>>) -> Result<()> {
     let listener = bind("ADMIN_ADDR", config.admin_addr).await?;
     let stop = CancellationToken::new();
-    let serving = serve(listener, String::new(), Watched::default(), stop.clone());
+    let nothing = QueryDoor::new(Vec::new(), config.query_token.as_deref());
+    let serving = serve(listener, String::new(), Watched::default(), nothing, stop.clone());
     let running = async {
         let ended = role.await;
         stop.cancel();

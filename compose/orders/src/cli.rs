@@ -70,6 +70,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ParkedCommand,
     },
+    /// Ask a store of an application for what is committed in it.
+    ///
+    /// Any process of the application can be asked: it passes the query on to the owner of the key. Secrets and card
+    /// numbers are hidden.
+    Query(QueryArgs),
     /// Show the order flow.
     Topology {
         #[command(subcommand)]
@@ -271,6 +276,50 @@ pub(crate) enum TopologyCommand {
         #[arg(long, conflicts_with = "format")]
         json: bool,
     },
+}
+
+/// `orders query`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct QueryArgs {
+    /// APPLICATION/STORE, e.g. order-feed/numbers.
+    #[arg(required_unless_present = "list")]
+    pub store: Option<String>,
+    /// The row or windows of this key; without it, all rows, by key.
+    #[arg(conflicts_with_all = ["from", "to", "prefix"])]
+    pub key: Option<String>,
+    /// List the stores of the asked process.
+    #[arg(long, conflicts_with = "store")]
+    pub list: bool,
+    /// Rows from this key on.
+    #[arg(long, conflicts_with = "prefix")]
+    pub from: Option<String>,
+    /// Rows up to this key, itself too.
+    #[arg(long, conflicts_with = "prefix")]
+    pub to: Option<String>,
+    /// Rows whose keys begin so.
+    #[arg(long)]
+    pub prefix: Option<String>,
+    /// Windows that start, sessions that lie, between two times (RFC 3339 or ms); either may be missing.
+    #[arg(long, value_name = "FROM..TO")]
+    pub window: Option<String>,
+    /// At most so many rows, 1-1000 [default: 100].
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// The last rows first.
+    #[arg(long)]
+    pub reverse: bool,
+    /// Wait until the store covers this record of its input; may be repeated.
+    #[arg(long, value_name = "TOPIC[PARTITION]@OFFSET")]
+    pub after: Vec<String>,
+    /// How long to wait for that, 0-10000 ms [default: 1000].
+    #[arg(long, requires = "after")]
+    pub wait_ms: Option<u64>,
+    /// Admin endpoint to ask; absent: on Kafka a member of the application, else ADMIN_ADDR.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub at: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which API, as whom.

@@ -10,6 +10,7 @@ mod data_dir;
 mod output;
 mod parts;
 mod progress;
+mod queries;
 mod replay;
 mod roles;
 mod secrets;
@@ -109,6 +110,7 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
         Command::Parked { command } => {
             tokio::task::block_in_place(|| commands::parked::run(config, command))
         }
+        Command::Query(args) => commands::query::run(config, args).await,
         Command::Topology {
             command: TopologyCommand::Show { application, format, mermaid, json },
         } => {

@@ -1,6 +1,7 @@
-//! The admin endpoint of a process: what its workers do. Never on a public port.
+//! The admin endpoint of a process: what its workers do and hold. Never on a public port.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -11,6 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
+use crate::queries::{QueryDoor, routes};
 use crate::worker::WorkerStatus;
 
 /// What the endpoint shows.
@@ -24,6 +26,8 @@ pub struct AdminParts {
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// `/topology`.
     pub topology: String,
+    /// `/stores`.
+    pub queries: QueryDoor,
 }
 
 impl std::fmt::Debug for AdminParts {
@@ -47,7 +51,9 @@ pub async fn serve_admin(
         .route("/metrics", get(metrics))
         .route("/tasks", get(tasks))
         .route("/topology", get(topology))
-        .with_state(parts);
+        .merge(routes())
+        .with_state(parts)
+        .into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 

@@ -59,6 +59,8 @@ impl Worker {
         consumer
             .subscribe(&sources.into_iter().collect::<Vec<_>>())
             .map_err(|e| self.log_failed(e))?;
+        self.announcer = self.open_announcer(admin.as_ref())?;
+        self.publisher.started(&plan.tasks);
         self.clients = Some(Clients { admin, consumer, producer, globals, plan });
         self.phase = Phase::Bootstrap;
         tracing::info!(application, transactional_id, "worker started");
@@ -119,6 +121,7 @@ impl Worker {
         }
         let present: BTreeSet<TaskId> = kept.iter().map(|slot| slot.id).collect();
         self.slots = kept;
+        self.publisher.tell(&self.slots, false);
         let mut restoring = Vec::new();
         for (id, inputs) in tasks.into_iter().filter(|(id, _)| !present.contains(id)) {
             let Some(task) = self.restoring(id, inputs)? else { return Ok(false) };
@@ -296,6 +299,10 @@ impl Worker {
                     self.out_of_range = None;
                 }
                 self.phase = Phase::Running;
+                self.publisher.tell(&self.slots, self.membership.is_some());
+                if how == TakeUp::Assign {
+                    self.announce(now);
+                }
                 Ok(Progress::Busy)
             }
             // The group has gone on without this member: its next event says how.
@@ -395,6 +402,7 @@ impl Worker {
         let Some((_, partitions)) = self.revoking.take() else { return Ok(()) };
         let gone: BTreeSet<TopicPartition> = partitions.into_iter().collect();
         self.slots.retain(|slot| !slot.inputs.iter().any(|at| gone.contains(at)));
+        self.publisher.tell(&self.slots, false);
         self.route();
         self.out_of_range = None;
         self.phase = match std::mem::replace(&mut self.phase, Phase::Running) {

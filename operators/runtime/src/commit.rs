@@ -206,6 +206,7 @@ impl Worker {
                 *committed = position;
             }
             slot.task.committed(&next);
+            self.publisher.committed(slot.id, &slot.committed);
             slot.forget_failures();
         }
         metrics::counter!("stream_commits_total", "application" => self.topology.application_id().to_owned()).increment(1);

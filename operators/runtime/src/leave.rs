@@ -22,21 +22,24 @@ impl Worker {
             self.phase = Phase::Committing(CommitStage::Stage, Then::Run);
             return Ok(Progress::Busy);
         }
-        self.leave()
+        self.leave(now)
     }
 
     /// In the middle of a restore there is nothing to commit.
-    pub(crate) fn leave_at_once(&mut self) -> Result<Progress, WorkerError> {
+    pub(crate) fn leave_at_once(&mut self, now: i64) -> Result<Progress, WorkerError> {
         self.phase = Phase::Running;
-        self.leave()
+        self.leave(now)
     }
 
     /// Says goodbye to the group; the answer is a last revoke.
-    pub(crate) fn leave(&mut self) -> Result<Progress, WorkerError> {
+    pub(crate) fn leave(&mut self, now: i64) -> Result<Progress, WorkerError> {
         let Some(clients) = &mut self.clients else {
             self.phase = Phase::Closed;
             return Ok(Progress::Stopped);
         };
+        if let Some(announcer) = &mut self.announcer {
+            announcer.retract(now);
+        }
         clients.consumer.unsubscribe().map_err(|e| self.log_failed(e))?;
         if self.membership.is_none() && self.slots.is_empty() {
             self.phase = Phase::Closed;

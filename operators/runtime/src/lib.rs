@@ -66,9 +66,11 @@ mod error;
 mod globals;
 mod leave;
 mod manifest;
+mod members;
 mod parked;
 mod process;
 mod purge;
+mod queries;
 mod recover;
 mod restore;
 mod scan;
@@ -87,7 +89,12 @@ pub use dead_letters::{
     BadLetterId, DeadLetter, DeadLetterError, LetterId, Settle, dead_letters, settle_dead_letters,
 };
 pub use error::WorkerError;
+pub use members::{Member, members};
 pub use parked::{LetGo, Parked, ParkedError, let_go, parked_keys};
+pub use queries::{
+    Answer, AnsweredBy, PeerError, Peers, Queries, QueryDoor, QueryError, Render, Row,
+    StoreListing, StoreQuery, TypedQuery, WindowTimes, render_plain,
+};
 pub use settings::WorkerSettings;
 pub use thread::{Clock, StatusView, WorkerHandle, spawn};
 pub use topics::{TopicPlan, plan};

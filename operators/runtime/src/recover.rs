@@ -174,6 +174,7 @@ impl Worker {
             slot.task.into_state().discard();
             tasks.push((slot.id, slot.inputs));
         }
+        self.publisher.tell(&self.slots, false);
         self.routes.clear();
         self.phase = Phase::Replacing(tasks);
         if self.revoking.is_some() {
@@ -274,6 +275,7 @@ impl Worker {
         for slot in std::mem::take(&mut self.slots) {
             slot.task.into_state().discard();
         }
+        self.publisher.tell(&self.slots, false);
         if !std::mem::take(&mut self.in_transaction) {
             return;
         }

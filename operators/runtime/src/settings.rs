@@ -37,6 +37,9 @@ pub struct WorkerSettings {
     /// Changes of the topology that somebody agreed to: the tokens that refusals named
     /// ([`Comparison::token`](operators::manifest::Comparison::token)).
     pub accepted_changes: Vec<String>,
+    /// Host and port under which other members reach the admin endpoint of this process (`application.server`), told in
+    /// the topic `<application.id>-members`. None: it isn't told, and queries aren't passed on to this member.
+    pub advertised: Option<String>,
     /// Committed records of repartition topics are deleted this often
     /// (`repartition.purge.interval.ms`).
     pub repartition_purge_interval_ms: i64,
@@ -60,6 +63,7 @@ impl WorkerSettings {
             fenced_twice_ms: 60_000,
             delete_retention_ms: 86_400_000,
             accepted_changes: Vec::new(),
+            advertised: None,
             repartition_purge_interval_ms: 30_000,
         }
     }

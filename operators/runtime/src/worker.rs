@@ -18,7 +18,9 @@ use crate::calls::Calls;
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
+use crate::members::{Announcer, Members};
 use crate::purge::Purge;
+use crate::queries::{Peers, Publisher, Queries, Render};
 use crate::restore::Restore;
 use crate::settings::WorkerSettings;
 use crate::topics::TopicPlan;
@@ -149,6 +151,9 @@ pub struct Worker {
     pub(crate) retry_at: i64,
     pub(crate) purge: Purge,
     pub(crate) calls: Calls,
+    pub(crate) publisher: Publisher,
+    /// None where nobody is to know of this member, and before the start.
+    pub(crate) announcer: Option<Announcer>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -197,6 +202,8 @@ impl Worker {
             retry_at: i64::MIN,
             purge,
             calls: Calls::new(),
+            publisher: Publisher::default(),
+            announcer: None,
         }
     }
 
@@ -210,17 +217,20 @@ impl Worker {
             return Ok(Progress::IdleUntil(self.retry_at));
         }
         match &self.phase {
-            Phase::Starting if self.closing => self.leave(),
+            Phase::Starting if self.closing => self.leave(now),
             Phase::Starting => {
                 let started = self.start(now);
                 self.or_again(started, now)
             }
-            Phase::Bootstrap if self.closing => self.leave(),
+            Phase::Bootstrap if self.closing => self.leave(now),
             Phase::Bootstrap => self.bootstrap(now),
             Phase::Running if self.closing => self.wind_up(now),
-            Phase::Running => self.run(now),
+            Phase::Running => {
+                self.announce_again(now);
+                self.run(now)
+            }
             Phase::Replacing(_) | Phase::Restoring(..) | Phase::TakingUp(_) if self.closing => {
-                self.leave_at_once()
+                self.leave_at_once(now)
             }
             Phase::Replacing(_) => self.replace(now),
             Phase::Restoring(..) => self.restore(now),
@@ -247,6 +257,23 @@ impl Worker {
             return self.read_globals(timeout).map(|_level| ());
         }
         self.poll(timeout)
+    }
+
+    /// What asks the stores of this application, here and, with the help of `peers`, at its other members. Values are
+    /// shown as `render` has them, for instance by [`render_plain`](crate::render_plain).
+    #[must_use]
+    pub fn queries(&self, peers: Arc<dyn Peers>, render: Arc<Render>) -> Queries {
+        let stores = self.topology.stores().into_iter();
+        Queries {
+            stores: stores.map(|info| (Arc::clone(&info.spec.name), info)).collect(),
+            topology: self.topology.clone(),
+            state_dir: Arc::clone(&self.state_dir),
+            serving: self.publisher.serving(),
+            instance: self.settings.instance.clone(),
+            members: Members::new(Arc::clone(&self.log), self.topology.application_id()),
+            peers,
+            render,
+        }
     }
 
     /// Asks the worker to commit, leave the group and stop.

@@ -123,7 +123,7 @@ pub(super) fn store_name(operator: &str) -> String {
 
 pub(super) fn declare(operator: &str) -> StoreDecl {
     let formats = ("closing".to_owned(), "bytes".to_owned());
-    StoreDecl { name: store_name(operator).into(), kind: StoreKind::KeyValue, formats }
+    StoreDecl::internal(store_name(operator), StoreKind::KeyValue, formats)
 }
 
 impl<K: ?Sized + ToOwned + 'static, A: 'static> Closing<K, A> {

@@ -162,11 +162,11 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
         let retention_ms = interval_ms.saturating_add(1);
         graph.declare(
             node,
-            StoreDecl {
-                name: Arc::from(name),
-                kind: StoreKind::Window { retention_ms, duplicates: false },
-                formats: (format, "unit".to_owned()),
-            },
+            StoreDecl::internal(
+                name,
+                StoreKind::Window { retention_ms, duplicates: false },
+                (format, "unit".to_owned()),
+            ),
         );
         graph.declare(node, StreamTime::declare(name));
         drop(graph);

@@ -25,10 +25,8 @@ pub(super) fn names(join: &str) -> [String; 2] {
 }
 
 pub(super) fn declare(join: &str, (key, value): (&str, &str)) -> [StoreDecl; 2] {
-    let decl = |name: String, key: String, value: String| StoreDecl {
-        name: name.into(),
-        kind: StoreKind::KeyValue,
-        formats: (key, value),
+    let decl = |name: String, key: String, value: String| {
+        StoreDecl::internal(name, StoreKind::KeyValue, (key, value))
     };
     let [buffer, time] = names(join);
     [

@@ -88,7 +88,7 @@ fn declare<K: ?Sized + 'static, V: ?Sized + 'static>(
     graph.sources.push((Arc::clone(&topic), control, types));
     graph.controls.push(Arc::clone(&topic));
     let kind = StoreKind::KeyValue;
-    graph.declare(stream.node, StoreDecl { name: Arc::clone(&name), kind, formats });
+    graph.declare(stream.node, StoreDecl::internal(Arc::clone(&name), kind, formats));
     graph.nodes[control.0].stores.push(Arc::clone(&name));
     let gate = GateDecl { name, control: (topic, control), max_records, input };
     graph.nodes[stream.node.0].gate = Some(gate);

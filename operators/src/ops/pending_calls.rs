@@ -104,7 +104,7 @@ pub(crate) struct PendingCalls {
 impl PendingCalls {
     pub(crate) fn declare(name: &str, (key, request): (&str, &str)) -> StoreDecl {
         let formats = (key.to_owned(), format!("call-2-{request}"));
-        StoreDecl { name: name.into(), kind: StoreKind::KeyValue, formats }
+        StoreDecl::internal(name, StoreKind::KeyValue, formats)
     }
 
     /// Draws the number of a new call.

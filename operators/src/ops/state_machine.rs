@@ -19,6 +19,7 @@ use crate::graph::{NodeId, NodeKind, StoreDecl};
 use crate::headers::{Headers, NO_HEADERS};
 use crate::process::{Edge, Process, TimerHandler};
 use crate::record::Record;
+use crate::row_layout::RowLayout;
 use crate::stream::KStream;
 use crate::timers::Timers;
 use crate::topic::IntoSerde;
@@ -295,7 +296,8 @@ fn declarations<K: ?Sized + 'static, S: 'static>(
     state: &Serde<S>,
 ) -> [StoreDecl; 2] {
     let formats = (key.format().to_owned(), format!("machine-{}", state.format()));
-    [StoreDecl { name: name.into(), kind: StoreKind::KeyValue, formats }, Timers::declare(name)]
+    let (rows, kind) = (RowLayout::Machine, StoreKind::KeyValue);
+    [StoreDecl { name: name.into(), kind, formats, rows, by_key: true }, Timers::declare(name)]
 }
 
 #[cfg(test)]

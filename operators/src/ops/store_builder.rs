@@ -12,6 +12,7 @@ use state_stores::{
 
 use super::processor_stores::{Def, StoreDef};
 use crate::graph::StoreDecl;
+use crate::row_layout::RowLayout;
 use crate::topic::IntoSerde;
 
 /// Declares a store of a processor and opens it in each task.
@@ -109,6 +110,11 @@ pub trait StoreBuilder {
     /// Names of the formats of keys and values, for the manifest: another name means that old rows can't be read.
     fn formats(&self) -> (&str, &str);
 
+    /// What a row is to those who query the store; unless told otherwise it is shown as bytes.
+    fn rows(&self) -> RowLayout {
+        RowLayout::Opaque
+    }
+
     /// The store in one task, where it is kept at `store`.
     fn build(&self, store: StoreIndex) -> Self::Store;
 
@@ -116,7 +122,8 @@ pub trait StoreBuilder {
     fn def(&self) -> StoreDef {
         let (key, value) = self.formats();
         let (name, formats) = (Arc::from(self.name()), (key.to_owned(), value.to_owned()));
-        StoreDef(Def::Store(StoreDecl { name, kind: self.kind(), formats }))
+        let (kind, rows) = (self.kind(), self.rows());
+        StoreDef(Def::Store(StoreDecl { name, kind, formats, rows, by_key: false }))
     }
 }
 
@@ -128,6 +135,7 @@ pub struct TypedDef<S: TypedStore> {
     values: Serde<S::Value>,
     /// Of a row: the codec's, marked where a row is more or less than a value.
     format: Arc<str>,
+    rows: RowLayout,
 }
 
 /// Declares a [`KeyValueStore`].
@@ -146,13 +154,13 @@ pub type ListDef<K, V> = TypedDef<ListStore<K, V>>;
 impl<S: TypedStore> TypedDef<S> {
     fn of(
         name: impl Into<Arc<str>>,
-        (kind, mark): (StoreKind, &str),
+        (kind, mark, rows): (StoreKind, &str, RowLayout),
         keys: impl IntoSerde<S::Key>,
         values: impl IntoSerde<S::Value>,
     ) -> Self {
         let (keys, values) = (keys.into_serde(), values.into_serde());
         let format = format!("{mark}{}", values.format()).into();
-        Self { name: name.into(), kind, keys, values, format }
+        Self { name: name.into(), kind, keys, values, format, rows }
     }
 
     /// The declaration, for [`KStream::process`](crate::KStream::process).
@@ -176,6 +184,10 @@ impl<S: TypedStore> StoreBuilder for TypedDef<S> {
         (self.keys.format(), &self.format)
     }
 
+    fn rows(&self) -> RowLayout {
+        self.rows
+    }
+
     fn build(&self, store: StoreIndex) -> S {
         S::open(store, &self.keys, &self.values)
     }
@@ -193,7 +205,8 @@ macro_rules! declared_by {
                 keys: impl IntoSerde<K>,
                 values: impl IntoSerde<V>,
             ) -> Self {
-                Self::of(name, ($kind, concat!($($mark)?)), keys, values)
+                let (kind, mark) = ($kind, concat!($($mark)?));
+                Self::of(name, (kind, mark, RowLayout::marked(kind, mark)), keys, values)
             }
         }
     };
@@ -220,7 +233,7 @@ impl<S: TypedStore> Clone for TypedDef<S> {
     fn clone(&self) -> Self {
         let (keys, values) = (Arc::clone(&self.keys), Arc::clone(&self.values));
         let (name, format) = (Arc::clone(&self.name), Arc::clone(&self.format));
-        Self { name, kind: self.kind, keys, values, format }
+        Self { name, kind: self.kind, keys, values, format, rows: self.rows }
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn side_store<K: ?Sized + 'static, V: ?Sized + 'static>(
 ) -> StoreDecl {
     let formats = (key.format().to_owned(), value.format().to_owned());
     let kind = StoreKind::Window { retention_ms: windows.retention_ms(), duplicates: true };
-    StoreDecl { name: side_name(join, side).into(), kind, formats }
+    StoreDecl::internal(side_name(join, side), kind, formats)
 }
 
 fn side_name(join: &str, side: Side) -> String {

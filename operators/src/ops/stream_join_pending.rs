@@ -56,10 +56,8 @@ pub(super) fn names(join: &str) -> [String; 2] {
 }
 
 pub(super) fn declare(join: &str, key: &str) -> [StoreDecl; 2] {
-    let decl = |name: String, key: String, value: &str| StoreDecl {
-        name: name.into(),
-        kind: StoreKind::KeyValue,
-        formats: (key, value.to_owned()),
+    let decl = |name: String, key: String, value: &str| {
+        StoreDecl::internal(name, StoreKind::KeyValue, (key, value.to_owned()))
     };
     let [pending, time] = names(join);
     [

@@ -38,10 +38,8 @@ pub(super) fn stores(name: &str) -> [String; 3] {
 
 pub(super) fn declare(name: &str, (key, value): (&str, &str)) -> [StoreDecl; 3] {
     let [rows, order, state] = stores(name);
-    let decl = |name: String, key: &str, value: String| StoreDecl {
-        name: name.into(),
-        kind: StoreKind::KeyValue,
-        formats: (key.to_owned(), value),
+    let decl = |name: String, key: &str, value: String| {
+        StoreDecl::internal(name, StoreKind::KeyValue, (key.to_owned(), value))
     };
     [
         decl(rows, key, format!("suppressed-{value}")),

@@ -7,6 +7,7 @@ mod cut;
 mod describe;
 mod error;
 mod partitions;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use state_stores::{StoreSpec, TaskState};
 
 pub use self::error::TopologyError;
+pub use self::stores::StoreInfo;
 use crate::consumed::OffsetReset;
 use crate::globals::Globals;
 pub use crate::graph::GlobalTable;
@@ -161,6 +163,11 @@ impl Topology {
             })
         });
         topics.collect()
+    }
+
+    /// The stores that can be asked about, by name (Q01); not those that operators keep for themselves.
+    pub fn stores(&self) -> Vec<StoreInfo> {
+        stores::of(self)
     }
 
     /// Changelogs and repartition topics, to be created before the start.

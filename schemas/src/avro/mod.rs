@@ -16,6 +16,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod fault;
+mod json;
 mod plan;
 mod read;
 mod schema;
@@ -27,6 +28,7 @@ pub use compose::normalize;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use error::{AvroError, SourceError};
+pub use json::to_json;
 pub use schema::{Message, MessageSchema, content_id};
 pub use source::{Local, SchemaSource};
 

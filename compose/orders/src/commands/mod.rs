@@ -5,6 +5,7 @@ pub(crate) mod listen;
 pub(crate) mod log;
 pub(crate) mod order;
 pub(crate) mod parked;
+pub(crate) mod query;
 pub(crate) mod token;
 pub(crate) mod topology;
 

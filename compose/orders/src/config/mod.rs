@@ -35,6 +35,8 @@ pub(crate) const KNOWN: &[&str] = &[
     "WEBSOCKET_ADDR",
     "REGISTRY_ADDR",
     "ADMIN_ADDR",
+    "ADMIN_ADVERTISED_ADDR",
+    "QUERY_TOKEN",
     "ADMIN_EMAIL",
     "ADMIN_PASSWORD",
     "DATA_ENCRYPTION_KEY",
@@ -82,6 +84,10 @@ pub(crate) struct Config {
     pub websocket_addr: SocketAddr,
     pub registry_addr: SocketAddr,
     pub admin_addr: SocketAddr,
+    /// Host and port under which other processes reach `admin_addr`.
+    pub admin_advertised: Option<String>,
+    /// Lets processes on other machines query stores.
+    pub query_token: Option<String>,
     pub jwt_secret: Option<String>,
     pub jwt_minutes: u32,
     pub limits: Limits,
@@ -141,6 +147,7 @@ impl Config {
         if algorithm != "HS256" {
             bail!("JWT_ALGORITHM={algorithm:?} is not supported: expected HS256");
         }
+        let admin_addr = address(env, "ADMIN_ADDR", "127.0.0.1:9100")?;
         let allow_default = if development { "127.0.0.1:9099" } else { "" };
         Ok(Self {
             environment,
@@ -152,7 +159,9 @@ impl Config {
             ingress_addr: address(env, "INGRESS_ADDR", "0.0.0.0:8000")?,
             websocket_addr: address(env, "WEBSOCKET_ADDR", "0.0.0.0:8001")?,
             registry_addr: address(env, "REGISTRY_ADDR", "127.0.0.1:8081")?,
-            admin_addr: address(env, "ADMIN_ADDR", "127.0.0.1:9100")?,
+            admin_addr,
+            admin_advertised: advertised(env, admin_addr)?,
+            query_token: query_token(env)?,
             jwt_secret: env.text("JWT_SECRET_KEY").map(str::to_owned),
             jwt_minutes: jwt_minutes(env)?,
             limits: Limits::read(env)?,
@@ -236,6 +245,32 @@ fn address(env: &Env, name: &str, default: &str) -> Result<SocketAddr> {
             bail!("{name}={text:?} can't be read: expected an address and port such as {default}")
         }
     }
+}
+
+/// An address that stands for all of a machine's is nobody's to connect to.
+fn advertised(env: &Env, own: SocketAddr) -> Result<Option<String>> {
+    let Some(text) = env.text("ADMIN_ADVERTISED_ADDR") else {
+        return Ok((!own.ip().is_unspecified()).then(|| own.to_string()));
+    };
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    match text.rsplit_once(':') {
+        Some((host, port))
+            if !host.is_empty() && host.bytes().all(is_host) && port.parse::<u16>().is_ok() =>
+        {
+            Ok(Some(text.to_owned()))
+        }
+        _ => bail!("ADMIN_ADVERTISED_ADDR={text:?} can't be read: expected host:port"),
+    }
+}
+
+fn query_token(env: &Env) -> Result<Option<String>> {
+    let Some(token) = env.text("QUERY_TOKEN") else { return Ok(None) };
+    if token.len() < 16 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        bail!(
+            "QUERY_TOKEN is too short or not printable: choose 16 characters or more, e.g. `openssl rand -hex 32`"
+        );
+    }
+    Ok(Some(token.to_owned()))
 }
 
 fn jwt_minutes(env: &Env) -> Result<u32> {
@@ -342,6 +377,22 @@ mod tests {
         }
         let least = [("TOPIC_PARTITIONS", "1"), ("FRAUD_WINDOW_LIMIT", "1")];
         assert!(Config::read(&Env::of(&least)).is_ok());
+    }
+
+    #[test]
+    fn others_are_told_an_address_that_can_be_reached() {
+        let told = |pairs: &[(&str, &str)]| {
+            Config::read(&Env::of(pairs)).map(|config| config.admin_advertised)
+        };
+        assert_eq!(told(&[]).unwrap().as_deref(), Some("127.0.0.1:9100"));
+        let all = ("ADMIN_ADDR", "0.0.0.0:9100");
+        assert_eq!(told(&[all]).unwrap(), None);
+        let named = ("ADMIN_ADVERTISED_ADDR", "worker-1:9100");
+        assert_eq!(told(&[all, named]).unwrap().as_deref(), Some("worker-1:9100"));
+        for bad in ["worker-1", ":9100", "worker:x", "a/b:1"] {
+            assert!(told(&[("ADMIN_ADVERTISED_ADDR", bad)]).is_err(), "{bad}");
+        }
+        assert!(Config::read(&Env::of(&[("QUERY_TOKEN", "short")])).is_err());
     }
 
     #[test]

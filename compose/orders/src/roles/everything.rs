@@ -63,10 +63,10 @@ pub(crate) async fn run(config: &Config, shutdown: CancellationToken) -> Result<
         topology::applications(&parts::flow_settings(config), schemas.source.clone())?;
     let topologies: Vec<String> =
         applications.iter().map(|application| application.topology.to_string()).collect();
-    let started = workers::start(config, &log, applications)?;
+    let (started, queries) = workers::start(config, &log, applications, &schemas.source)?;
     let watched = started.watch();
-    let admin =
-        admin::serve(doors.admin, topologies.join("\n"), watched.clone(), stop_inner.clone());
+    let (topologies, stop_admin) = (topologies.join("\n"), stop_inner.clone());
+    let admin = admin::serve(doors.admin, topologies, watched.clone(), queries, stop_admin);
     inner.spawn(admin);
     let stop_workers = CancellationToken::new();
     let stopping = stop_workers.clone();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use log::Log;
-use runtime::{Worker, WorkerError, WorkerHandle, WorkerSettings};
+use runtime::{Queries, QueryDoor, Worker, WorkerError, WorkerHandle, WorkerSettings};
 use schemas::avro::SchemaSource;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use topology::Application;
 use crate::admin::{self, Watched};
 use crate::config::Config;
 use crate::parts;
+use crate::queries::{HttpPeers, render};
 use crate::roles::bind;
 
 /// Running workers; the channel tells of the first that ends.
@@ -26,32 +27,42 @@ pub(crate) struct Workers {
 #[error("{0}")]
 pub(crate) struct Unfit(String);
 
-/// Starts some applications.
+/// Starts some applications; values of their stores are shown with the schemas of `source`.
 pub(crate) fn start(
     config: &Config,
     log: &Arc<dyn Log>,
     applications: Vec<Application>,
-) -> Result<Workers> {
+    source: &Arc<dyn SchemaSource>,
+) -> Result<(Workers, QueryDoor)> {
     let log_id = log.admin()?.log_id()?;
     let (send, ended) = mpsc::unbounded_channel();
-    let mut handles = Vec::new();
+    let (peers, render) = (HttpPeers::new(config)?, render(source.clone()));
+    let (mut handles, mut queries) = (Vec::new(), Vec::new());
     for application in applications {
         let instance = parts::instance(config, application.id)?;
         let state = parts::state(config, application.id, &log_id)?;
+        let mut asked: Option<Queries> = None;
         for thread in 0..config.stream_threads {
             let settings = WorkerSettings {
                 thread,
                 commit_min_interval_ms: application.commit_min_interval_ms,
                 accepted_changes: config.accepted_changes.clone(),
+                advertised: config.admin_advertised.clone(),
                 ..WorkerSettings::new(instance.as_str())
             };
             let (topology, replication) = (application.topology.clone(), config.topic_replication);
             let worker = Worker::new(topology, log.clone(), state.clone(), settings, replication);
+            asked = Some(match asked {
+                Some(others) => others.with_thread(&worker),
+                None => worker.queries(peers.clone(), render.clone()),
+            });
             handles.push(spawn(worker, application.id, send.clone())?);
         }
+        queries.extend(asked);
         tracing::info!(application = application.id, "{} started...", title(application.id));
     }
-    Ok(Workers { handles, ended })
+    let door = QueryDoor::new(queries, config.query_token.as_deref());
+    Ok((Workers { handles, ended }, door))
 }
 
 /// Puts a worker on its thread; `ended` hears how it came to its end.
@@ -119,11 +130,17 @@ pub(crate) async fn run(
     let listener = bind("ADMIN_ADDR", config.admin_addr).await?;
     let log = parts::log(config, false)?;
     let source = parts::schemas(config)?.source;
-    let chosen = choose(config, source, application)?;
+    let chosen = choose(config, source.clone(), application)?;
     let topology = chosen.topology.to_string();
-    let workers = start(config, &log, vec![chosen])?;
+    let (workers, queries) = start(config, &log, vec![chosen], &source)?;
     let stop_admin = CancellationToken::new();
-    let admin = tokio::spawn(admin::serve(listener, topology, workers.watch(), stop_admin.clone()));
+    let admin = tokio::spawn(admin::serve(
+        listener,
+        topology,
+        workers.watch(),
+        queries,
+        stop_admin.clone(),
+    ));
     let ended = workers.run(shutdown).await;
     stop_admin.cancel();
     ended.and(admin.await?)

@@ -210,9 +210,9 @@ where
         };
         let node = self.node("subscriptions", asked.node, build);
         let mut graph = self.flow.borrow_mut();
-        let (name, bytes) = (self.store().into(), || "bytes".to_owned());
+        let (name, bytes) = (self.store(), || "bytes".to_owned());
         let formats = (self.codecs.foreign_key.format().to_owned(), bytes());
-        graph.declare(node, StoreDecl { name, kind: StoreKind::KeyValue, formats });
+        graph.declare(node, StoreDecl::internal(name, StoreKind::KeyValue, formats));
         graph.nodes[node.0].stores.extend(self.right_view.stores.iter().cloned());
         drop(graph);
         self.bytes(node)

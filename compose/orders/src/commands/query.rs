@@ -1,0 +1,207 @@
+//! `orders query`: what the stores of the applications hold.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use runtime::{Answer, PeerError, Row, StoreListing, StoreQuery};
+use schemas::Micros;
+use serde_json::Value;
+
+use crate::cli::QueryArgs;
+use crate::config::Config;
+use crate::output::say;
+use crate::parts;
+use crate::queries::Asker;
+use crate::table::table;
+
+/// Of a value in a table, in characters.
+const SHOWN_MAX: usize = 120;
+
+/// Lists the stores, or asks one.
+pub(crate) async fn run(config: &Config, args: QueryArgs) -> Result<()> {
+    let asker = Asker::new(config)?;
+    let Some(store) = &args.store else {
+        let address = args.at.clone().unwrap_or_else(|| config.admin_addr.to_string());
+        let listed = asker.get(&address, "stores", Duration::from_secs(5)).await;
+        return list(&listed.map_err(|error| failed(&address, error))?, args.json);
+    };
+    let Some((application, store)) = store.split_once('/') else {
+        bail!("{store:?} names no store: expected APPLICATION/STORE; see `orders query --list`");
+    };
+    let address = match &args.at {
+        Some(address) => address.clone(),
+        None => tokio::task::block_in_place(|| address_of(config, application))?,
+    };
+    let query = query(&args)?;
+    let answer = asker.ask(&address, (application, store), &query).await;
+    show(&answer.map_err(|error| failed(&address, error))?, args.json)
+}
+
+fn failed(address: &str, error: PeerError) -> anyhow::Error {
+    match error {
+        PeerError::Said(error) => anyhow!("{error}"),
+        PeerError::Silent(reason) => anyhow!(
+            "{address} can't be reached: {reason}; `orders run` or `orders worker` must run, --at or ADMIN_ADDR say where"
+        ),
+    }
+}
+
+/// Where to ask: on Kafka any member of the application, which passes the query on to the owner; embedded there is one
+/// process.
+fn address_of(config: &Config, application: &str) -> Result<String> {
+    if config.kafka.is_none() {
+        return Ok(config.admin_addr.to_string());
+    }
+    let members = runtime::members(&parts::log(config, false)?, application)?;
+    // The latest to come is the likeliest to be there.
+    match members.last() {
+        Some(member) => Ok(member.address.clone()),
+        None => bail!(
+            "no member of {application} is known; start `orders worker {application}`, or say where with --at"
+        ),
+    }
+}
+
+fn query(args: &QueryArgs) -> Result<StoreQuery> {
+    let (time_from, time_to) = match &args.window {
+        None => (None, None),
+        Some(window) => {
+            let Some((from, to)) = window.split_once("..") else {
+                bail!(
+                    "--window {window:?} can't be read: expected FROM..TO, either may be missing"
+                );
+            };
+            (time(from)?, time(to)?)
+        }
+    };
+    Ok(StoreQuery {
+        key: args.key.clone(),
+        from: args.from.clone(),
+        to: args.to.clone(),
+        prefix: args.prefix.clone(),
+        time_from,
+        time_to,
+        limit: args.limit,
+        reverse: args.reverse,
+        after: (!args.after.is_empty()).then(|| args.after.join(",")),
+        wait_ms: args.wait_ms,
+        ..StoreQuery::default()
+    })
+}
+
+/// Milliseconds since 1970, or RFC 3339; nothing: no bound.
+fn time(text: &str) -> Result<Option<i64>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(ms) = text.parse() {
+        return Ok(Some(ms));
+    }
+    match Micros::parse_rfc3339(text) {
+        Ok(time) => Ok(Some(time.as_millis())),
+        Err(_) => {
+            bail!("time {text:?} can't be read: expected RFC 3339 or milliseconds since 1970")
+        }
+    }
+}
+
+fn list(listings: &[StoreListing], json: bool) -> Result<()> {
+    if json {
+        say!("{}", serde_json::to_string_pretty(listings)?);
+        return Ok(());
+    }
+    let mut table = table();
+    table.set_header(["store", "kind", "key", "value", "partitions", "here"]);
+    for listing in listings {
+        let here: Vec<String> = listing.here.keys().map(ToString::to_string).collect();
+        table.add_row([
+            format!("{}/{}", listing.application, listing.store),
+            listing.kind.clone(),
+            listing.key.clone(),
+            listing.value.clone(),
+            listing.partitions.map_or_else(|| "starting".to_owned(), |count| count.to_string()),
+            here.join(" "),
+        ]);
+    }
+    say!("{table}");
+    Ok(())
+}
+
+fn show(answer: &Answer, json: bool) -> Result<()> {
+    if json {
+        say!("{}", serde_json::to_string_pretty(answer)?);
+        return Ok(());
+    }
+    if let [row] = answer.rows.as_slice()
+        && !answer.more
+    {
+        return show_one(row);
+    }
+    let mut table = table();
+    table.set_header(["key", "window", "time", "value"]);
+    for row in &answer.rows {
+        let value = plain(&row.value);
+        let mut shown: String = value.chars().take(SHOWN_MAX).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        table.add_row([plain(&row.key), window(row), moment(row.timestamp_ms), shown]);
+    }
+    say!("{table}");
+    if answer.more {
+        say!("there are more; see --limit, --from and --reverse");
+    }
+    Ok(())
+}
+
+fn show_one(row: &Row) -> Result<()> {
+    say!("{:10} {}", "key", plain(&row.key));
+    for (name, text) in [
+        ("window", window(row)),
+        ("time", moment(row.timestamp_ms)),
+        ("deadline", moment(row.deadline_ms)),
+    ] {
+        if !text.is_empty() {
+            say!("{name:10} {text}");
+        }
+    }
+    say!("{:10} {}", "partition", row.partition);
+    say!("{:10} {}", "value", serde_json::to_string_pretty(&row.value)?);
+    Ok(())
+}
+
+/// Text without quotes, anything else as JSON, which escapes what could move a terminal's cursor.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.chars().any(char::is_control) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn window(row: &Row) -> String {
+    let Some(times) = row.window else { return String::new() };
+    format!("{} – {}", moment(Some(times.start_ms)), moment(times.end_ms))
+}
+
+fn moment(ms: Option<i64>) -> String {
+    ms.map(|ms| Micros::from_millis(ms).to_rfc3339()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_have_either_end_or_none() {
+        assert_eq!(time("").unwrap(), None);
+        assert_eq!(time("1000").unwrap(), Some(1_000));
+        assert_eq!(time("1970-01-01T00:00:01.5Z").unwrap(), Some(1_500));
+        assert!(time("noon").unwrap_err().to_string().contains("expected RFC 3339"));
+    }
+
+    #[test]
+    fn nothing_in_a_row_moves_the_cursor() {
+        assert_eq!(plain(&Value::from("größe")), "größe");
+        assert_eq!(plain(&Value::from("\u{1b}[2J")), "\"\\u001b[2J\"");
+    }
+}

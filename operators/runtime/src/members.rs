@@ -1,0 +1,226 @@
+//! Who has which tasks: a compacted topic `<application.id>-members`, a record per member.
+//!
+//! A member writes its record when it has taken up an assignment and deletes it when it leaves. It is a hint, not a lock:
+//! whoever is asked answers only for what it owns. Invariant: of two members that claim a task, the one whose record is
+//! later in the topic took it up later, whether or not the other knows yet.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use log::error::LogError;
+use log::record::{NewRecord, TopicPartition};
+use log::topic::{Cleanup, TopicSpec};
+use log::traits::{Admin, Appender, Isolation, Log, Reader, Visibility};
+use operators::TaskId;
+use serde::{Deserialize, Serialize};
+
+use crate::error::WorkerError;
+use crate::worker::Worker;
+
+/// 2 s: a log that gives nothing for so long is asked again by the next query.
+const POLLS_MAX: u32 = 40;
+
+/// A member of an application's group, as it describes itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// `application.id`.
+    pub application: String,
+    /// Name of its process ([`WorkerSettings::instance`](crate::WorkerSettings::instance)).
+    pub instance: String,
+    /// Host and port of its admin endpoint.
+    pub address: String,
+    /// `<sub-topology>_<partition>`, those it owns.
+    pub tasks: Vec<String>,
+}
+
+/// `<application.id>-members`
+fn topic(application: &str) -> String {
+    format!("{application}-members")
+}
+
+/// Tells about one member.
+pub(crate) struct Announcer {
+    appender: Box<dyn Appender>,
+    topic: String,
+    key: String,
+    member: Member,
+    /// The last record didn't get there.
+    failed: Arc<AtomicBool>,
+    has_left: bool,
+}
+
+impl Announcer {
+    /// Makes the topic where it is missing. `thread` tells apart members of one process.
+    pub(crate) fn open(
+        log: &dyn Log,
+        admin: &dyn Admin,
+        member: Member,
+        thread: u32,
+        replication: i32,
+    ) -> Result<Self, LogError> {
+        let topic = topic(&member.application);
+        let (name, partitions, cleanup) = (topic.clone(), 1, Cleanup::Compact);
+        admin.ensure_topics(&[TopicSpec { name, partitions, replication, cleanup }])?;
+        let appender = log.appender(&format!("{}-members", member.application))?;
+        let key = format!("{}/{thread}", member.instance);
+        Ok(Self { appender, topic, key, member, failed: Arc::default(), has_left: false })
+    }
+
+    /// The member owns these tasks now.
+    pub(crate) fn announce(&mut self, tasks: impl Iterator<Item = TaskId>, now: i64) {
+        self.member.tasks = tasks.map(|id| id.to_string()).collect();
+        match serde_json::to_vec(&self.member) {
+            Ok(text) => self.append(Some(&text), now),
+            Err(error) => tracing::error!(%error, "a member can't be described"),
+        }
+    }
+
+    /// The member leaves: said once, and if it isn't heard, what it owned is somebody else's soon.
+    pub(crate) fn retract(&mut self, now: i64) {
+        if !std::mem::replace(&mut self.has_left, true) {
+            self.append(None, now);
+        }
+    }
+
+    /// True once after a record didn't get there.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) && self.failed.swap(false, Ordering::Relaxed)
+    }
+
+    fn append(&self, value: Option<&[u8]>, timestamp: i64) {
+        let key = Some(self.key.as_bytes());
+        let record = NewRecord { key, value, timestamp, headers: &[] };
+        let (failed, topic) = (Arc::clone(&self.failed), self.topic.clone());
+        let done = Box::new(move |appended: log::traits::Appended| {
+            if let Err(error) = appended {
+                tracing::warn!(topic, %error, "the members' topic took no record; trying again");
+                failed.store(true, Ordering::Relaxed);
+            }
+        });
+        self.appender.append(&self.topic, Some(0), record, done);
+    }
+}
+
+/// Follows the topic of one application.
+pub(crate) struct Members {
+    log: Arc<dyn Log>,
+    topic: String,
+    follower: Mutex<Option<Follower>>,
+}
+
+struct Follower {
+    admin: Box<dyn Admin>,
+    reader: Box<dyn Reader>,
+    /// By the records' key, with the record's offset.
+    members: BTreeMap<Vec<u8>, (i64, Member)>,
+}
+
+/// The members of an application as the log has them now.
+///
+/// # Errors
+/// The log can't be read. No member has ever told about itself: an empty list.
+pub fn members(log: &Arc<dyn Log>, application: &str) -> Result<Vec<Member>, LogError> {
+    if log.admin()?.describe(&[&topic(application)])? == [None] {
+        return Ok(Vec::new());
+    }
+    Members::new(Arc::clone(log), application).now(|members| members.cloned().collect())
+}
+
+impl Members {
+    pub(crate) fn new(log: Arc<dyn Log>, application: &str) -> Self {
+        Self { log, topic: topic(application), follower: Mutex::new(None) }
+    }
+
+    /// Who took up the task last.
+    pub(crate) fn owner(&self, id: TaskId) -> Result<Option<Member>, LogError> {
+        let id = id.to_string();
+        // In the order of their records.
+        self.now(|members| members.filter(|member| member.tasks.contains(&id)).last().cloned())
+    }
+
+    /// What `read` makes of the members, the latest record last, once the topic is read to its end.
+    fn now<R>(
+        &self,
+        read: impl FnOnce(&mut dyn Iterator<Item = &Member>) -> R,
+    ) -> Result<R, LogError> {
+        let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = match follower.take() {
+            Some(current) => current,
+            None => Follower::open(self.log.as_ref(), &self.topic)?,
+        };
+        current.catch_up(&self.topic)?;
+        // After a failure the next one begins anew.
+        let current = follower.insert(current);
+        let mut members: Vec<&(i64, Member)> = current.members.values().collect();
+        members.sort_by_key(|(offset, _)| *offset);
+        Ok(read(&mut members.into_iter().map(|(_, member)| member)))
+    }
+}
+
+impl Follower {
+    fn open(log: &dyn Log, topic: &str) -> Result<Self, LogError> {
+        let admin = log.admin()?;
+        let at = TopicPartition::new(topic, 0);
+        let start = admin.start_offsets(std::slice::from_ref(&at))?;
+        let mut reader = log.reader("members", Isolation::ReadCommitted, Visibility::Written)?;
+        reader.assign(&[(at, start.first().copied().unwrap_or(0))])?;
+        Ok(Self { admin, reader, members: BTreeMap::new() })
+    }
+
+    fn catch_up(&mut self, topic: &str) -> Result<(), LogError> {
+        let at = [TopicPartition::new(topic, 0)];
+        let ends = self.admin.end_offsets(&at, Isolation::ReadCommitted)?;
+        let (end, [at]) = (ends.first().copied().unwrap_or(0), at);
+        let (reader, members) = (&mut self.reader, &mut self.members);
+        for _ in 0..POLLS_MAX {
+            if reader.position(&at).is_some_and(|next| next >= end) || reader.reached(&at, end) {
+                return Ok(());
+            }
+            reader.poll(Duration::from_millis(50), 100, &mut |record| {
+                let Some(key) = record.key else { return };
+                let value = record.value.and_then(|text| serde_json::from_slice(text).ok());
+                match value {
+                    Some(member) => members.insert(key.to_vec(), (record.offset, member)),
+                    None => members.remove(key),
+                };
+            })?;
+        }
+        Err(LogError::Retriable(format!("topic {topic} can't be read to its end ({end})")))
+    }
+}
+
+impl Worker {
+    /// Opens the way to the members' topic, where this member has an address.
+    pub(crate) fn open_announcer(
+        &self,
+        admin: &dyn Admin,
+    ) -> Result<Option<Announcer>, WorkerError> {
+        let Some(address) = self.settings.advertised.clone() else { return Ok(None) };
+        let (application, instance) = (self.topology.application_id(), &self.settings.instance);
+        let member = Member {
+            application: application.to_owned(),
+            instance: instance.clone(),
+            address,
+            tasks: Vec::new(),
+        };
+        let (thread, replication) = (self.settings.thread, self.replication);
+        let opened = Announcer::open(self.log.as_ref(), admin, member, thread, replication);
+        opened.map(Some).map_err(|e| self.log_failed(e))
+    }
+
+    /// Tells what this member owns.
+    pub(crate) fn announce(&mut self, now: i64) {
+        if let Some(announcer) = &mut self.announcer {
+            announcer.announce(self.slots.iter().map(|slot| slot.id), now);
+        }
+    }
+
+    /// Tells it again, if it wasn't heard.
+    pub(crate) fn announce_again(&mut self, now: i64) {
+        if self.announcer.as_ref().is_some_and(Announcer::has_failed) {
+            self.announce(now);
+        }
+    }
+}
