@@ -140,3 +140,79 @@ fn window(info: &StoreInfo, time: RowTime) -> WindowTimes {
         RowTime::Session(start_ms, end_ms) => WindowTimes { start_ms, end_ms: Some(end_ms) },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use log::embedded::{EmbeddedLog, EmbeddedOptions};
+    use log::{Cleanup, Log, NewRecord, TopicSpec};
+    use operators::{I64Be, Materialized, StreamsBuilder, Topic, Utf8};
+    use state_stores::{MemoryEngine, StateDir, StateOptions};
+
+    use super::*;
+    use crate::queries::{Answer, PeerError, Peers, StoreQuery, render_plain};
+    use crate::{Member, Progress, Worker, WorkerSettings};
+
+    struct Nobody;
+
+    impl Peers for Nobody {
+        fn ask(&self, _: &Member, _: &str, _: &StoreQuery) -> Result<Answer, PeerError> {
+            Err(PeerError::Silent("nobody is there".to_owned()))
+        }
+    }
+
+    /// A worker that has counted one word.
+    fn worker() -> Worker {
+        let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(|| 1_700_000_000_000);
+        let options = EmbeddedOptions::simulation(clock, 1);
+        let log = Arc::new(EmbeddedLog::open(Arc::new(MemoryEngine::new()), options).unwrap());
+        let (partitions, replication, cleanup) = (1, 1, Cleanup::Keep);
+        let topic = |name: &str| TopicSpec { name: name.into(), partitions, replication, cleanup };
+        let admin = log.admin().unwrap();
+        admin.ensure_topics(&["words", "dead_letters"].map(topic)).unwrap();
+        let record = NewRecord { key: Some(b"a"), value: Some(b""), timestamp: 1, headers: &[] };
+        log.appender("test").unwrap().append("words", None, record, Box::new(|_| {}));
+        log.sync().unwrap();
+
+        let builder = StreamsBuilder::new("words");
+        let words = builder.stream::<str, str>(&Topic::new("words", Utf8, Utf8));
+        words.group_by_key().count(&Materialized::as_("counts", Utf8, I64Be));
+        let options = StateOptions::new(admin.log_id().unwrap());
+        let state = StateDir::open(Arc::new(MemoryEngine::new()), options).unwrap();
+        let (topology, settings) = (builder.build().unwrap(), WorkerSettings::new("one"));
+        let mut worker = Worker::new(topology, log.clone(), state, settings, 1);
+        for now in 1_700_000_000_000..1_700_000_010_000 {
+            let progress = worker.step(now).unwrap();
+            log.tick().unwrap();
+            let is_read = worker.status().tasks.iter().any(|task| task.inputs[0].1 == 1);
+            if is_read && matches!(progress, Progress::IdleUntil(_)) {
+                return worker;
+            }
+        }
+        panic!("the word isn't counted: {:?}", worker.status());
+    }
+
+    #[test]
+    fn an_answer_that_a_revoke_has_overtaken_is_refused() {
+        let worker = worker();
+        let queries = worker.queries(Arc::new(Nobody), Arc::new(render_plain));
+        let info = queries.store("counts").unwrap();
+        let asked = StoreQuery::default().understand(info).unwrap();
+        let read = |meanwhile: &dyn Fn()| {
+            queries.visit_here(info, 0, &asked, &mut |row| {
+                assert_eq!(row.key, b"a");
+                meanwhile();
+                Ok(ControlFlow::Continue(()))
+            })
+        };
+        assert!(read(&|| {}).is_ok());
+        let back = read(&|| {
+            worker.publisher.tell(&[], false);
+            worker.publisher.tell(&worker.slots, true);
+        });
+        assert!(matches!(back, Err(QueryError::NoOwner { .. })), "taken up again, after a restore");
+        let gone = read(&|| worker.publisher.tell(&[], false));
+        assert!(matches!(gone, Err(QueryError::NoOwner { .. })));
+    }
+}

@@ -78,7 +78,7 @@ impl<K: ?Sized, V: ?Sized> TypedQuery<'_, K, V> {
         };
         let select = Select { keys: Keys::One(bytes), times, direction: Direction::Forward };
         for partition in partitions {
-            self.visit(partition, &select, &mut |_, time, value| {
+            self.visit(partition, &select, |_, time, value| {
                 visit(time, value);
                 ControlFlow::Continue(())
             })?;
@@ -107,7 +107,7 @@ impl<K: ?Sized, V: ?Sized> TypedQuery<'_, K, V> {
         &mut self,
         partition: u32,
         select: &Select,
-        visit: &mut dyn FnMut(&K, Option<RowTime>, &V) -> ControlFlow<()>,
+        mut visit: impl FnMut(&K, Option<RowTime>, &V) -> ControlFlow<()>,
     ) -> Result<(), QueryError> {
         let asked = Asked {
             select: select.clone(),

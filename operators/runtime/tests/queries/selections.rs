@@ -105,7 +105,7 @@ fn a_long_range_is_read_in_slices_without_a_gap() {
         let mut seen = Vec::new();
         for partition in 0..PARTITIONS {
             let before = seen.len();
-            let visit = &mut |word: &str, time: Option<RowTime>, count: &i64| {
+            let visit = |word: &str, time: Option<RowTime>, count: &i64| {
                 assert_eq!((time, *count), (None, 1));
                 seen.push(word.to_owned());
                 ControlFlow::Continue(())
