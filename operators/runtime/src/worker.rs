@@ -268,7 +268,7 @@ impl Worker {
             stores: stores.map(|info| (Arc::clone(&info.spec.name), info)).collect(),
             topology: self.topology.clone(),
             state_dir: Arc::clone(&self.state_dir),
-            serving: self.publisher.serving(),
+            serving: vec![self.publisher.serving()],
             instance: self.settings.instance.clone(),
             members: Members::new(Arc::clone(&self.log), self.topology.application_id()),
             peers,

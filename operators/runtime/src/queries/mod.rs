@@ -39,6 +39,7 @@ use serving::Serving;
 pub use typed::TypedQuery;
 
 use crate::members::{Member, Members};
+use crate::worker::Worker;
 
 /// Passes a query on to another member.
 pub trait Peers: Send + Sync {
@@ -63,7 +64,8 @@ pub struct Queries {
     pub(crate) topology: Topology,
     pub(crate) stores: BTreeMap<Arc<str>, StoreInfo>,
     pub(crate) state_dir: Arc<StateDir>,
-    pub(crate) serving: Arc<Serving>,
+    /// Of each thread of the process.
+    pub(crate) serving: Vec<Arc<Serving>>,
     pub(crate) instance: String,
     pub(crate) members: Members,
     pub(crate) peers: Arc<dyn Peers>,
@@ -109,10 +111,28 @@ impl Queries {
         self.stores.values().map(|info| self.listing(info)).collect()
     }
 
+    /// Asks this thread of the process, too.
+    #[must_use]
+    pub fn with_thread(mut self, worker: &Worker) -> Self {
+        self.serving.push(worker.publisher.serving());
+        self
+    }
+
+    /// How many partitions the store has; `None` until a worker has started.
+    pub(crate) fn partition_count(&self, info: &StoreInfo) -> Option<u32> {
+        self.serving.iter().find_map(|thread| thread.partitions(info.subtopology))
+    }
+
+    /// The thread that owns the task.
+    pub(crate) fn thread_of(&self, id: TaskId) -> Option<&Serving> {
+        self.serving.iter().find(|thread| thread.served(id).is_some()).map(AsRef::as_ref)
+    }
+
     fn listing(&self, info: &StoreInfo) -> StoreListing {
-        let partitions = self.serving.partitions(info.subtopology);
+        let partitions = self.partition_count(info);
         let served = (0..partitions.unwrap_or(0)).filter_map(|partition| {
-            let served = self.serving.served(task(info, partition))?;
+            let id = task(info, partition);
+            let served = self.serving.iter().find_map(|thread| thread.served(id))?;
             let positions = served.inputs.iter().map(|(at, next)| (at.to_string(), *next));
             Some((partition, positions.collect()))
         });

@@ -52,11 +52,11 @@ impl Queries {
         let id = task(info, partition);
         let after: Vec<_> =
             asked.after.iter().filter(|(at, _)| at.partition == partition).cloned().collect();
-        let served = self
-            .serving
+        let no_owner = || self.no_owner(info, partition);
+        let thread = self.thread_of(id).ok_or_else(no_owner)?;
+        let served = thread
             .wait_for(id, &after, asked.until)
             .map_err(|absent| self.absent(info, partition, asked, &after, absent))?;
-        let no_owner = || self.no_owner(info, partition);
         let store = self.state_dir.committed(&info.spec.name, partition).ok_or_else(no_owner)?;
         let mut failed = None;
         store.select(&asked.select, &mut |row| {
@@ -66,7 +66,7 @@ impl Queries {
             })
         })?;
         // Given up meanwhile, the rows may be those of a restore.
-        if self.serving.served(id).is_none_or(|now| now.term != served.term) {
+        if thread.served(id).is_none_or(|now| now.term != served.term) {
             return Err(no_owner());
         }
         failed.map_or(Ok(served), Err)
@@ -167,8 +167,10 @@ mod tests {
         let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(|| 1_700_000_000_000);
         let options = EmbeddedOptions::simulation(clock, 1);
         let log = Arc::new(EmbeddedLog::open(Arc::new(MemoryEngine::new()), options).unwrap());
-        let (partitions, replication, cleanup) = (1, 1, Cleanup::Keep);
-        let topic = |name: &str| TopicSpec { name: name.into(), partitions, replication, cleanup };
+        let topic = |name: &str| {
+            let (name, cleanup) = (name.to_owned(), Cleanup::Keep);
+            TopicSpec { name, partitions: 1, replication: 1, cleanup }
+        };
         let admin = log.admin().unwrap();
         admin.ensure_topics(&["words", "dead_letters"].map(topic)).unwrap();
         let record = NewRecord { key: Some(b"a"), value: Some(b""), timestamp: 1, headers: &[] };

@@ -49,7 +49,7 @@ impl Queries {
 
     /// The partitions where rows may lie.
     fn partitions(&self, info: &StoreInfo, asked: &Asked) -> Result<Vec<u32>, QueryError> {
-        let Some(count) = self.serving.partitions(info.subtopology) else {
+        let Some(count) = self.partition_count(info) else {
             return Err(QueryError::Starting { application: self.application().to_owned() });
         };
         if let Some(chosen) = &asked.partitions {

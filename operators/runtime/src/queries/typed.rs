@@ -134,7 +134,7 @@ impl<K: ?Sized, V: ?Sized> TypedQuery<'_, K, V> {
     }
 
     fn count(&self) -> Result<u32, QueryError> {
-        let count = self.queries.serving.partitions(self.info.subtopology);
+        let count = self.queries.partition_count(self.info);
         count.ok_or_else(|| QueryError::Starting { application: self.queries.application().into() })
     }
 }
