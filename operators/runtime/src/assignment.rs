@@ -38,6 +38,7 @@ impl Worker {
             .map_err(|e| self.log_failed(e))?;
         producer.init().map_err(|e| self.log_failed(e))?;
         self.keep(&agreed, producer.as_mut(), now)?;
+        self.announcer = self.open_announcer(admin.as_ref())?;
         let mut consumer = self
             .log
             .group_consumer(&GroupOptions {
@@ -59,7 +60,6 @@ impl Worker {
         consumer
             .subscribe(&sources.into_iter().collect::<Vec<_>>())
             .map_err(|e| self.log_failed(e))?;
-        self.announcer = self.open_announcer(admin.as_ref())?;
         self.publisher.started(&plan.tasks);
         self.clients = Some(Clients { admin, consumer, producer, globals, plan });
         self.phase = Phase::Bootstrap;
