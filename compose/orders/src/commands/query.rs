@@ -22,8 +22,8 @@ pub(crate) async fn run(config: &Config, args: QueryArgs) -> Result<()> {
     let asker = Asker::new(config)?;
     let Some(store) = &args.store else {
         let address = args.at.clone().unwrap_or_else(|| config.admin_addr.to_string());
-        let listed = asker.get(&address, "stores", Duration::from_secs(5)).await;
-        return list(&listed.map_err(|error| failed(&address, error))?, args.json);
+        let listed = asker.get::<Vec<StoreListing>>(&address, "stores", Duration::from_secs(5));
+        return list(&listed.await.map_err(|error| failed(&address, error))?, args.json);
     };
     let Some((application, store)) = store.split_once('/') else {
         bail!("{store:?} names no store: expected APPLICATION/STORE; see `orders query --list`");
