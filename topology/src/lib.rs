@@ -27,6 +27,7 @@
 //! ```
 
 pub mod analytics;
+pub mod books;
 pub mod diagram;
 mod error;
 pub mod feed;

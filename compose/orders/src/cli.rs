@@ -8,6 +8,7 @@ use runtime::LetterId;
 
 use crate::commands::topology::Format;
 use crate::replay::HAPPY_PATH;
+use crate::simulate::FLOWS;
 
 /// Real-time order system: REST in, stream operators, Postgres, a realtime feed
 /// and webhooks out.
@@ -89,6 +90,11 @@ pub(crate) enum Command {
     },
     /// Send a shop's days (Online Retail CSV files) through the API.
     Replay(ReplayArgs),
+    /// Look for schedules of crashes and faults that lose, double or mix up anything.
+    ///
+    /// Several members run on a log in memory; everything they do follows from the seed. Exit code 1 at a violation, which
+    /// is printed with its shortest schedule.
+    Simulate(SimulateArgs),
     /// Ask a running process how it is; exit code 0 = healthy.
     Healthcheck {
         /// What to ask.
@@ -409,6 +415,26 @@ pub(crate) struct ReplayArgs {
     #[arg(long, default_value_t = 300)]
     pub timeout: u64,
     /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `orders simulate`.
+#[derive(Args, Debug)]
+pub(crate) struct SimulateArgs {
+    /// The first seed; one that nobody chose when absent.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// How many seeds.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seeds: u64,
+    /// Steps of a schedule; what suits the flow when absent.
+    #[arg(long)]
+    pub steps: Option<usize>,
+    /// Only these flows; may be repeated.
+    #[arg(long = "flow", value_parser = PossibleValuesParser::new(FLOWS))]
+    pub flows: Vec<String>,
+    /// Print JSON, one object per flow.
     #[arg(long)]
     pub json: bool,
 }

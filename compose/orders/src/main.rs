@@ -14,6 +14,7 @@ mod queries;
 mod replay;
 mod roles;
 mod secrets;
+mod simulate;
 mod table;
 mod telemetry;
 
@@ -129,6 +130,7 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
             commands::order::run(command, &target, token).await
         }
         Command::Replay(args) => replay(args, config).await,
+        Command::Simulate(args) => tokio::task::block_in_place(|| simulate::run(&args)),
         Command::Healthcheck { url, json } => healthcheck(&url, json).await,
         Command::Token { guide: _, admin, user, json } => {
             let whom = match user {
