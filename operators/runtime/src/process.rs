@@ -47,7 +47,7 @@ impl Worker {
             return self.assignment_event(event, now);
         }
         if let Some((at, position)) = self.out_of_range.take() {
-            return self.judge_position(at, position);
+            return self.judge_position(at, position, now);
         }
         self.read_globals(Duration::ZERO)?;
         self.take_answers();

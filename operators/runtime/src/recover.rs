@@ -192,6 +192,7 @@ impl Worker {
         &mut self,
         at: TopicPartition,
         position: i64,
+        now: i64,
     ) -> Result<Progress, WorkerError> {
         let Some(clients) = &self.clients else { return Ok(Progress::Busy) };
         if !self.slots.iter().any(|slot| slot.inputs.contains(&at)) {
@@ -201,8 +202,12 @@ impl Worker {
             Ok(committed) if committed.iter().flatten().all(|next| *next <= position) => {
                 Err(self.log_failed(LogError::OffsetOutOfRange { at, position }))
             }
-            Err(error @ LogError::Fatal(_)) => Err(self.log_failed(error)),
-            Ok(_) | Err(_) => {
+            // Judged again once the log answers.
+            Err(error) => {
+                self.out_of_range = Some((at, position));
+                self.log_trouble(error, now)
+            }
+            Ok(_) => {
                 tracing::warn!(
                     application = self.topology.application_id(),
                     %at,
