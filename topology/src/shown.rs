@@ -1,6 +1,6 @@
 //! State as people may see it: Avro and JSON readable, secrets and card numbers hidden.
 //!
-//! Invariant: what leaves here holds no value of a field in [`SECRETS`], and no card number in any text.
+//! Invariant: what leaves here holds no value of a field in `SECRETS`, and no card number in any text.
 
 use schemas::avro::{SchemaSource, to_json};
 use schemas::pan::contains_card_number;

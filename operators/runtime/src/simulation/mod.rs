@@ -85,7 +85,7 @@ impl Flow {
 /// Runs the schedule of a seed.
 ///
 /// # Errors
-/// What was violated, with the whole schedule; [`shrink`] makes it short.
+/// What was violated, with the whole schedule; [`shrink()`] makes it short.
 pub fn simulate(flow: &Flow, seed: u64, steps: usize) -> Result<Events, Box<Violation>> {
     let workers = flow.scenario().applications().len();
     run(flow, &Schedule::random(seed, steps, workers))
