@@ -6,10 +6,10 @@
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{Producer, ProducerContext};
 use state_stores::partition::partition_for_key;
 
 use crate::error::LogError;
@@ -18,6 +18,7 @@ use crate::traits::{Appended, Appender};
 
 use super::context::{log_error, log_line};
 use super::metadata::wait_until_ready;
+use super::native::Served;
 use super::outgoing::{check_size, outgoing, report};
 use super::settings::KafkaOptions;
 use super::triage::sort;
@@ -66,7 +67,7 @@ impl ProducerContext for Deliveries {
 
 /// See [`Appender`].
 pub(super) struct KafkaAppender {
-    producer: ThreadedProducer<Deliveries>,
+    producer: Served<Deliveries>,
     options: KafkaOptions,
     /// Partition counts. They never change: a topic's count is fixed when it is
     /// made, and another count is refused at start.
@@ -75,9 +76,8 @@ pub(super) struct KafkaAppender {
 
 impl KafkaAppender {
     pub(super) fn connect(options: &KafkaOptions, client_id: &str) -> Result<Self, LogError> {
-        let producer =
-            ThreadedProducer::from_config_and_context(&options.appender(client_id), Deliveries)
-                .map_err(|error| sort(&error, format_args!("making producer {client_id}")))?;
+        let producer = Served::connect(&options.appender(client_id), Deliveries)
+            .map_err(|error| sort(&error, format_args!("making producer {client_id}")))?;
         let counts = RwLock::new(HashMap::new());
         Ok(Self { producer, options: options.clone(), counts })
     }

@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use rdkafka::ClientConfig;
-use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{Producer, ThreadedProducer};
+use rdkafka::producer::Producer;
 
 use crate::error::LogError;
 use crate::record::{NewRecord, TopicPartition};
@@ -22,7 +21,7 @@ use crate::traits::{GroupMetadata, TxnProducer};
 use super::deliveries::Deliveries;
 use super::membership::with_native;
 use super::metadata::{native, with_offsets};
-use super::native::{OutTopic, flush};
+use super::native::{OutTopic, Served};
 use super::outgoing::check_size;
 use super::settings::KafkaOptions;
 use super::triage::sort;
@@ -54,7 +53,7 @@ struct Partition {
 pub(super) struct KafkaTxnProducer {
     /// Before the producer, which they keep alive.
     targets: HashMap<String, Target>,
-    producer: Arc<ThreadedProducer<Deliveries>>,
+    producer: Arc<Served<Deliveries>>,
     config: ClientConfig,
     options: KafkaOptions,
     id: String,
@@ -136,7 +135,7 @@ impl KafkaTxnProducer {
     fn end(
         &self,
         doing: &str,
-        mut attempt: impl FnMut(&ThreadedProducer<Deliveries>, Duration) -> Result<(), KafkaError>,
+        mut attempt: impl FnMut(&Served<Deliveries>, Duration) -> Result<(), KafkaError>,
     ) -> Result<(), LogError> {
         let deadline = Instant::now() + END_PATIENCE;
         loop {
@@ -154,8 +153,8 @@ impl KafkaTxnProducer {
     }
 }
 
-fn client(config: &ClientConfig, id: &str) -> Result<Arc<ThreadedProducer<Deliveries>>, LogError> {
-    ThreadedProducer::from_config_and_context(config, Deliveries::default())
+fn client(config: &ClientConfig, id: &str) -> Result<Arc<Served<Deliveries>>, LogError> {
+    Served::connect(config, Deliveries::default())
         .map(Arc::new)
         .map_err(|error| sort(&error, format_args!("making producer {id}")))
 }
@@ -219,7 +218,7 @@ impl TxnProducer for KafkaTxnProducer {
 
     fn flush(&mut self) -> Result<(), LogError> {
         let timeout = self.options.delivery_timeout + FLUSH_MARGIN;
-        flush(&self.producer, timeout).map_err(|error| self.failed(&error, "flushing"))?;
+        self.producer.flush(timeout).map_err(|error| self.failed(&error, "flushing"))?;
         self.delivery_failure()
     }
 

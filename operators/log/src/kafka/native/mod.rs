@@ -1,11 +1,13 @@
 //! The workspace's `unsafe` code: what librdkafka can and rdkafka 0.39 can't,
 //! each thing behind a safe interface.
 //!
-//! * [`flush`]: `BaseProducer::flush` and `commit_transaction` of rdkafka
+//! * [`Served::flush`]: `BaseProducer::flush` and `commit_transaction` of rdkafka
 //!   0.38–0.39 wait for unacknowledged records in steps of 100 ms, so that a
 //!   commit costs at least 101 ms. librdkafka's own `rd_kafka_flush` waits on a
 //!   condition and lifts `linger.ms` meanwhile: called first, it makes the same
 //!   commit 2–4 ms (measured).
+//! * [`Served`]: rdkafka's own thread for deliveries burns 1 % of a core for each
+//!   producer, busy or idle.
 //! * [`Queue`]: rdkafka polls messages one by one, each as an event in an `Arc` of
 //!   its own, with five looks at the clock; librdkafka hands out hundreds at once.
 //!   Its ends of partitions come without their offset. Its headers panic on a name
@@ -22,32 +24,26 @@
 mod message;
 mod out_topic;
 mod queue;
+mod served;
 mod topic_ids;
 
+use std::ffi::c_void;
 use std::time::Duration;
 
 use rdkafka::bindings as native;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+
+use crate::signal::Signal;
 
 pub(super) use message::Fetched;
 pub(super) use out_topic::OutTopic;
 pub(super) use queue::{Found, Queue};
+pub(super) use served::Served;
 pub(super) use topic_ids::topic_ids;
 
-/// Waits until nothing is unacknowledged. Needs a [`ThreadedProducer`]: its
-/// thread serves the delivery reports this waits for.
-pub(super) fn flush<C: ProducerContext + 'static>(
-    producer: &ThreadedProducer<C>,
-    timeout: Duration,
-) -> Result<(), KafkaError> {
-    // SAFETY: the native client lives as long as `producer`, which is borrowed
-    // for the call, and rd_kafka_flush may be called from any thread.
-    let result = unsafe { native::rd_kafka_flush(producer.client().native_ptr(), millis(timeout)) };
-    match RDKafkaErrorCode::from(result) {
-        RDKafkaErrorCode::NoError => Ok(()),
-        code => Err(KafkaError::Flush(code)),
-    }
+/// librdkafka calls it when a queue stops being empty.
+unsafe extern "C" fn raise(_: *mut native::rd_kafka_t, signal: *mut c_void) {
+    // SAFETY: the `Signal` that the queue's owner keeps while this may be called.
+    unsafe { &*signal.cast::<Signal>().cast_const() }.raise();
 }
 
 fn millis(timeout: Duration) -> i32 {

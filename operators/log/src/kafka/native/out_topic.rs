@@ -9,15 +9,16 @@ use rdkafka::bindings as native;
 use rdkafka::bindings::rd_kafka_vtype_t as Field;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedHeaders, OwnedHeaders};
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{Producer, ProducerContext};
 
 use super::super::outgoing::{headers_of, timestamp_of};
+use super::Served;
 use crate::record::NewRecord;
 
 /// librdkafka's handle of a topic, which keeps its producer alive.
 pub(in crate::kafka) struct OutTopic<C: ProducerContext + 'static> {
     native: *mut native::rd_kafka_topic_t,
-    producer: Arc<ThreadedProducer<C>>,
+    producer: Arc<Served<C>>,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread.
@@ -25,7 +26,7 @@ unsafe impl<C: ProducerContext + 'static> Send for OutTopic<C> {}
 
 impl<C: ProducerContext<DeliveryOpaque = usize> + 'static> OutTopic<C> {
     pub(in crate::kafka) fn open(
-        producer: &Arc<ThreadedProducer<C>>,
+        producer: &Arc<Served<C>>,
         topic: &str,
     ) -> Result<Self, KafkaError> {
         let name = CString::new(topic)?;

@@ -14,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::super::context::Context;
-use super::Fetched;
+use super::{Fetched, raise};
 use crate::signal::Signal;
 
 /// What lies in a queue.
@@ -127,9 +127,4 @@ impl Drop for Queue {
         // Whoever waits for this queue's records should look again.
         self.signal.raise();
     }
-}
-
-unsafe extern "C" fn raise(_: *mut native::rd_kafka_t, signal: *mut c_void) {
-    // SAFETY: the `Signal` that the queue keeps while this may be called.
-    unsafe { &*signal.cast::<Signal>().cast_const() }.raise();
 }
