@@ -109,6 +109,9 @@ impl Shelf {
         if std::mem::take(&mut inner.confirmed) {
             inner.as_of_ms = now_ms.or(inner.as_of_ms);
         }
+        // Nobody reads here any more; what isn't in the base yet goes there with the next write-back.
+        self.clean.write().forget_all();
+        inner.leave_to_base();
         self.open.store(false, Ordering::Release);
     }
 
@@ -259,7 +262,7 @@ impl Shelf {
         self.clean.write().forget(live.keys());
         total.fetch_sub(live.bytes(), Ordering::Relaxed);
         if inner.settled_written {
-            inner.base_newest = inner.base_newest.max(inner.settled_newest);
+            inner.leave_to_base();
             inner.settled = Arc::new(live);
         } else {
             let mut older = Arc::unwrap_or_clone(std::mem::take(&mut inner.settled));
@@ -284,6 +287,9 @@ impl Shelf {
         let inner = &mut *self.inner.write();
         inner.settled_written = written;
         inner.changed |= !written;
+        if !self.open.load(Ordering::Acquire) {
+            inner.leave_to_base();
+        }
     }
 
     pub(crate) fn swept_to(&self) -> Option<i64> {
@@ -315,6 +321,14 @@ impl Committed {
     /// What a broken-off write-back left there beyond its mark doesn't count: the changelog's tail brings it again.
     fn is_below(&self, since: Option<i64>) -> bool {
         self.base_newest.is_some_and(|newest| since.is_none_or(|since| since <= newest))
+    }
+
+    /// Gives up the copy of what the last write-back wrote.
+    fn leave_to_base(&mut self) {
+        if self.settled_written {
+            self.base_newest = self.base_newest.max(self.settled_newest.take());
+            self.settled = Arc::default();
+        }
     }
 
     fn account(

@@ -69,12 +69,15 @@ struct Opened {
     state: Arc<Mutex<TaskState>>,
 }
 
+fn spec() -> StoreSpec {
+    let (name, changelog_topic) = ("a".into(), "a-changelog".into());
+    StoreSpec { name, changelog_topic, kind: StoreKind::KeyValue }
+}
+
 fn open() -> Opened {
     let engine = Arc::new(Watched::default());
     let dir = StateDir::open(Arc::clone(&engine) as _, StateOptions::new("log")).unwrap();
-    let (name, changelog_topic) = ("a".into(), "a-changelog".into());
-    let spec = StoreSpec { name, changelog_topic, kind: StoreKind::KeyValue };
-    let state = Arc::new(Mutex::new(dir.task_state(0, &[spec]).unwrap()));
+    let state = Arc::new(Mutex::new(dir.task_state(0, &[spec()]).unwrap()));
     Opened { engine, dir, state }
 }
 
@@ -155,4 +158,24 @@ fn a_read_inside_a_read_finds_its_row_too() {
         });
         assert_eq!(both.unwrap(), (Some(b"1".to_vec()), Some(b"1".to_vec())));
     }
+}
+
+#[test]
+fn a_closed_store_gives_all_its_memory_back() {
+    let Opened { engine: _, dir, state } = open();
+    let mut state = Arc::into_inner(state).unwrap().into_inner();
+    settle(&dir, &mut state, Some(b"1"), 1);
+    assert_eq!(state.get(STORE, b"k").unwrap().as_deref(), Some(&b"1"[..]));
+    state.put(STORE, b"l", Some(b"2"));
+    state.apply(&[(STORE, 2)]);
+    dir.write_back(0).unwrap();
+    state.put(STORE, b"m", Some(b"3"));
+    state.apply(&[(STORE, 3)]);
+    assert!(dir.layer_bytes() > 0);
+    drop(state);
+    dir.write_back(0).unwrap();
+    assert_eq!(dir.layer_bytes(), 0);
+    let state = dir.task_state(0, &[spec()]).unwrap();
+    let rows = [&b"k"[..], b"l", b"m"].map(|key| state.get(STORE, key).unwrap());
+    assert_eq!(rows, [b"1", b"2", b"3"].map(|row| Some(row.to_vec())));
 }

@@ -3,7 +3,7 @@
 //! No order is stuck, nothing is oversold, no money is made, every command has one answer, every feed is without holes.
 //! For tests and simulations: it wants all that was ever written, in the order of each key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::OrderId;
 use schemas::messages::{
@@ -95,9 +95,16 @@ impl Books {
                 return Err(format!("{due} of {product} should be there: {level:?}"));
             }
         }
-        match (self.feed.len(), self.events.len()) {
-            (shown, happened) if shown == happened => Ok(()),
-            (shown, happened) => Err(format!("{shown} of {happened} events are in a feed")),
+        let mut unshown: BTreeSet<_> =
+            self.events.iter().map(|event| (event.order_id, event.version)).collect();
+        for entry in &self.feed {
+            if !unshown.remove(&(entry.event.order_id, entry.event.version)) {
+                return Err(format!("twice in a feed, or never happened: {entry:?}"));
+            }
+        }
+        match unshown.first() {
+            None => Ok(()),
+            Some(event) => Err(format!("{} events are in no feed, as {event:?}", unshown.len())),
         }
     }
 

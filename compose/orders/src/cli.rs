@@ -429,8 +429,8 @@ pub(crate) struct SimulateArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
     /// Steps of a schedule; what suits the flow when absent.
-    #[arg(long)]
-    pub steps: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: Option<u32>,
     /// Only these flows; may be repeated.
     #[arg(long = "flow", value_parser = PossibleValuesParser::new(FLOWS))]
     pub flows: Vec<String>,

@@ -44,7 +44,8 @@ impl Progress {
     }
 
     pub(crate) fn finish(&self) {
-        self.bar.finish();
+        // Where it is: work that ends early isn't shown as done.
+        self.bar.abandon();
         self.line(true);
     }
 

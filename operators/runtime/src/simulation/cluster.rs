@@ -159,14 +159,17 @@ impl Cluster {
             self.start(member, worker);
         }
         match self.try_step(member, worker) {
-            // Fenced twice: it and its zombie fenced each other, and a supervisor starts it again.
-            Ok(Progress::Stopped) | Err(WorkerError::FencedTwice { .. }) => {
-                self.members[member][worker].worker = None;
-                Progress::Stopped
-            }
+            // It and its zombie fenced each other, and a supervisor starts it again.
+            Err(WorkerError::FencedTwice { .. }) => self.stopped(member, worker),
+            Ok(Progress::Stopped) => panic!("member {member}, worker {worker} stopped by itself"),
             Ok(progress) => progress,
             Err(error) => panic!("member {member}, worker {worker}: {error}"),
         }
+    }
+
+    fn stopped(&mut self, member: usize, worker: usize) -> Progress {
+        self.members[member][worker].worker = None;
+        Progress::Stopped
     }
 
     /// One step of each zombie of a member.
@@ -182,14 +185,15 @@ impl Cluster {
         }
     }
 
-    /// kill -9 of a member: nothing is closed, unflushed files are lost.
-    pub fn crash(&mut self, member: usize) {
+    /// kill -9 of a member: nothing is closed, unflushed files are lost. False: nobody ran.
+    pub fn crash(&mut self, member: usize) -> bool {
+        let mut ran = false;
         for place in &mut self.members[member] {
             // Dropping says no goodbye: the group waits for the end of the session.
-            place.worker = None;
-            place.zombie = None;
+            ran |= place.worker.take().is_some() | place.zombie.take().is_some();
             place.files.crash(Crash::Process);
         }
+        ran
     }
 
     /// Its machine burns down.
@@ -198,16 +202,20 @@ impl Cluster {
         self.members[member].iter_mut().for_each(|place| place.files = new_files());
     }
 
-    /// The member stands still; another process of its name starts on a copy of nothing.
-    pub fn freeze(&mut self, member: usize) {
+    /// The member stands still; another process of its name starts on a copy of nothing. False: nobody ran, or all have a
+    /// zombie.
+    pub fn freeze(&mut self, member: usize) -> bool {
+        let mut froze = false;
         for place in &mut self.members[member] {
             if place.zombie.is_none()
                 && let Some(worker) = place.worker.take()
             {
                 place.zombie = Some(worker);
                 place.files = new_files();
+                froze = true;
             }
         }
+        froze
     }
 
     /// Power loss: the log keeps what was synced, members keep what they flushed.
@@ -226,7 +234,13 @@ impl Cluster {
             let mut left = ROUNDS_MAX;
             while let Some(running) = &mut self.members[member][worker].worker {
                 running.close();
-                self.step(member, worker);
+                match self.try_step(member, worker) {
+                    Ok(Progress::Busy | Progress::IdleUntil(_)) => {}
+                    Ok(Progress::Stopped) | Err(WorkerError::FencedTwice { .. }) => {
+                        self.stopped(member, worker);
+                    }
+                    Err(error) => panic!("member {member}, worker {worker} closes: {error}"),
+                }
                 self.world.pass(1);
                 self.world.tick();
                 left -= 1;
@@ -263,12 +277,13 @@ impl Cluster {
         }
     }
 
-    /// Runs everybody without faults until `done`, which is asked now and then; false: never.
+    /// Runs everybody, zombies too, without faults until `done`, which is asked now and then; false: never.
     pub fn settle_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         self.world.faults().end();
         for round in 0..ROUNDS_MAX {
             let mut idle_until = i64::MAX;
             for member in 0..self.members() {
+                self.step_zombies(member);
                 for worker in 0..self.workers() {
                     idle_until = idle_until.min(match self.step(member, worker) {
                         Progress::IdleUntil(at) => at,

@@ -19,9 +19,9 @@
 //! | crashes at any step, and between any two phases of a commit | `Kill`, `PowerLoss`, `Lose`, `WorkUntil` before them |
 //! | torn batches | `Fault::Torn`, `Early`: a part of a transaction is in the log when it dies |
 //! | lost and doubled deliveries | `Fault::Retriable` and `UnknownNotDone` (the request is lost), `AnswerLost` and `UnknownDone` (it is done, and repeated) |
-//! | clock jumps | `Pass` of ten seconds or an hour |
+//! | clock jumps | `Pass` of nine or ten seconds or an hour |
 //! | rebalances at the worst moment | `Close`, `Freeze`, jumps beyond the session while others are in the middle of a commit |
-//! | members unaware of their loss | `Fault::Unaware`, zombies of frozen members |
+//! | members unaware of their loss | `Fault::Unaware`, zombies of frozen members, members that stand still in a commit and go on |
 //! | markers that come late | `Fault::Late` |
 //!
 //! Invariant: a run depends on its schedule alone; the same schedule does the same every time. The log keeps open
@@ -43,7 +43,7 @@ use std::fmt;
 pub use cluster::{Application, Cluster};
 pub use dice::Dice;
 pub use faults::Faults;
-pub use run::{Events, Scenario, Verdict, Violation, run};
+pub use run::{Events, Kind, Scenario, Verdict, Violation, run};
 pub use schedule::{Schedule, Step};
 pub use shrink::shrink;
 pub use world::World;

@@ -85,9 +85,22 @@ impl std::ops::AddAssign for Events {
     }
 }
 
+/// In what way a run went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Something committed can never be right.
+    Wrong,
+    /// Something never comes.
+    Stuck,
+    /// Somebody panicked.
+    Panicked,
+}
+
 /// Something that must never happen, and how it came about.
 #[derive(Clone, Debug)]
 pub struct Violation {
+    /// In what way.
+    pub kind: Kind,
     /// What is wrong.
     pub what: String,
     /// What led to it.
@@ -121,7 +134,7 @@ pub fn run(flow: &Flow, schedule: &Schedule) -> Result<Events, Box<Violation>> {
         events.faults = cluster.world.faults().happened();
         Ok(events)
     });
-    ran.map_err(|what| Box::new(Violation { what, schedule: schedule.clone() }))
+    ran.map_err(|(kind, what)| Box::new(Violation { kind, what, schedule: schedule.clone() }))
 }
 
 fn take(step: Step, cluster: &mut Cluster, scenario: &mut dyn Scenario, events: &mut Events) {
@@ -144,12 +157,14 @@ fn take(step: Step, cluster: &mut Cluster, scenario: &mut dyn Scenario, events: 
             cluster.world.tick();
         }
         Step::Kill(member) => {
-            happens("kills");
-            cluster.crash(member);
+            if cluster.crash(member) {
+                happens("kills");
+            }
         }
         Step::Freeze(member) => {
-            happens("zombies");
-            cluster.freeze(member);
+            if cluster.freeze(member) {
+                happens("zombies");
+            }
         }
         Step::Lose(member) => {
             happens("lost machines");
@@ -169,17 +184,30 @@ fn take(step: Step, cluster: &mut Cluster, scenario: &mut dyn Scenario, events: 
     }
 }
 
-fn settle(cluster: &mut Cluster, scenario: &mut dyn Scenario) -> Result<(), String> {
+/// How long everybody goes on, zombies too, after all is answered: what was processed twice may come only now.
+const AFTERMATH_MS: i64 = 15_000;
+
+fn settle(cluster: &mut Cluster, scenario: &mut dyn Scenario) -> Result<(), (Kind, String)> {
     let mut last = Verdict::Settled;
+    let mut settled_at = None;
     cluster.settle_until(|cluster| {
         scenario.settle(&cluster.world);
         last = scenario.check(&cluster.world);
-        !matches!(last, Verdict::Waiting(_))
+        match last {
+            Verdict::Violated(_) => true,
+            Verdict::Waiting(_) => false,
+            Verdict::Settled => {
+                let now = cluster.world.now();
+                now - *settled_at.get_or_insert(now) >= AFTERMATH_MS
+            }
+        }
     });
     match last {
         Verdict::Settled => Ok(()),
-        Verdict::Violated(what) => Err(what),
-        Verdict::Waiting(what) => Err(format!("{what}, for ever: {:?}", cluster.doing())),
+        Verdict::Violated(what) => Err((Kind::Wrong, what)),
+        Verdict::Waiting(what) => {
+            Err((Kind::Stuck, format!("{what}, for ever: {:?}", cluster.doing())))
+        }
     }
 }
 
@@ -189,7 +217,7 @@ thread_local! {
 }
 
 /// Runs `run` with its panics as errors, and without its log: thousands of runs fail on purpose.
-fn caught<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+fn caught<T>(run: impl FnOnce() -> Result<T, (Kind, String)>) -> Result<T, (Kind, String)> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let others = std::panic::take_hook();
@@ -205,5 +233,5 @@ fn caught<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     let nobody = tracing::subscriber::NoSubscriber::default();
     let ran = tracing::subscriber::with_default(nobody, || catch_unwind(AssertUnwindSafe(run)));
     WATCHED.set(false);
-    ran.unwrap_or_else(|_| Err(SAID.take()))
+    ran.unwrap_or_else(|_| Err((Kind::Panicked, SAID.take())))
 }

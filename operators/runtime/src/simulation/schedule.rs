@@ -70,6 +70,13 @@ pub struct Schedule {
     pub steps: Vec<Step>,
 }
 
+/// Longer than a silent member stays in its group, but shorter than its transaction stays open.
+const SESSION_IS_OVER: i64 = 9_000;
+/// Longer than a transaction stays open.
+const TRANSACTION_IS_OVER: i64 = 10_000;
+/// Steps in which the others take over what a member had that stands still.
+const TAKE_OVER: usize = 80;
+
 const STAGES: [CommitStage; 5] = [
     CommitStage::Stage,
     CommitStage::Offsets,
@@ -105,7 +112,8 @@ impl Schedule {
             310..=339 => made.push(random_fault(dice)),
             340..=419 => made.push(Step::Zombie(member)),
             420..=434 => made.push(disruption(dice, member)),
-            435..=444 => {
+            435..=438 => stall(dice, members, (member, worker), workers, made),
+            439..=448 => {
                 // At the worst moment: in the middle of a commit, beside another in the middle of its own.
                 made.push(Step::WorkUntil { member, worker, stage: dice.choose(&STAGES) });
                 if dice.below(2) == 0 {
@@ -132,6 +140,25 @@ impl Schedule {
     }
 }
 
+/// A worker stands still on its way to a commit until the others have its tasks, and goes on as if nothing had been. Nobody has
+/// fenced its transactional id, and its transaction is open: only what the group knows can refuse it.
+fn stall(
+    dice: &mut Dice,
+    members: usize,
+    (member, worker): (usize, usize),
+    workers: usize,
+    made: &mut Vec<Step>,
+) {
+    made.push(Step::WorkUntil { member, worker, stage: dice.choose(&STAGES) });
+    made.push(Step::Pass(SESSION_IS_OVER));
+    for _ in 0..TAKE_OVER {
+        let other = (member + 1 + dice.below(members.max(2) as u64 - 1) as usize) % members;
+        let worker = if dice.below(2) == 0 { worker } else { dice.below(workers as u64) as usize };
+        made.push(Step::Work { member: other, worker });
+    }
+    made.extend((0..4).map(|_| Step::Work { member, worker }));
+}
+
 fn disruption(dice: &mut Dice, member: usize) -> Step {
     match dice.below(20) {
         0..=6 => Step::Kill(member),
@@ -139,7 +166,7 @@ fn disruption(dice: &mut Dice, member: usize) -> Step {
         11 => Step::Lose(member),
         12..=13 => Step::PowerLoss,
         14..=15 => Step::Close(member),
-        16..=18 => Step::Pass(10_000),
+        16..=18 => Step::Pass(dice.choose(&[SESSION_IS_OVER, TRANSACTION_IS_OVER])),
         _ => Step::Pass(3_600_000),
     }
 }

@@ -1,10 +1,10 @@
 //! Makes a failing schedule as short as it gets: delta debugging over its steps.
 //!
-//! Parts are left out, large ones first, as long as what remains is violated too; then numbers are made small. Each step
+//! Parts are left out, large ones first, as long as what remains goes wrong in the same way; then numbers are made small. Each step
 //! means something on its own, so whatever remains can be run.
 
 use super::Flow;
-use super::run::{Violation, run};
+use super::run::{Kind, Violation, run};
 use super::schedule::{Schedule, Step};
 
 /// Shortens the schedule of a violation for as long as `go_on` says, which is asked before each run.
@@ -19,8 +19,8 @@ pub fn shrink(flow: &Flow, violation: Violation, go_on: &mut dyn FnMut() -> bool
             let start = end.saturating_sub(size);
             let mut schedule = least.schedule.clone();
             schedule.steps.drain(start..end);
-            if let Err(violated) = run(flow, &schedule) {
-                least = *violated;
+            if let Some(violated) = again(flow, &schedule, least.kind) {
+                least = violated;
                 shorter = true;
             }
             end = start;
@@ -31,6 +31,11 @@ pub fn shrink(flow: &Flow, violation: Violation, go_on: &mut dyn FnMut() -> bool
         }
     }
     smaller(flow, least, go_on)
+}
+
+/// What goes wrong in another way is another matter.
+fn again(flow: &Flow, schedule: &Schedule, kind: Kind) -> Option<Violation> {
+    run(flow, schedule).err().map(|violated| *violated).filter(|violated| violated.kind == kind)
 }
 
 /// Fewer times, smaller numbers.
@@ -50,8 +55,8 @@ fn smaller(flow: &Flow, mut least: Violation, go_on: &mut dyn FnMut() -> bool) -
             }
             let mut schedule: Schedule = least.schedule.clone();
             schedule.steps[number] = *step;
-            if let Err(violated) = run(flow, &schedule) {
-                least = *violated;
+            if let Some(violated) = again(flow, &schedule, least.kind) {
+                least = violated;
                 break;
             }
         }

@@ -217,8 +217,15 @@ impl Scenario for Calls {
     }
 
     fn check(&mut self, world: &World) -> Verdict {
-        let results = world.committed("results").into_iter().map(|(_, result)| text(result));
-        let told = by_key(results.map(|result| result.trim_end_matches(" done").to_owned()));
+        let mut told = Vec::new();
+        for (key, result) in world.committed("results") {
+            let (key, result) = (text(key), text(result));
+            match result.strip_suffix(" done") {
+                Some(asked) if asked.starts_with(&format!("{key}:")) => told.push(asked.to_owned()),
+                _ => return Verdict::Violated(format!("{result:?} under the key {key:?}")),
+            }
+        }
+        let told = by_key(told.into_iter());
         let expected = by_key(self.appended.iter().cloned());
         for (key, results) in &told {
             let due = expected.get(key).map_or(&[][..], Vec::as_slice);
