@@ -1,6 +1,7 @@
 //! Several threads of one process: one group, one folder of state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use operators::{I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
 use operators_runtime::{Worker, WorkerSettings};
@@ -33,7 +34,8 @@ fn workers(scene: &Scene) -> [Worker; 2] {
     let state = StateOptions::new(scene.0.log_id());
     let state = StateDir::open(Arc::new(MemoryEngine::new()), state).unwrap();
     [0, 1].map(|thread| {
-        let settings = WorkerSettings { thread, ..WorkerSettings::new("here") };
+        let max_poll_interval = Duration::from_secs(8);
+        let settings = WorkerSettings { thread, max_poll_interval, ..WorkerSettings::new("here") };
         Worker::new(topology(), scene.0.log.clone(), state.clone(), settings, 1)
     })
 }
@@ -85,7 +87,7 @@ fn a_task_is_taken_over_when_its_former_thread_has_let_go_of_it() {
     append(&scene);
     let all = |count| [0, 1].iter().all(|at| counts(&scene, *at).len() == count);
     scene.step(&mut stuck, |_| all(1));
-    // Silent for longer than its session.
+    // Silent for longer than a member may be: the group gives its partitions to the other.
     scene.0.pass(10_000);
     scene.0.log.tick().unwrap();
     for _ in 0..200 {
