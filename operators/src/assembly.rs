@@ -4,7 +4,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use state_stores::StoreIndex;
@@ -246,6 +246,15 @@ impl<'a> Assembly<'a> {
     /// Whether some node does [`Self::read_prior`].
     pub(crate) fn reads_prior(&self, name: &Arc<str>) -> bool {
         self.read_priors.borrow().contains(name)
+    }
+
+    /// The topics that no record may name: what the flow reads, but for declared circles, and what it keeps for itself.
+    pub(crate) fn own_topics(&self) -> BTreeSet<Arc<str>> {
+        let graph = self.graph;
+        let changelogs = graph.stores.iter().map(|store| graph.changelog_topic(&store.name));
+        let read = graph.sources.iter().map(|(topic, _, _)| Arc::clone(topic));
+        let own = changelogs.chain(read).filter(|topic| !graph.feedback.contains(topic));
+        own.collect()
     }
 
     /// The number of a topic that the task writes.

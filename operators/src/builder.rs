@@ -24,17 +24,14 @@ pub(crate) type Flow = Rc<RefCell<Graph>>;
 #[derive(Debug)]
 pub struct StreamsBuilder {
     flow: Flow,
-    feedback: Vec<Arc<str>>,
 }
 
 impl StreamsBuilder {
-    /// `application_id` names the consumer group and prefixes all internal topics; under another one the application
-    /// begins without state and at the start of its topics.
+    /// `application_id` names the consumer group and prefixes all internal topics, so it has 1 to 240 of the characters
+    /// that topics' names may have (`a-z`, `A-Z`, `0-9`, `.`, `_`, `-`). Under another one the application begins without
+    /// state and at the start of its topics.
     pub fn new(application_id: impl Into<Arc<str>>) -> Self {
-        Self {
-            flow: Rc::new(RefCell::new(Graph::new(application_id.into()))),
-            feedback: Vec::new(),
-        }
+        Self { flow: Rc::new(RefCell::new(Graph::new(application_id.into()))) }
     }
 
     /// Reads a topic as a stream. The same topic twice is one source.
@@ -45,6 +42,7 @@ impl StreamsBuilder {
         K: ?Sized + 'static,
         V: ?Sized + 'static,
     {
+        self.flow.borrow_mut().read.push(Arc::clone(topic.name()));
         let node = source(&self.flow, topic);
         KStream::new(&self.flow, node, Serdes::of(topic), false)
     }
@@ -60,6 +58,7 @@ impl StreamsBuilder {
             let topic = topic.name().to_string();
             self.flow.borrow_mut().problems.push(TopologyError::ConsumedTwice { topic });
         }
+        self.flow.borrow_mut().read.push(Arc::clone(topic.name()));
         let node = source_with(&self.flow, topic, consumed);
         KStream::new(&self.flow, node, Serdes::of(topic), false)
     }
@@ -124,7 +123,7 @@ impl StreamsBuilder {
 
     /// Declares that the flow reads a topic it writes, directly or over others, on purpose.
     pub fn feedback<K: ?Sized + 'static, V: ?Sized + 'static>(&mut self, topic: &Topic<K, V>) {
-        self.feedback.push(Arc::clone(topic.name()));
+        self.flow.borrow_mut().feedback.push(Arc::clone(topic.name()));
     }
 
     /// Validates the flow. Streams made by this builder can't add to it afterwards.
@@ -133,7 +132,7 @@ impl StreamsBuilder {
     /// The first thing that is wrong with the flow; the message names the operator or topic, and the remedy.
     pub fn build(self) -> Result<Topology, TopologyError> {
         let empty = Graph::new(Arc::clone(&self.flow.borrow().application_id));
-        Topology::new(self.flow.replace(empty), &self.feedback)
+        Topology::new(self.flow.replace(empty))
     }
 }
 

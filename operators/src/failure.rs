@@ -3,6 +3,8 @@
 //! Three kinds of trouble, three fates: bad data follows the node's
 //! [`ErrorPolicy`]; a broken store ends the transaction; a held record waits.
 
+use std::sync::Arc;
+
 use state_stores::StoreError;
 
 use crate::graph::NodeId;
@@ -36,6 +38,8 @@ pub(crate) enum FailureKind {
     Node { node: NodeId, cause: BoxError },
     /// The record waits for a global table.
     Hold { table: usize },
+    /// The record waits until it is known whether this topic exists.
+    Topic { name: Arc<str> },
     /// A gate parks what arrived there, once everything is undone and done again.
     Park { arrival: u32, cause: String },
 }
@@ -51,6 +55,10 @@ impl Failure {
 
     pub(crate) fn hold(table: usize) -> Self {
         Self(Box::new(FailureKind::Hold { table }))
+    }
+
+    pub(crate) fn needs_topic(name: &str) -> Self {
+        Self(Box::new(FailureKind::Topic { name: Arc::from(name) }))
     }
 
     pub(crate) fn park(arrival: u32, cause: String) -> Self {
@@ -74,7 +82,8 @@ impl FailureKind {
                 );
                 Ok((NodeId(0), cause.into()))
             }
-            // Whoever ran the record has parked it.
+            // Whoever ran the record has asked for the topic, or parked it.
+            Self::Topic { name } => Ok((NodeId(0), format!("topic `{name}` isn't known").into())),
             Self::Park { cause, .. } => Ok((NodeId(0), cause.into())),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) type Build = Box<dyn Fn(&mut Assembly<'_>, NodeId) + Send + Sync>;
 pub(crate) enum NodeKind {
     /// Reads this topic.
     Source(Arc<str>),
-    /// Writes these topics.
+    /// Writes these topics; none: those that records name.
     Sink(Vec<Arc<str>>),
     /// Anything between, e.g. `filter`.
     Operator(&'static str),
@@ -132,6 +132,10 @@ pub(crate) struct Graph {
     pub(crate) outputs: BTreeMap<NodeId, (Arc<dyn Output>, bool)>,
     /// Source nodes by topic with the types they were read as.
     pub(crate) sources: Vec<(Arc<str>, NodeId, (TypeId, TypeId))>,
+    /// Topics that the user reads; the topology reads more, its own.
+    pub(crate) read: Vec<Arc<str>>,
+    /// Topics that the flow may read though it writes them.
+    pub(crate) feedback: Vec<Arc<str>>,
     /// Topics that are read from their ends, unless something was committed.
     pub(crate) read_from_end: Vec<Arc<str>>,
     /// What was wrong while recording; `build` reports the first.
@@ -150,6 +154,8 @@ impl Graph {
             controls: Vec::new(),
             outputs: BTreeMap::new(),
             sources: Vec::new(),
+            read: Vec::new(),
+            feedback: Vec::new(),
             read_from_end: Vec::new(),
             problems: Vec::new(),
         }
@@ -167,6 +173,9 @@ impl Graph {
         let name: Arc<str> = match (name, &kind) {
             (Some(name), _) => Arc::from(name),
             (None, NodeKind::Source(topic)) => Arc::from(format!("source-{topic}")),
+            (None, NodeKind::Sink(topics)) if topics.is_empty() => {
+                Arc::from(format!("sink-named-{}", id.0))
+            }
             (None, NodeKind::Sink(topics)) => {
                 Arc::from(format!("sink-{}-{}", topics.join("-"), id.0))
             }

@@ -133,10 +133,10 @@ pub use self::materialized::Materialized;
 pub use self::ops::{
     CogroupedKStream, Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
     GlobalView, Input, KGroupedStream, KGroupedTable, KeyValueDef, ListDef, MachineContext,
-    Parking, Partitions, Processor, ProcessorContext, ProcessorStores, RecordMetadata, SessionDef,
-    SessionWindowedCogroupedKStream, SessionWindowedKStream, Settle, Split, StoreBuilder, StoreDef,
-    TimeWindowedCogroupedKStream, TimeWindowedKStream, TimestampedDef, TypedDef, VersionedDef,
-    WindowDef,
+    Parking, Partitions, Processor, ProcessorContext, ProcessorStores, Produced, RecordMetadata,
+    SessionDef, SessionWindowedCogroupedKStream, SessionWindowedKStream, Settle, Split,
+    StoreBuilder, StoreDef, TimeWindowedCogroupedKStream, TimeWindowedKStream, TimestampedDef,
+    TypedDef, VersionedDef, WindowDef,
 };
 pub use self::outputs::{OutputRecord, Outputs};
 pub use self::parked::{ParkedKey, ParkedKeys};

@@ -3,6 +3,7 @@
 //! Invariant: what was added after a mark disappears when the outputs are cut
 //! back to it, so a record that fails leaves no output.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::headers::Headers;
@@ -25,6 +26,12 @@ pub struct OutputRecord<'a> {
     /// In order.
     pub headers: &'a Headers,
 }
+
+/// A topic that isn't there is looked for again after this time: somebody may have created it.
+const LOOK_AGAIN_MS: i64 = 1_000;
+
+/// Names that are remembered: bad data may make up any number.
+const LOOKED_FOR_MAX: usize = 10_000;
 
 /// Place of bytes in the buffer; `None` is null.
 type Span = Option<(usize, usize)>;
@@ -53,6 +60,8 @@ pub struct Outputs {
     topics: Vec<Arc<str>>,
     /// How many partitions the topics have, as far as that was said.
     counts: Vec<u32>,
+    /// Topics that were looked for, by name: when, and their numbers if they are there.
+    looked_for: BTreeMap<Arc<str>, (i64, Option<u32>)>,
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     /// Headers of entry i; kept when cleared, so that their buffers live on.
@@ -130,6 +139,26 @@ impl Outputs {
 
     pub(crate) fn set_partitions(&mut self, of: &dyn Fn(&str) -> Option<u32>) {
         self.counts = self.topics.iter().map(|topic| of(topic).unwrap_or(1)).collect();
+    }
+
+    /// Remembers whether a topic that a record names is there.
+    pub(crate) fn describe(&mut self, name: &Arc<str>, partitions: Option<u32>, now_ms: i64) {
+        if self.looked_for.len() == LOOKED_FOR_MAX {
+            self.looked_for.clear();
+        }
+        let number = partitions.map(|count| {
+            let number = self.topic(name);
+            self.counts.resize(self.topics.len(), 1);
+            self.counts[number as usize] = count;
+            number
+        });
+        self.looked_for.insert(Arc::clone(name), (now_ms, number));
+    }
+
+    /// The number of a topic that a record names, `Some(None)` if it isn't there, and `None` if that isn't known.
+    pub(crate) fn found(&self, name: &str, now_ms: i64) -> Option<Option<u32>> {
+        let (at, number) = self.looked_for.get(name)?;
+        (number.is_some() || now_ms < at + LOOK_AGAIN_MS).then_some(*number)
     }
 
     /// Name of a topic, and how many partitions it has (1 unless that was said).

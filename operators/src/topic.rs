@@ -13,7 +13,7 @@ pub struct Topic<K: ?Sized, V: ?Sized> {
 }
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> Topic<K, V> {
-    /// Describes the topic `name`; creating it is the runtime's business. Codecs: [`crate::codec`],
+    /// Describes the topic `name` (1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`); creating it is the runtime's business. Codecs: [`crate::codec`],
     /// [`codec_fn`](crate::codec_fn) for types of one's own.
     pub fn new(
         name: impl Into<Arc<str>>,

@@ -161,7 +161,11 @@ impl Worker {
                 Ran::Record | Ran::Timer => busy = true,
                 Ran::NeedsEnds => task.observe_ends(ends, 0),
                 Ran::NeedsLevel => task.observe_level(ends),
-                Ran::NeedsGlobals(_) | Ran::Held | Ran::WaitsForCalls | Ran::Idle => break,
+                Ran::NeedsGlobals(_)
+                | Ran::NeedsTopic(_)
+                | Ran::Held
+                | Ran::WaitsForCalls
+                | Ran::Idle => break,
             }
             task.outputs().drain(|record| match routes.get(record.topic) {
                 Some(place) => {

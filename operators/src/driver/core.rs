@@ -4,7 +4,7 @@
 //! production [`Task`]s, and a commit makes outputs, changelog records and
 //! offsets visible together, before the state is applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use state_stores::partition::partition_for_key;
@@ -33,6 +33,7 @@ pub(super) struct Core {
     pub(super) now_ms: i64,
     pub(super) auto_commit: bool,
     pub(super) globals_paused: bool,
+    missing_topics: BTreeSet<Arc<str>>,
     fetch: usize,
     /// Set when a seed decides what happens when.
     pub(super) chaos: Option<Chaos>,
@@ -67,6 +68,7 @@ impl Core {
             now_ms: options.now_ms,
             auto_commit: true,
             globals_paused: false,
+            missing_topics: options.missing_topics,
             fetch: options.fetch,
             globals: Arc::new(Globals::new(topology)),
             globals_seen: vec![0; topology.global_tables().len()],
@@ -205,6 +207,12 @@ impl Core {
                 let end = |topic: &Arc<str>| self.log.records(topic, id.partition).len() as i64;
                 let ends: Vec<i64> = sources.iter().map(end).collect();
                 running.task.observe_level(&ends);
+                Ok(true)
+            }
+            Ran::NeedsTopic(name) => {
+                let exists = !self.missing_topics.contains(&name);
+                let partitions = exists.then(|| self.log.partitions(&name));
+                running.task.topic_described(&name, partitions);
                 Ok(true)
             }
             Ran::NeedsGlobals(_) | Ran::Held if !self.globals_paused => {

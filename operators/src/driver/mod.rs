@@ -14,7 +14,7 @@ mod topics;
 mod transactions;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,6 +36,9 @@ pub struct DriverOptions {
     pub partitions: u32,
     /// Topics with another count.
     pub topic_partitions: BTreeMap<Arc<str>, u32>,
+    /// Topics that don't exist, of those that records may name ([`KStream::to_named`](crate::KStream::to_named)). All
+    /// others do.
+    pub missing_topics: BTreeSet<Arc<str>>,
     /// The clock at the start, ms since 1970 (0).
     pub now_ms: i64,
     /// Records a task takes into its buffer per source at a time (all).
@@ -60,6 +63,7 @@ impl Default for DriverOptions {
         Self {
             partitions: 1,
             topic_partitions: BTreeMap::new(),
+            missing_topics: BTreeSet::new(),
             now_ms: 0,
             fetch: usize::MAX,
             seed: None,

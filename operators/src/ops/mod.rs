@@ -18,6 +18,7 @@ mod machine_context;
 mod map;
 mod map_async;
 mod merge;
+mod named_sink;
 mod park_key;
 mod partitioned_sink;
 mod peek;
@@ -58,6 +59,7 @@ pub use self::flat_map::EmitRecord;
 pub use self::group::{KGroupedStream, SessionWindowedKStream, TimeWindowedKStream};
 pub use self::lookup::{GlobalView, Settle};
 pub use self::machine_context::{Emit, Input, MachineContext};
+pub use self::named_sink::Produced;
 pub use self::park_key::Parking;
 pub use self::partitioned_sink::Partitions;
 pub(crate) use self::pending_calls::{

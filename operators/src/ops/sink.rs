@@ -38,6 +38,13 @@ impl<K: ?Sized, V: ?Sized> Process<K, V> for Sink<K, V> {
             ctx.drop_incomplete();
             return Ok(());
         }
+        if record.timestamp < 0 {
+            let cause = format!(
+                "the timestamp {} is negative, and no log takes that; give the record one of 1970 or later",
+                record.timestamp
+            );
+            return Err(Failure::node(self.id, cause));
+        }
         let (keys, values) = (&mut self.key, &mut self.value);
         ctx.outputs
             .add(
@@ -138,8 +145,31 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> KStream<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use crate::codec::I64Be;
     use crate::testing::{numbers, pair};
-    use crate::{StreamsBuilder, TaskError, TopologyTestDriver};
+    use crate::{Headers, Input, StreamsBuilder, TaskError, TopologyTestDriver};
+
+    #[test]
+    fn a_record_before_1970_goes_nowhere() {
+        let builder = StreamsBuilder::new("test");
+        let dated = builder.stream(&numbers("in")).state_machine::<i64, i64>(
+            "m",
+            I64Be,
+            |_, _, input, ctx| {
+                if let Input::Message(n) = input {
+                    ctx.emit(*n).at(*n);
+                }
+            },
+        );
+        dated.to(&numbers("out"));
+        let driver = TopologyTestDriver::new(&builder.build().unwrap());
+        let pipe =
+            |n| driver.input(&numbers("in")).try_pipe(Some("k"), Some(&n), 0, &Headers::new());
+        pipe(0).unwrap();
+        let error = pipe(-1).unwrap_err().to_string();
+        assert!(error.contains("the timestamp -1 is negative"), "{error}");
+        assert_eq!(driver.output(&numbers("out")).read_values(), [0]);
+    }
 
     #[test]
     fn each_record_goes_to_the_topic_it_names() {
@@ -161,7 +191,7 @@ mod tests {
         assert_eq!(driver.output(&numbers("odd")).read_key_values(), [pair("k", 1)]);
         assert_eq!(driver.output(&numbers("even")).read_key_values(), [pair("k", 2)]);
         let refused =
-            driver.input(&numbers("in")).try_pipe(Some("k"), Some(&9), 0, &crate::Headers::new());
+            driver.input(&numbers("in")).try_pipe(Some("k"), Some(&9), 0, &Headers::new());
         assert!(matches!(refused, Err(TaskError::Record { offset: 3, .. })), "{refused:?}");
     }
 }

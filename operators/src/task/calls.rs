@@ -229,6 +229,11 @@ impl Task {
                     self.held = Some(Held { head: Head::Reply, waiting: true });
                     return Ok(Ran::NeedsGlobals(self.ctx.settled.clone()));
                 }
+                Some(FailureKind::Topic { name }) => {
+                    self.calls.replies.push_front(reply);
+                    self.held = Some(Held { head: Head::Reply, waiting: false });
+                    return Ok(Ran::NeedsTopic(name));
+                }
                 Some(kind) => {
                     let (node, cause) = kind.of_node()?;
                     self.give_up_call(&reply, node, cause)?;

@@ -56,6 +56,9 @@ pub enum Ran {
     /// The head record waits for these global tables: read their end offsets now, wait until
     /// the reader of global tables has reached them, then call [`Task::globals_reached`].
     NeedsGlobals(Vec<usize>),
+    /// What was tried names this topic ([`KStream::to_named`](crate::KStream::to_named)): find out whether it exists, and
+    /// call [`Task::topic_described`].
+    NeedsTopic(Arc<str>),
     /// Still waiting for [`Task::globals_reached`].
     Held,
     /// A node has as many pending calls as it may: nothing goes on before a call is answered and that is committed or,
@@ -242,6 +245,11 @@ impl Task {
         {
             held.waiting = false;
         }
+    }
+
+    /// Whether a topic exists that [`Ran::NeedsTopic`] asked for: how many partitions it has. What named it is tried again.
+    pub fn topic_described(&mut self, name: &Arc<str>, partitions: Option<u32>) {
+        self.ctx.outputs.describe(name, partitions, self.ctx.now_ms);
     }
 
     /// The earliest durable timer (ms since 1970). `Some(i64::MIN)` before the first

@@ -101,6 +101,10 @@ impl Task {
                         self.held = Some(Held { head: Head::Source(number), waiting: true });
                         return Ok(Ran::NeedsGlobals(self.ctx.settled.clone()));
                     }
+                    Some(FailureKind::Topic { name }) => {
+                        self.held = Some(Held { head: Head::Source(number), waiting: false });
+                        return Ok(Ran::NeedsTopic(name));
+                    }
                     Some(kind) => {
                         let (node, cause) = kind.of_node()?;
                         (node, "processing", cause)
@@ -140,7 +144,15 @@ impl Task {
             self.ctx.timers.take(&mut self.ctx.state, queue, &mut key);
             let handled = self.handlers[queue].on_timer(&key, due, &mut self.ctx);
             let Err(failure) = handled else { break };
-            let Some(kind) = self.undo(savepoint, failure) else { continue };
+            let kind = match self.undo(savepoint, failure) {
+                None => continue,
+                // All is undone, so the timer is due again.
+                Some(FailureKind::Topic { name }) => {
+                    self.timer_key = key;
+                    return Ok(Ran::NeedsTopic(name));
+                }
+                Some(kind) => kind,
+            };
             self.give_up_timer(due, &key, kind)?;
             self.ctx.timers.cancel(&mut self.ctx.state, queue, due, &key);
             self.handlers[queue].on_lost_timer(&key, due, &mut self.ctx)?;
@@ -159,7 +171,11 @@ impl Task {
             let time = self.punctuators.advance(punctuator, &mut self.ctx);
             let called = self.punctuators.call(punctuator, time, &mut self.ctx);
             let Err(failure) = called else { break };
-            let Some(kind) = self.undo(savepoint, failure) else { continue };
+            let kind = match self.undo(savepoint, failure) {
+                None => continue,
+                Some(FailureKind::Topic { name }) => return Ok(Ran::NeedsTopic(name)),
+                Some(kind) => kind,
+            };
             self.give_up_timer(time, &[], kind)?;
             self.punctuators.advance(punctuator, &mut self.ctx);
             break;

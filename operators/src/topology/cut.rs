@@ -66,8 +66,8 @@ pub(super) fn describe(graph: &Graph, id: usize, nodes: &[NodeId]) -> SubTopolog
 ///
 /// Sub-topologies may well read what comes out of each other (a foreign-key join does), as long as
 /// no record's effects come back to where the record was.
-pub(super) fn refuse_cycles(graph: &Graph, feedback: &[Arc<str>]) -> Result<(), TopologyError> {
-    let mut walk = Walk { graph, feedback, path: Vec::new(), done: BTreeSet::new() };
+pub(super) fn refuse_cycles(graph: &Graph) -> Result<(), TopologyError> {
+    let mut walk = Walk { graph, path: Vec::new(), done: BTreeSet::new() };
     for (_, source, _) in &graph.sources {
         if let Some(topics) = walk.cycle_from(*source) {
             let writes = |node: &&Node| matches!(&node.kind, NodeKind::Sink(to) if to.iter().any(|to| **to == *topics[0]));
@@ -82,7 +82,6 @@ pub(super) fn refuse_cycles(graph: &Graph, feedback: &[Arc<str>]) -> Result<(), 
 /// The way from source to source, over the topics that are written between them.
 struct Walk<'a> {
     graph: &'a Graph,
-    feedback: &'a [Arc<str>],
     path: Vec<NodeId>,
     done: BTreeSet<NodeId>,
 }
@@ -118,8 +117,9 @@ impl Walk<'_> {
         while let Some(node) = todo.pop() {
             let node = &self.graph.nodes[node.0];
             if let NodeKind::Sink(topics) = &node.kind {
-                let fed =
-                    |topic: &Arc<str>| topics.contains(topic) && !self.feedback.contains(topic);
+                let fed = |topic: &Arc<str>| {
+                    topics.contains(topic) && !self.graph.feedback.contains(topic)
+                };
                 let read = self.graph.sources.iter().filter(|(topic, _, _)| fed(topic));
                 sources.extend(read.map(|(_, source, _)| *source));
             }

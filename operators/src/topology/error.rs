@@ -167,6 +167,64 @@ pub enum TopologyError {
         /// What it has.
         found: u32,
     },
+    /// The application's id can't begin a topic's name.
+    #[error(
+        "the application id `{id}` {problem}; the names of topics and of the group begin with it: choose 1 to 240 of a-z, A-Z, 0-9, `.`, `_` and `-`"
+    )]
+    IllegalApplicationId {
+        /// The id.
+        id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A topic that no log can have.
+    #[error(
+        "the topic name `{topic}` of {user} {problem}; choose 1 to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`"
+    )]
+    IllegalTopic {
+        /// Its name.
+        topic: String,
+        /// Who reads or writes it.
+        user: String,
+        /// What is wrong with the name.
+        problem: String,
+    },
+    /// A name of a store or operator that makes a topic's name which no log can have.
+    #[error(
+        "the name `{name}` makes the topic name `{topic}`, which {problem}; choose 1 to 249 of a-z, A-Z, 0-9, `.`, `_` and `-` for all of that"
+    )]
+    IllegalName {
+        /// The name.
+        name: String,
+        /// The topic named after it.
+        topic: String,
+        /// What is wrong with the topic's name.
+        problem: String,
+    },
+    /// An internal topic of the topology is read as if it were another's.
+    #[error("{reader} reads `{topic}`, which is {what}; {remedy}")]
+    ReadsOwnTopic {
+        /// What reads it.
+        reader: String,
+        /// The topic.
+        topic: String,
+        /// What it is.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// An internal topic of the topology is written by others than what keeps it.
+    #[error(
+        "`{writer}` writes `{topic}`, which is {what} and nobody else's; write to a topic of your own"
+    )]
+    WritesOwnTopic {
+        /// The sink.
+        writer: String,
+        /// The topic.
+        topic: String,
+        /// What it is.
+        what: String,
+    },
     /// Nothing is read.
     #[error("the topology reads no topic; begin with StreamsBuilder::stream or table")]
     Empty,

@@ -6,6 +6,7 @@
 mod cut;
 mod describe;
 mod error;
+pub(crate) mod names;
 mod partitions;
 mod stores;
 
@@ -106,17 +107,19 @@ struct Inner {
 }
 
 impl Topology {
-    pub(crate) fn new(graph: Graph, feedback: &[Arc<str>]) -> Result<Self, TopologyError> {
+    pub(crate) fn new(graph: Graph) -> Result<Self, TopologyError> {
+        names::check_application_id(&graph.application_id)?;
         if let Some(problem) = graph.problems.first() {
             return Err(problem.clone());
         }
         if graph.sources.is_empty() {
             return Err(TopologyError::Empty);
         }
+        names::check(&graph)?;
         let nodes = cut::components(&graph);
         let subtopologies: Vec<SubTopology> =
             nodes.iter().enumerate().map(|(id, nodes)| cut::describe(&graph, id, nodes)).collect();
-        cut::refuse_cycles(&graph, feedback)?;
+        cut::refuse_cycles(&graph)?;
         Ok(Self { inner: Arc::new(Inner { graph, subtopologies, nodes }) })
     }
 

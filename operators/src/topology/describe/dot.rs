@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Arrow, Topology, arrows, is_repartition, kind_of, topics};
+use super::{Arrow, Topology, arrows, drawn_topics, is_repartition, kind_of};
 use crate::graph::NodeKind;
 
 pub(crate) fn dot(topology: &Topology) -> String {
@@ -15,7 +15,7 @@ fn write_graph(topology: &Topology, out: &mut String) -> fmt::Result {
     let graph = topology.graph();
     writeln!(out, "digraph {} {{", quoted("", topology.application_id()))?;
     writeln!(out, "  rankdir=TB;\n  node [shape=box, fontname=\"sans-serif\"];")?;
-    for topic in topics(topology) {
+    for topic in drawn_topics(topology) {
         let style = if is_repartition(topology, topic) { ", style=dashed" } else { "" };
         writeln!(
             out,

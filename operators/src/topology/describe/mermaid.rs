@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Arrow, Topology, arrows, topics};
+use super::{Arrow, Topology, arrows, drawn_topics};
 use crate::graph::NodeKind;
 
 pub(crate) fn mermaid(topology: &Topology) -> String {
@@ -14,7 +14,7 @@ pub(crate) fn mermaid(topology: &Topology) -> String {
 fn write_chart(topology: &Topology, out: &mut String) -> fmt::Result {
     let graph = topology.graph();
     // By number: two names may differ only in what an identifier can't hold.
-    let topics = topics(topology);
+    let topics = drawn_topics(topology);
     let topic = |name: &str| topics.iter().position(|topic| *topic == name).unwrap_or_default();
     let store =
         |name: &str| graph.stores.iter().position(|store| &*store.name == name).unwrap_or_default();

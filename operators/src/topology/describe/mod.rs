@@ -8,6 +8,7 @@ mod mermaid;
 mod text;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use state_stores::{StoreKind, StoreSpec};
 
@@ -16,7 +17,10 @@ pub(super) use self::json::json;
 pub(super) use self::mermaid::mermaid;
 pub(super) use self::text::describe;
 use super::Topology;
-use crate::graph::NodeKind;
+use crate::graph::{Node, NodeKind};
+
+/// Stands for topics that nobody knows before the flow runs.
+const NAMED_BY_RECORDS: &str = "named by the records";
 
 /// The topics that the topology reads or writes, by name; changelogs and global tables are not among them.
 fn topics(topology: &Topology) -> Vec<&str> {
@@ -24,6 +28,20 @@ fn topics(topology: &Topology) -> Vec<&str> {
     let all: BTreeSet<&str> =
         subs.flat_map(|sub| sub.sources.iter().chain(&sub.sinks)).map(|topic| &**topic).collect();
     all.into_iter().collect()
+}
+
+/// As [`topics`], for charts: with one more that stands for those that records name.
+fn drawn_topics(topology: &Topology) -> Vec<&str> {
+    let mut drawn = topics(topology);
+    let named = |node: &Node| matches!(&node.kind, NodeKind::Sink(topics) if topics.is_empty());
+    drawn.extend(topology.graph().nodes.iter().any(named).then_some(NAMED_BY_RECORDS));
+    drawn
+}
+
+/// What a sink writes, as charts have it.
+fn written(topics: &[Arc<str>]) -> impl Iterator<Item = &str> {
+    let named = topics.is_empty().then_some(NAMED_BY_RECORDS);
+    topics.iter().map(|topic| &**topic).chain(named)
 }
 
 fn is_repartition(topology: &Topology, topic: &str) -> bool {
@@ -57,11 +75,11 @@ fn arrows(topology: &Topology) -> Vec<Arrow<'_>> {
         for child in &node.children {
             match (&node.kind, &nodes[child.0].kind) {
                 (NodeKind::Source(from), NodeKind::Sink(to)) => {
-                    arrows.extend(to.iter().map(|to| Arrow::Topics(from, to)));
+                    arrows.extend(written(to).map(|to| Arrow::Topics(from, to)));
                 }
                 (NodeKind::Source(topic), _) => arrows.push(Arrow::FromTopic(topic, child.0)),
                 (_, NodeKind::Sink(topics)) => {
-                    arrows.extend(topics.iter().map(|topic| Arrow::ToTopic(id, topic)));
+                    arrows.extend(written(topics).map(|topic| Arrow::ToTopic(id, topic)));
                 }
                 _ => arrows.push(Arrow::Between(id, child.0)),
             }

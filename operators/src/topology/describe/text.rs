@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Topology, kind_of};
+use super::{Topology, kind_of, written};
 use crate::graph::{Node, NodeId, NodeKind};
 
 pub(crate) fn describe(topology: &Topology, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +34,8 @@ fn describe_node(topology: &Topology, node: &Node, f: &mut fmt::Formatter<'_>) -
             writeln!(f, ")")?;
         }
         NodeKind::Sink(topics) => {
-            writeln!(f, "    Sink: {} (topic: {})", node.name, list(topics))?;
+            let topics: Vec<&str> = written(topics).collect();
+            writeln!(f, "    Sink: {} (topic: {})", node.name, topics.join(", "))?;
         }
         NodeKind::Operator(_) => {
             write!(f, "    Processor: {} (stores: [{}]", node.name, list(&node.stores))?;

@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something fails")]
 
+mod names;
+mod own_topics;
+
 use operators::{
-    BufferConfig, Consumed, I64Be, JoinWindows, Joined, KStream, KeyValueDef, Materialized,
-    StreamsBuilder, Suppressed, TimeWindows, Topic, Utf8,
+    BufferConfig, Consumed, I64Be, JoinWindows, Joined, KStream, Materialized, StreamsBuilder,
+    Suppressed, TimeWindows, Topic, Utf8,
 };
 
 fn numbers(name: &str) -> Topic<str, i64> {
@@ -39,138 +42,6 @@ fn check(cases: &[(&str, String)]) {
         .map(|(expected, said)| format!("expected: {expected}\nsaid:     {said}\n"))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-fn unnamed(what: &str, behind: &str) -> String {
-    let named_after = "its store and topics are named after it";
-    format!("the `{what}` behind `{behind}` has an empty name; give it one: {named_after}")
-}
-
-#[test]
-fn nameless_on_streams() {
-    check(&[
-        (&unnamed("count", "source-in"), said(|_, s| drop(s.group_by_key().count(&store(""))))),
-        (
-            &unnamed("reduce", "filter-1"),
-            said(|_, s| {
-                s.filter(|_, _| true).group_by_key().reduce(&store(""), |a, b| a + b);
-            }),
-        ),
-        (
-            &unnamed("repartition", "select-key-1"),
-            said(|_, s| {
-                s.select_key::<str>(|_, n| n.to_string()).with_key_serde(Utf8).repartition("");
-            }),
-        ),
-        (&unnamed("table", "source-t"), said(|b, _| drop(b.table("", &numbers("t"))))),
-        (
-            &unnamed("state-machine", "source-in"),
-            said(|_, s| drop(s.state_machine::<i64, i64>("", I64Be, |_, _, _, _| {}))),
-        ),
-        (
-            &unnamed("join", "source-in"),
-            said(|b, s| drop(s.join("", &b.table("t", &numbers("t")), |a, b| a + b))),
-        ),
-        (
-            &unnamed("process", "source-in"),
-            said(|_, s| drop(s.process::<str, i64>("", &[], |_| unreachable!()))),
-        ),
-        (
-            &unnamed("store", "p"),
-            said(|_, s| {
-                let nameless = KeyValueDef::<str, i64>::new("", Utf8, I64Be);
-                s.process::<str, i64>("p", &[nameless.def()], |_| unreachable!());
-            }),
-        ),
-    ]);
-}
-
-#[test]
-fn nameless_on_tables_and_between() {
-    check(&[
-        (
-            &unnamed("suppress", "t"),
-            said(|b, _| {
-                let limit = Suppressed::until_time_limit(10, BufferConfig::unbounded());
-                b.table("t", &numbers("t")).suppress("", limit);
-            }),
-        ),
-        (
-            &unnamed("join_stream", "source-in"),
-            said(|b, s| {
-                let windows = JoinWindows::of_time_difference(10);
-                s.join_stream("", &b.stream(&numbers("other")), windows, |a, b| a + b);
-            }),
-        ),
-        (
-            &unnamed("join_foreign_key", "t"),
-            said(|b, _| {
-                let (left, right) = (b.table("t", &numbers("t")), b.table("u", &numbers("u")));
-                let key = |key: &str, _: &i64| Some(key.to_owned());
-                left.join_foreign_key(&store(""), &right, key, |a, b| a + b);
-            }),
-        ),
-        (
-            &unnamed("join-tables", "t"),
-            said(|b, _| {
-                let (left, right) = (b.table("t", &numbers("t")), b.table("u", &numbers("u")));
-                left.join("", &right, |a, b| a + b);
-            }),
-        ),
-        (
-            &unnamed("cogroup", "source-in"),
-            said(|_, s| {
-                let sums = s.group_by_key().cogroup("ins", |_, n, sum: &i64| n + sum);
-                sums.aggregate(&store(""), || 0);
-            }),
-        ),
-        (
-            &unnamed("global_table", "prices"),
-            said(|b, _| drop(b.global_table("", &numbers("prices")))),
-        ),
-    ]);
-}
-
-#[test]
-fn names_used_twice() {
-    let twice = |name: &str, first: &str, second: &str| {
-        format!(
-            "the name `{name}` is used twice, for {first} and for {second}; rename one: stores, changelogs and \
-             repartition topics are named after it"
-        )
-    };
-    check(&[
-        (
-            &twice("same", "a `count`", "a `reduce`"),
-            said(|_, s| {
-                s.group_by_key().count(&store("same"));
-                s.group_by_key().reduce(&store("same"), |a, b| a + b);
-            }),
-        ),
-        (
-            &twice("sum-time", "a store of `sum-time`", "a store of `sum`"),
-            said(|_, s| {
-                s.group_by_key().count(&store("sum-time"));
-                let windows = TimeWindows::of_size(10);
-                s.group_by_key().windowed_by(windows).reduce(&store("sum"), |a, b| a + b);
-            }),
-        ),
-        (
-            &twice("t", "a global table", "another one"),
-            said(|b, _| {
-                b.global_table("t", &numbers("one"));
-                b.global_table("t", &numbers("two"));
-            }),
-        ),
-        (
-            &twice("r", "a repartition topic", "another one"),
-            said(|_, s| {
-                let other = s.select_key::<str>(|_, n| n.to_string()).with_key_serde(Utf8);
-                other.repartition("r");
-                other.repartition("r");
-            }),
-        ),
-    ]);
 }
 
 #[test]
