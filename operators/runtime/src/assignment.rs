@@ -17,6 +17,7 @@ use state_stores::StoreError;
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
+use crate::level::Waits;
 use crate::restore::{Restore, RestoreError, Restoring};
 use crate::topics;
 use crate::worker::{Clients, Phase, Progress, Slot, TakeUp, Then, Worker};
@@ -355,8 +356,7 @@ impl Worker {
             inputs,
             changelogs: restored.changelogs,
             committed,
-            waits_for: None,
-            level: None,
+            waits: Waits::default(),
             held_for: None,
             failed_once: Vec::new(),
             stopped: None,

@@ -65,6 +65,7 @@ mod dead_letters;
 mod error;
 mod globals;
 mod leave;
+mod level;
 mod manifest;
 mod members;
 mod parked;

@@ -3,16 +3,18 @@
 //! Invariant: a record that was polled is either in the buffer of its task or
 //! belongs to no task of ours; outputs leave in the order they were forwarded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::error::LogError;
 use log::record::{Header, NewRecord};
-use log::traits::{Isolation, Polled, TxnProducer};
+use log::traits::{Polled, TxnProducer};
 use operators::{DEAD_LETTERS, FailedAt, InputRecord, Ran};
 use state_stores::partition::partition_for_key;
 
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
+use crate::level;
 use crate::topics::TopicPlan;
 use crate::worker::{Clients, HeldFor, Phase, Progress, Slot, Then, Worker};
 
@@ -77,9 +79,9 @@ impl Worker {
     fn idle(&mut self, commit_at: Option<i64>, now: i64) -> Result<Progress, WorkerError> {
         self.write_back(now)?;
         let longest = now + i64::try_from(Self::IDLE.as_millis()).unwrap_or(100);
-        let waiting = self.slots.iter().any(|slot| slot.waits_for.is_some());
+        let waiting = self.slots.iter().any(|slot| slot.waits.timer());
         // A hole at the end of an input makes no sound.
-        let waits = |slot: &Slot| slot.level.is_some() && slot.stopped.is_none();
+        let waits = |slot: &Slot| slot.waits.join() && slot.stopped.is_none();
         let level = self.slots.iter().any(waits).then_some(now + 2);
         let running = || self.slots.iter().filter(|slot| slot.stopped.is_none());
         let call = running().filter_map(|slot| slot.task.next_call()).min();
@@ -148,14 +150,15 @@ impl Worker {
     fn round(&mut self, now: i64) -> Result<Round, LogError> {
         let mut round = Round::default();
         let share = self.settings.process_records_max;
+        let patience = self.settings.open_transaction_wait_ms;
         for number in 0..self.slots.len() {
             for _ in 0..share {
                 let Some(slot) = self.slots.get_mut(number) else { break };
-                let Some(clients) = &self.clients else { break };
+                let Some(clients) = &mut self.clients else { break };
                 if slot.stopped.is_some() {
                     break;
                 }
-                level(slot, clients);
+                level::proceed(slot, clients, now, patience)?;
                 release(slot, clients);
                 match slot.task.run_once(now) {
                     Ok(Ran::Record | Ran::Timer) => {
@@ -165,20 +168,18 @@ impl Worker {
                         }
                     }
                     Ok(Ran::NeedsEnds) => {
-                        if !wait_for_ends(slot, clients, now)? {
+                        if !level::before_timer(slot, clients, now)? {
                             break;
                         }
                     }
                     Ok(Ran::NeedsLevel) => {
-                        let ends =
-                            clients.admin.end_offsets(&slot.inputs, Isolation::ReadCommitted)?;
-                        slot.task.observe_level(&ends);
-                        slot.level = Some(ends);
+                        level::before_join(slot, clients, now, patience)?;
                     }
                     Ok(Ran::NeedsGlobals(tables)) => {
                         let ends = clients.globals.ends(clients.admin.as_ref(), &tables)?;
                         slot.held_for = Some(HeldFor { tables, ends });
                     }
+                    Ok(Ran::NeedsTopic(name)) => find_topic(slot, clients, &name)?,
                     Ok(Ran::Held | Ran::WaitsForCalls | Ran::Idle) => break,
                     Err(error) => {
                         round.failure = Some((number, error.at(), error.to_string()));
@@ -264,49 +265,15 @@ impl Worker {
     }
 }
 
-/// Moves positions over holes: where the log has nothing left below the ends a
-/// timer or a record waits for, the task is level with them.
-fn level(slot: &mut Slot, clients: &Clients) {
-    if let Some((ends, read_at)) = slot.waits_for.take()
-        && !advance(slot, clients, &ends)
-    {
-        slot.waits_for = Some((ends, read_at));
+/// Looks for a topic that a record names. Asking doesn't create it.
+fn find_topic(slot: &mut Slot, clients: &mut Clients, name: &Arc<str>) -> Result<(), LogError> {
+    let found = clients.admin.describe(&[name])?.pop().flatten();
+    let partitions = found.map(|topic| topic.partitions);
+    if let Some(partitions) = partitions {
+        clients.plan.partitions.insert(Arc::clone(name), partitions);
     }
-    if let Some(ends) = slot.level.take()
-        && !advance(slot, clients, &ends)
-    {
-        slot.level = Some(ends);
-    }
-}
-
-/// True if all inputs have reached these ends.
-fn advance(slot: &mut Slot, clients: &Clients, ends: &[i64]) -> bool {
-    let mut level = true;
-    for (source, (at, end)) in slot.inputs.iter().zip(ends).enumerate() {
-        let position = slot.task.positions().get(source).copied().flatten().unwrap_or(0);
-        if position >= *end {
-            continue;
-        }
-        if slot.task.buffered(source) == 0 && clients.consumer.reached(at, *end) {
-            slot.task.advance(source, *end);
-        } else {
-            level = false;
-        }
-    }
-    level
-}
-
-/// Reads the ends a due timer needs; true if the task can go on at once.
-fn wait_for_ends(slot: &mut Slot, clients: &Clients, now: i64) -> Result<bool, LogError> {
-    if slot.waits_for.is_some() {
-        return Ok(false);
-    }
-    // Without isolation: an answer that is committed may lie above somebody's open transaction.
-    let ends = clients.admin.end_offsets(&slot.inputs, Isolation::ReadUncommitted)?;
-    slot.task.observe_ends(&ends, now);
-    slot.waits_for = Some((ends, now));
-    level(slot, clients);
-    Ok(slot.waits_for.is_none())
+    slot.task.topic_described(name, partitions);
+    Ok(())
 }
 
 /// Lets a held record go on once its global tables are level.

@@ -10,6 +10,7 @@ use operators::FailedAt;
 use state_stores::StoreError;
 
 use crate::error::WorkerError;
+use crate::level::Waits;
 use crate::worker::{Phase, Progress, Slot, TakeUp, Worker};
 
 impl Slot {
@@ -155,8 +156,8 @@ impl Worker {
                 task.set_position(source, *offset);
             }
             let paused = vec![false; slot.inputs.len()];
-            let (waits_for, level, held_for) = (None, None, None);
-            self.slots.push(Slot { task, paused, waits_for, level, held_for, ..slot });
+            let (waits, held_for) = (Waits::default(), None);
+            self.slots.push(Slot { task, paused, waits, held_for, ..slot });
         }
         if self.revoking.is_some() {
             return self.finish_revoke();

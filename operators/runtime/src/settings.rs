@@ -25,6 +25,9 @@ pub struct WorkerSettings {
     pub poll_records_max: usize,
     /// Records processed in one step.
     pub process_records_max: usize,
+    /// How long a record of a join waits at most for rows of its other inputs that lie in a transaction which isn't ended
+    /// there: it may be the one that brought the record. A transaction that stays open for longer holds up a join once.
+    pub open_transaction_wait_ms: i64,
     /// A member that is silent for this long is dead.
     pub session_timeout: Duration,
     /// A member that doesn't poll for this long is dead.
@@ -58,6 +61,7 @@ impl WorkerSettings {
             buffered_records_max: 2_000,
             poll_records_max: 1_000,
             process_records_max: 256,
+            open_transaction_wait_ms: 1_000,
             session_timeout: Duration::from_secs(6),
             max_poll_interval: Duration::from_secs(300),
             fenced_twice_ms: 60_000,

@@ -125,9 +125,11 @@ fn cleanup_of(kind: &InternalTopicKind) -> Cleanup {
         // Records keep their own time, which may be years ago: a retention by time
         // could take them before they are read.
         InternalTopicKind::Repartition | InternalTopicKind::Control => Cleanup::Keep,
-        InternalTopicKind::Changelog { retention_ms: Some(ms), .. } => Cleanup::CompactDelete(
-            Duration::from_millis(u64::try_from(*ms).unwrap_or(0)) + Duration::from_secs(86_400),
-        ),
+        InternalTopicKind::Changelog { retention_ms: Some(ms), compact } => {
+            let retention = Duration::from_millis(u64::try_from(*ms).unwrap_or(0));
+            // No two rows of a store with duplicates have one key.
+            if *compact { Cleanup::CompactDelete(retention) } else { Cleanup::Delete(retention) }
+        }
         InternalTopicKind::Changelog { .. } => Cleanup::Compact,
     }
 }

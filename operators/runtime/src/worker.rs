@@ -18,6 +18,7 @@ use crate::calls::Calls;
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
+use crate::level::Waits;
 use crate::members::{Announcer, Members};
 use crate::purge::Purge;
 use crate::queries::{Peers, Publisher, Queries, Render};
@@ -56,11 +57,8 @@ pub(crate) struct Slot {
     /// Next offset to read per input, as last committed (or at assignment).
     pub(crate) committed: Vec<i64>,
     pub(crate) paused: Vec<bool>,
-    /// Ends a due timer waits for.
-    pub(crate) waits_for: Option<(Vec<i64>, i64)>,
-    /// Ends that inputs without buffered records are to reach before the task
-    /// takes others'.
-    pub(crate) level: Option<Vec<i64>>,
+    /// Ends of its inputs that it is to reach before it goes on.
+    pub(crate) waits: Waits,
     /// Ends of global tables a held record waits for.
     pub(crate) held_for: Option<HeldFor>,
     /// Failures that were answered by an abort and a replay, and may come back.

@@ -19,11 +19,22 @@ pub(crate) struct ClockedLog {
 impl ClockedLog {
     /// A log on this engine, at `now_ms`.
     pub(crate) fn open(engine: Arc<dyn Engine>, now_ms: i64, faults: Option<FaultPlan>) -> Self {
+        Self::with(engine, now_ms, faults, false)
+    }
+
+    /// As [`Self::open`]; transactions may lie open in the log, as on Kafka.
+    pub(crate) fn with(
+        engine: Arc<dyn Engine>,
+        now_ms: i64,
+        faults: Option<FaultPlan>,
+        open_transactions: bool,
+    ) -> Self {
         let clock = Arc::new(AtomicI64::new(now_ms));
         let now = Arc::clone(&clock);
         let now: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(move || now.load(Ordering::SeqCst));
-        let options =
-            EmbeddedOptions { faults: faults.map(Arc::new), ..EmbeddedOptions::simulation(now, 1) };
+        let faults = faults.map(Arc::new);
+        let simulated = EmbeddedOptions::simulation(now, 1);
+        let options = EmbeddedOptions { faults, open_transactions, ..simulated };
         Self { clock, log: Arc::new(EmbeddedLog::open(engine, options).unwrap()) }
     }
 

@@ -7,6 +7,7 @@ mod clocked_log;
 mod commits;
 mod dead_letters;
 mod in_time;
+mod named_topics;
 mod offsets;
 mod partitions;
 mod threads;
@@ -68,6 +69,19 @@ impl Scene {
         let mut worker = self.worker(topology);
         self.step(&mut worker, done);
         worker
+    }
+
+    /// Steps a worker until it takes records.
+    fn step_until_ready(&self, worker: &mut Worker) {
+        for _ in 0..10_000 {
+            if worker.status().ready {
+                return;
+            }
+            worker.step(self.0.now()).unwrap();
+            self.0.pass(1);
+            self.0.log.tick().unwrap();
+        }
+        panic!("the worker never runs: {:?}", worker.status());
     }
 
     /// Ends a worker in order.
