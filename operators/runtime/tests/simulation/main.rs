@@ -117,15 +117,19 @@ fn a_restore_waits_for_a_commit_whose_markers_come_late() {
         cluster.step(0, 0);
         cluster.run_until(0, |worker| worker.commit_stage() == Some(CommitStage::End));
     }
-    // This commit moves the group's offsets at once; the markers of the changelog come later.
+    // This commit moves the group's offsets at once; the markers of the changelog come later. Until then nothing that comes
+    // in may be counted: on a state without those rows, the counts of this commit would be given again.
     cluster.world.faults().begin();
     cluster.close(0);
     cluster.run_until(1, |worker| worker.status().phase == "restoring");
-    for _ in 0..200 {
-        cluster.step(1, 0);
-        cluster.world.pass(1);
-        cluster.world.tick();
+    for _ in 0..5 {
+        // The markers of a producer's transaction are there, at the latest, before its next one: so words reach the count.
+        cluster.append(&["a", "b", "c", "d", "e"]);
+        for _ in 0..100 {
+            cluster.step(1, 0);
+            cluster.world.pass(1);
+            cluster.world.tick();
+        }
     }
-    cluster.append(&["a", "b", "c", "d", "e"]);
     cluster.settle();
 }
