@@ -1,7 +1,9 @@
 //! Committed rows of a store, read from outside its task (Q01, Q03): by key, by range, by time.
 //!
-//! Invariants: nothing of an open transaction is ever seen; what has expired isn't either. A reader holds the owner up
-//! for [`SLICE`] rows at most: longer selections are read in slices, each of one moment.
+//! Invariants: nothing of an open transaction is ever seen; what has expired isn't either. Rows are copied in slices,
+//! each of one moment, and visited when the owner can commit again; the next slice stands in line behind an owner who
+//! waits. So a reader holds the owner up for [`SLICE_ROWS`] rows or [`SLICE_BYTES`] at most, and any number of readers
+//! for not much longer.
 
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
@@ -9,14 +11,17 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::Visit;
 use crate::keys::{self, Sequence, TIME_LEN};
-use crate::rows::{Hashed, Rows};
+use crate::rows::Hashed;
 use crate::shelf::Shelf;
 use crate::state_dir::Shared;
 use crate::versioned::LATEST;
 use crate::{Direction, StoreError, StoreKind, StoreSpec};
 
-/// Rows that are read while the owner can't commit.
-const SLICE: usize = 1_024;
+/// Rows that are copied while the owner can't commit: many of a long selection, few of one that may soon have enough.
+const SLICE_ROWS: usize = 1_024;
+const FIRST_SLICE_ROWS: usize = 16;
+/// Their bytes, about.
+const SLICE_BYTES: usize = 1 << 20;
 
 /// As [`Visit`], of rows that may turn out to be damaged.
 type VisitPlace<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError> + 'a;
@@ -96,16 +101,25 @@ impl CommittedStore {
         self.shelf.position()
     }
 
-    /// Calls `read` with the value of the full store key, or `None`.
+    /// Calls `read` with the value of the full store key, or `None`. The owner can't commit meanwhile: keep it short.
+    ///
+    /// # Errors
+    /// The engine fails.
     pub fn get_with<R>(
         &self,
         key: &[u8],
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<R, StoreError> {
+        if self.spec().kind.row_time(key).is_some_and(|time| time < self.first_time()) {
+            return Ok(read(None));
+        }
         self.shelf.get_with(&*self.shared.engine, Hashed::new(key), read)
     }
 
-    /// Visits the rows of `[from, to)` until `visit` breaks. The owner can't commit meanwhile: keep it short.
+    /// Visits the rows of the full store keys `[from, to)` until `visit` breaks.
+    ///
+    /// # Errors
+    /// The engine fails.
     pub fn scan(
         &self,
         from: &[u8],
@@ -113,37 +127,54 @@ impl CommittedStore {
         direction: Direction,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        let range = (from, to, direction);
-        self.shelf.scan(&*self.shared.engine, &Rows::default(), range, None, visit)
+        let (kind, first) = (self.spec().kind, self.first_time());
+        let range = (from.to_vec(), to.map(<[u8]>::to_vec));
+        self.in_slices(
+            range,
+            direction,
+            first,
+            &mut || ControlFlow::Continue(()),
+            &mut |key, value| {
+                let is_expired = kind.row_time(key).is_some_and(|time| time < first);
+                Ok(if is_expired { ControlFlow::Continue(()) } else { visit(key, value) })
+            },
+        )
     }
 
-    /// Visits the rows of a selection until `visit` breaks. Of a versioned store these are the newest versions.
+    /// Visits the rows of a selection until `visit` breaks. Of a versioned store these are the newest versions. `pause` is
+    /// called now and then, whether rows are found or not, and may end the search.
     ///
     /// # Errors
     /// The engine fails, or a row's key is damaged.
     pub fn select(
         &self,
         select: &Select,
+        pause: &mut dyn FnMut() -> ControlFlow<()>,
         visit: &mut dyn FnMut(CommittedRow<'_>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let kind = self.spec().kind;
         let first = match kind {
             StoreKind::Window { .. } | StoreKind::Session { .. } => {
-                let horizon = self.shelf.stream_time().and_then(|time| kind.horizon(time));
-                horizon.map_or(i64::MIN, |horizon| horizon.saturating_add(1))
+                self.first_time().max(*select.times.start())
             }
             StoreKind::KeyValue | StoreKind::Versioned { .. } => i64::MIN,
         };
-        let times = first.max(*select.times.start())..=*select.times.end();
-        let Some((from, to)) = span(kind, &select.keys, first) else { return Ok(()) };
+        let times = first..=*select.times.end();
+        let Some(range) = span(kind, &select.keys, first) else { return Ok(()) };
         let mut scratch = Vec::new();
-        self.in_slices((from, to), select.direction, &mut |place, value| {
+        self.in_slices(range, select.direction, first, pause, &mut |place, value| {
             let Some((key, time)) = parts(kind, place, &mut scratch) else {
                 return Err(self.damaged());
             };
             let row = CommittedRow { place, key, time, value };
             Ok(if is_in(time, &times) { visit(row) } else { ControlFlow::Continue(()) })
         })
+    }
+
+    /// Rows of lower times have expired, whether they were swept yet or not.
+    fn first_time(&self) -> i64 {
+        let horizon = self.shelf.stream_time().and_then(|time| self.spec().kind.horizon(time));
+        horizon.map_or(i64::MIN, |horizon| horizon.saturating_add(1))
     }
 
     fn damaged(&self) -> StoreError {
@@ -153,37 +184,82 @@ impl CommittedStore {
         }
     }
 
-    /// As [`Self::scan`], letting the owner commit now and then.
+    /// Visits the rows of `[from, to)`, perhaps without some of times below `first`.
     fn in_slices(
         &self,
         (mut from, mut to): (Vec<u8>, Option<Vec<u8>>),
         direction: Direction,
+        first: i64,
+        pause: &mut dyn FnMut() -> ControlFlow<()>,
         visit: &mut VisitPlace<'_>,
     ) -> Result<(), StoreError> {
+        let (mut slice, mut rows_max) = (Slice::default(), FIRST_SLICE_ROWS);
         loop {
-            let (mut rows, mut last, mut ended) = (0, Vec::new(), Ok(ControlFlow::Continue(())));
-            self.scan(&from, to.as_deref(), direction, &mut |key, value| {
-                rows += 1;
-                ended = visit(key, value);
-                if rows == SLICE {
-                    last = key.to_vec();
+            slice.clear();
+            let range = (&*from, to.as_deref(), direction);
+            self.shelf.scan_in_turn(
+                &*self.shared.engine,
+                range,
+                Some(first),
+                &mut |key, value| {
+                    slice.push(key, value);
+                    if slice.lengths.len() < rows_max && slice.bytes.len() < SLICE_BYTES {
+                        ControlFlow::Continue(())
+                    } else {
+                        slice.is_full = true;
+                        ControlFlow::Break(())
+                    }
+                },
+            )?;
+            let mut last = &[][..];
+            for (key, value) in slice.rows() {
+                last = key;
+                if visit(key, value)?.is_break() {
+                    return Ok(());
                 }
-                match &ended {
-                    Ok(ControlFlow::Continue(())) if rows < SLICE => ControlFlow::Continue(()),
-                    _ => ControlFlow::Break(()),
-                }
-            })?;
-            if ended?.is_break() || rows < SLICE {
+            }
+            if !slice.is_full || pause().is_break() {
                 return Ok(());
             }
             match direction {
-                Direction::Forward => {
-                    last.push(0);
-                    from = last;
-                }
-                Direction::Reverse => to = Some(last),
+                Direction::Forward => from = [last, &[0]].concat(),
+                Direction::Reverse => to = Some(last.to_vec()),
             }
+            rows_max = (rows_max * 4).min(SLICE_ROWS);
         }
+    }
+}
+
+/// Rows that were copied.
+#[derive(Debug, Default)]
+struct Slice {
+    /// Key and value of each.
+    bytes: Vec<u8>,
+    lengths: Vec<(usize, usize)>,
+    /// There may be more.
+    is_full: bool,
+}
+
+impl Slice {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.lengths.clear();
+        self.is_full = false;
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        self.lengths.push((key.len(), value.len()));
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut rest = &*self.bytes;
+        self.lengths.iter().map(move |(key, value)| {
+            let (row, after) = rest.split_at(key + value);
+            rest = after;
+            row.split_at(*key)
+        })
     }
 }
 

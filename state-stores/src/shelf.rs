@@ -169,10 +169,40 @@ impl Shelf {
         since: Option<i64>,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
+        self.scan_of(
+            &self.inner.read_recursive(),
+            engine,
+            overlay,
+            (from, to, direction),
+            since,
+            visit,
+        )
+    }
+
+    /// As [`scan`](Self::scan), of committed rows, but not before an owner who waits to commit. `visit` must not come back
+    /// here.
+    pub(crate) fn scan_in_turn(
+        &self,
+        engine: &dyn Engine,
+        range: (&[u8], Option<&[u8]>, Direction),
+        since: Option<i64>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        self.scan_of(&self.inner.read(), engine, &Rows::default(), range, since, visit)
+    }
+
+    fn scan_of(
+        &self,
+        inner: &Committed,
+        engine: &dyn Engine,
+        overlay: &Rows,
+        (from, to, direction): (&[u8], Option<&[u8]>, Direction),
+        since: Option<i64>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
         if to.is_some_and(|to| to <= from) {
             return Ok(());
         }
-        let inner = self.inner.read_recursive();
         let layers = [overlay.sorted(), inner.live.sorted(), inner.settled.sorted()];
         let mut merged = Merged::new(layers.each_ref(), from, to, direction);
         let mut flow = ControlFlow::Continue(());
