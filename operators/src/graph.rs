@@ -85,8 +85,9 @@ pub(crate) struct StoreDecl {
     pub(crate) formats: (String, String),
     /// What a row is, for queries.
     pub(crate) rows: RowLayout,
-    /// Whether a row lies in the partition of its key, as a record with this key would.
-    pub(crate) by_key: bool,
+    /// Set where a row lies in the partition of its key, as a record with this key would: how many bytes at the key's
+    /// end don't count for that.
+    pub(crate) unpartitioned: Option<usize>,
 }
 
 impl StoreDecl {
@@ -96,7 +97,7 @@ impl StoreDecl {
         kind: StoreKind,
         formats: (String, String),
     ) -> Self {
-        Self { name: name.into(), kind, formats, rows: RowLayout::Internal, by_key: false }
+        Self { name: name.into(), kind, formats, rows: RowLayout::Internal, unpartitioned: None }
     }
 }
 

@@ -62,7 +62,8 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> Materialized<K, V> {
     pub(crate) fn declare(&self, kind: StoreKind) -> StoreDecl {
         let formats = (self.key.format().to_owned(), self.value.format().to_owned());
         let rows = RowLayout::of_value(kind, true);
-        StoreDecl { name: Arc::clone(&self.name), kind, formats, rows, by_key: true }
+        let unpartitioned = Some(self.key.unpartitioned_bytes());
+        StoreDecl { name: Arc::clone(&self.name), kind, formats, rows, unpartitioned }
     }
 }
 

@@ -297,7 +297,8 @@ fn declarations<K: ?Sized + 'static, S: 'static>(
 ) -> [StoreDecl; 2] {
     let formats = (key.format().to_owned(), format!("machine-{}", state.format()));
     let (rows, kind) = (RowLayout::Machine, StoreKind::KeyValue);
-    [StoreDecl { name: name.into(), kind, formats, rows, by_key: true }, Timers::declare(name)]
+    let unpartitioned = Some(key.unpartitioned_bytes());
+    [StoreDecl { name: name.into(), kind, formats, rows, unpartitioned }, Timers::declare(name)]
 }
 
 #[cfg(test)]

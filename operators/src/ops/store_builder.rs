@@ -123,7 +123,7 @@ pub trait StoreBuilder {
         let (key, value) = self.formats();
         let (name, formats) = (Arc::from(self.name()), (key.to_owned(), value.to_owned()));
         let (kind, rows) = (self.kind(), self.rows());
-        StoreDef(Def::Store(StoreDecl { name, kind, formats, rows, by_key: false }))
+        StoreDef(Def::Store(StoreDecl { name, kind, formats, rows, unpartitioned: None }))
     }
 }
 

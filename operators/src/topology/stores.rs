@@ -1,6 +1,7 @@
 //! The stores of a topology as those see them who query them.
 
 use state_stores::StoreSpec;
+use state_stores::partition::partition_for_key;
 
 use super::Topology;
 use crate::row_layout::RowLayout;
@@ -18,10 +19,20 @@ pub struct StoreInfo {
     pub value: String,
     /// What a row is.
     pub rows: RowLayout,
-    /// Whether a row lies in the partition where a record with its key would. If not, each has to be asked.
-    pub by_key: bool,
+    /// Set where a row lies in the partition of a record with its key: how many bytes at the key's end don't count for
+    /// that ([`Codec::unpartitioned_bytes`](crate::Codec::unpartitioned_bytes)).
+    pub unpartitioned: Option<usize>,
     /// End less start of its windows (ms), where that is fixed.
     pub window_size_ms: Option<i64>,
+}
+
+impl StoreInfo {
+    /// Where rows of an encoded key lie among `count` partitions; `None`: they may be anywhere, so each has to be asked.
+    #[must_use]
+    pub fn partition_of(&self, key: &[u8], count: u32) -> Option<u32> {
+        let hashed = key.len().saturating_sub(self.unpartitioned?);
+        Some(partition_for_key(&key[..hashed], count))
+    }
 }
 
 pub(super) fn of(topology: &Topology) -> Vec<StoreInfo> {
@@ -45,7 +56,7 @@ pub(super) fn of(topology: &Topology) -> Vec<StoreInfo> {
                 key,
                 value: unmarked(declared.rows, value),
                 rows: declared.rows,
-                by_key: declared.by_key,
+                unpartitioned: declared.unpartitioned,
                 window_size_ms: windows.and_then(|windows| windows.size_ms),
             })
         })
