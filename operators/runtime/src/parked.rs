@@ -78,7 +78,7 @@ pub fn parked_keys(log: &dyn Log, topology: &Topology) -> Result<Vec<Parked>, Lo
     Ok(all)
 }
 
-/// Sends a command for each of these keys (name of the parking, key), all or none. The application carries them out,
+/// Sends a command for each of these keys (name of the parking, key), one however often it is named, all or none. The application carries them out,
 /// each once, when it comes to them.
 ///
 /// # Errors
@@ -100,8 +100,8 @@ pub fn let_go(
         LetGo::Release => b"release",
         LetGo::Discard => b"discard",
     };
-    let mut commands = Vec::new();
-    for (parking, key) in keys {
+    let (mut commands, mut named) = (Vec::new(), BTreeSet::new());
+    for (parking, key) in keys.iter().filter(|key| named.insert(*key)) {
         let found = parked.iter().find(|it| it.parking == *parking && it.key.key == *key);
         let (parking, readable) = (parking.clone(), key.escape_ascii().to_string());
         let (Some(found), Some(control)) = (found, controls.get(&parking)) else {

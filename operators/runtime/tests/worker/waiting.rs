@@ -174,8 +174,10 @@ fn a_parked_key_is_let_go_once_though_it_is_asked_for_twice() {
     scene.close(running);
 
     // The application doesn't run: the first command stays on its way, the second is refused.
-    let let_go =
-        |key: &[u8], how| let_go(log, &topology, &[("stuck".to_owned(), key.to_vec())], how, 2);
+    let let_go = |key: &[u8], how| {
+        let twice = [(); 2].map(|()| ("stuck".to_owned(), key.to_vec()));
+        let_go(log, &topology, &twice, how, 2)
+    };
     let_go(b"k", LetGo::Release).unwrap();
     let refused = let_go(b"k", LetGo::Discard).unwrap_err();
     assert!(matches!(refused, ParkedError::OnItsWay { .. }), "{refused}");
