@@ -11,8 +11,19 @@ pub enum Cleanup {
     Keep,
     /// The last record of each key stays; tombstones go after a day.
     Compact,
+    /// As [`Self::Compact`], for a few keys that are written again and again: Kafka closes the segment that compaction
+    /// leaves alone after ten minutes instead of seven days.
+    CompactOften,
     /// Compacted, and dropped when older than this.
     CompactDelete(Duration),
+}
+
+impl Cleanup {
+    /// Whether the last record of each key stays when older ones go.
+    #[must_use]
+    pub fn is_compacted(&self) -> bool {
+        !matches!(self, Self::Delete(_) | Self::Keep)
+    }
 }
 
 /// A topic to be created.

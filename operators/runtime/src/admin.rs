@@ -51,7 +51,7 @@ pub async fn serve_admin(
         .route("/metrics", get(metrics))
         .route("/tasks", get(tasks))
         .route("/topology", get(topology))
-        .merge(routes())
+        .merge(routes(parts.queries.clone()))
         .with_state(parts)
         .into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await

@@ -39,7 +39,7 @@ impl Worker {
             .map_err(|e| self.log_failed(e))?;
         producer.init().map_err(|e| self.log_failed(e))?;
         self.keep(&agreed, producer.as_mut(), now)?;
-        self.announcer = self.open_announcer(admin.as_ref())?;
+        self.announcer = self.open_announcer(admin.as_ref());
         let mut consumer = self
             .log
             .group_consumer(&GroupOptions {
@@ -101,7 +101,16 @@ impl Worker {
             Polled::Records(_) => {}
             Polled::Revoke { lost, partitions } => self.begin_revoke(lost, partitions)?,
             Polled::Assign(partitions) => {
-                if !self.begin_assign(&partitions)? {
+                let is_begun = self.begin_assign(&partitions)?;
+                if !is_begun && !self.held_up {
+                    let application = self.topology.application_id();
+                    tracing::warn!(
+                        application,
+                        "an assignment waits: another thread of this process hasn't let go of a task's state yet"
+                    );
+                }
+                self.held_up = !is_begun;
+                if !is_begun {
                     self.pending = Some(Polled::Assign(partitions));
                     return Ok(Progress::IdleUntil(now + 1));
                 }

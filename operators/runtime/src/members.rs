@@ -1,8 +1,9 @@
 //! Who has which tasks: a compacted topic `<application.id>-members`, a record per member.
 //!
 //! A member writes its record when it has taken up an assignment and deletes it when it leaves. It is a hint, not a lock:
-//! whoever is asked answers only for what it owns. Invariant: of two members that claim a task, the one whose record is
-//! later in the topic took it up later, whether or not the other knows yet.
+//! whoever is asked answers only for what it owns. Of two members that claim a task, the one whose record is later in
+//! the topic took it up later, whether or not the other knows yet; unless a record had to be written again, by one that
+//! was put out meanwhile. What can't be told or read here is never a reason not to work: it is tried again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +17,14 @@ use log::traits::{Admin, Appender, Isolation, Log, Reader, Visibility};
 use operators::TaskId;
 use serde::{Deserialize, Serialize};
 
-use crate::error::WorkerError;
+use crate::scan::reach_ends;
 use crate::worker::Worker;
 
-/// 2 s: a log that gives nothing for so long is asked again by the next query.
-const POLLS_MAX: u32 = 40;
+/// A log that gives nothing for so long is asked again by the next query.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// A record that didn't get there is written again after so long.
+const AGAIN_MS: i64 = 1_000;
 
 /// A member of an application's group, as it describes itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +33,7 @@ pub struct Member {
     pub application: String,
     /// Name of its process ([`WorkerSettings::instance`](crate::WorkerSettings::instance)).
     pub instance: String,
-    /// Host and port of its admin endpoint.
+    /// Host and port of its admin endpoint; empty where nobody can reach it.
     pub address: String,
     /// `<sub-topology>_<partition>`, those it owns.
     pub tasks: Vec<String>,
@@ -48,6 +52,8 @@ pub(crate) struct Announcer {
     member: Member,
     /// The last record didn't get there.
     failed: Arc<AtomicBool>,
+    /// When it is written again.
+    again_at: Option<i64>,
     has_left: bool,
 }
 
@@ -61,11 +67,19 @@ impl Announcer {
         replication: i32,
     ) -> Result<Self, LogError> {
         let topic = topic(&member.application);
-        let (name, partitions, cleanup) = (topic.clone(), 1, Cleanup::Compact);
+        let (name, partitions, cleanup) = (topic.clone(), 1, Cleanup::CompactOften);
         admin.ensure_topics(&[TopicSpec { name, partitions, replication, cleanup }])?;
         let appender = log.appender(&format!("{}-members", member.application))?;
         let key = format!("{}/{thread}", member.instance);
-        Ok(Self { appender, topic, key, member, failed: Arc::default(), has_left: false })
+        Ok(Self {
+            appender,
+            topic,
+            key,
+            member,
+            failed: Arc::default(),
+            again_at: None,
+            has_left: false,
+        })
     }
 
     /// The member owns these tasks now.
@@ -84,9 +98,12 @@ impl Announcer {
         }
     }
 
-    /// True once after a record didn't get there.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed) && self.failed.swap(false, Ordering::Relaxed)
+    /// True once, a while after a record didn't get there.
+    pub(crate) fn is_due(&mut self, now: i64) -> bool {
+        if self.failed.load(Ordering::Relaxed) && self.failed.swap(false, Ordering::Relaxed) {
+            self.again_at = Some(now + AGAIN_MS);
+        }
+        self.again_at.take_if(|at| *at <= now).is_some()
     }
 
     fn append(&self, value: Option<&[u8]>, timestamp: i64) {
@@ -133,17 +150,23 @@ impl Members {
         Self { log, topic: topic(application), follower: Mutex::new(None) }
     }
 
-    /// Who took up the task last.
-    pub(crate) fn owner(&self, id: TaskId) -> Result<Option<Member>, LogError> {
-        let id = id.to_string();
-        // In the order of their records.
-        self.now(|members| members.filter(|member| member.tasks.contains(&id)).last().cloned())
+    /// Who took up each of these tasks last.
+    pub(crate) fn owners(&self, ids: &[TaskId]) -> Result<Vec<Option<Member>>, LogError> {
+        self.now(|members| {
+            let mut owners: BTreeMap<&str, &Member> = BTreeMap::new();
+            // In the order of their records.
+            for member in members {
+                owners.extend(member.tasks.iter().map(|task| (task.as_str(), member)));
+            }
+            let owner = |id: &TaskId| owners.get(&*id.to_string()).map(|member| (*member).clone());
+            ids.iter().map(owner).collect()
+        })
     }
 
     /// What `read` makes of the members, the latest record last, once the topic is read to its end.
     fn now<R>(
         &self,
-        read: impl FnOnce(&mut dyn Iterator<Item = &Member>) -> R,
+        read: impl for<'m> FnOnce(&mut dyn Iterator<Item = &'m Member>) -> R,
     ) -> Result<R, LogError> {
         let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
         let mut current = match follower.take() {
@@ -172,32 +195,23 @@ impl Follower {
     fn catch_up(&mut self, topic: &str) -> Result<(), LogError> {
         let at = [TopicPartition::new(topic, 0)];
         let ends = self.admin.end_offsets(&at, Isolation::ReadCommitted)?;
-        let (end, [at]) = (ends.first().copied().unwrap_or(0), at);
-        let (reader, members) = (&mut self.reader, &mut self.members);
-        for _ in 0..POLLS_MAX {
-            if reader.position(&at).is_some_and(|next| next >= end) || reader.reached(&at, end) {
-                return Ok(());
-            }
-            reader.poll(Duration::from_millis(50), 100, &mut |record| {
-                let Some(key) = record.key else { return };
-                let value = record.value.and_then(|text| serde_json::from_slice(text).ok());
-                match value {
-                    Some(member) => members.insert(key.to_vec(), (record.offset, member)),
-                    None => members.remove(key),
-                };
-            })?;
-        }
-        Err(LogError::Retriable(format!("topic {topic} can't be read to its end ({end})")))
+        let members = &mut self.members;
+        reach_ends(self.reader.as_mut(), &at, &ends, SILENCE, &mut |record| {
+            let Some(key) = record.key else { return };
+            let value = record.value.and_then(|text| serde_json::from_slice(text).ok());
+            match value {
+                Some(member) => members.insert(key.to_vec(), (record.offset, member)),
+                None => members.remove(key),
+            };
+        })
     }
 }
 
 impl Worker {
-    /// Opens the way to the members' topic, where this member has an address.
-    pub(crate) fn open_announcer(
-        &self,
-        admin: &dyn Admin,
-    ) -> Result<Option<Announcer>, WorkerError> {
-        let Some(address) = self.settings.advertised.clone() else { return Ok(None) };
+    /// Opens the way to the members' topic, where anybody is to know of this member. If that fails it does without one,
+    /// until the next assignment.
+    pub(crate) fn open_announcer(&self, admin: &dyn Admin) -> Option<Announcer> {
+        let address = self.settings.advertised.clone()?;
         let (application, instance) = (self.topology.application_id(), &self.settings.instance);
         let member = Member {
             application: application.to_owned(),
@@ -207,11 +221,19 @@ impl Worker {
         };
         let (thread, replication) = (self.settings.thread, self.replication);
         let opened = Announcer::open(self.log.as_ref(), admin, member, thread, replication);
-        opened.map(Some).map_err(|e| self.log_failed(e))
+        opened
+            .inspect_err(|error| {
+                tracing::warn!(application, %error, "nobody is told what this member owns: queries aren't passed on to it");
+            })
+            .ok()
     }
 
     /// Tells what this member owns.
     pub(crate) fn announce(&mut self, now: i64) {
+        if self.announcer.is_none() {
+            self.announcer =
+                self.clients.as_ref().and_then(|it| self.open_announcer(it.admin.as_ref()));
+        }
         if let Some(announcer) = &mut self.announcer {
             announcer.announce(self.slots.iter().map(|slot| slot.id), now);
         }
@@ -219,7 +241,7 @@ impl Worker {
 
     /// Tells it again, if it wasn't heard.
     pub(crate) fn announce_again(&mut self, now: i64) {
-        if self.announcer.as_ref().is_some_and(Announcer::has_failed) {
+        if self.announcer.as_mut().is_some_and(|announcer| announcer.is_due(now)) {
             self.announce(now);
         }
     }

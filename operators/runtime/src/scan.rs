@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use log::error::LogError;
 use log::record::{ConsumedRecord, TopicPartition};
-use log::traits::{Admin, Isolation, Log, Visibility};
+use log::traits::{Admin, Isolation, Log, Reader, Visibility};
 
-/// Polls without progress before a topic counts as unreadable.
-const POLLS_MAX: u32 = 600;
+/// One poll, at most.
+const POLL: Duration = Duration::from_millis(50);
+/// Without a record for so long, a topic counts as unreadable.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// All partitions of a topic; none if there is no such topic.
 pub(crate) fn partitions(admin: &dyn Admin, topic: &str) -> Result<Vec<TopicPartition>, LogError> {
@@ -28,7 +30,9 @@ pub(crate) fn read_to_end(
     from: &[Option<i64>],
     visit: &mut dyn FnMut(ConsumedRecord<'_>),
 ) -> Result<(), LogError> {
-    let Some(first) = partitions.first() else { return Ok(()) };
+    if partitions.is_empty() {
+        return Ok(());
+    }
     let starts = admin.start_offsets(partitions)?;
     let from = from.iter().copied().chain(std::iter::repeat(None));
     let from =
@@ -37,14 +41,29 @@ pub(crate) fn read_to_end(
     let ends = admin.end_offsets(partitions, Isolation::ReadUncommitted)?;
     let mut reader = log.reader(client_id, Isolation::ReadCommitted, Visibility::Written)?;
     reader.assign(&partitions.iter().cloned().zip(from).collect::<Vec<_>>())?;
-    let mut silent = 0;
-    while !partitions.iter().zip(&ends).all(|(at, end)| reader.reached(at, *end)) {
-        let visited = reader.poll(Duration::from_millis(50), 1_000, visit)?;
-        silent = if visited > 0 { 0 } else { silent + 1 };
-        if silent > POLLS_MAX {
-            let topic = &first.topic;
-            return Err(LogError::Retriable(format!("{topic} can't be read to its end")));
+    reach_ends(reader.as_mut(), partitions, &ends, SILENCE, visit)
+}
+
+/// Visits what lies between where the reader is and `ends`, however much that is.
+///
+/// # Errors
+/// The log's; `Retriable` where there is nothing to read for `silence` and the ends aren't reached.
+pub(crate) fn reach_ends(
+    reader: &mut dyn Reader,
+    partitions: &[TopicPartition],
+    ends: &[i64],
+    silence: Duration,
+    visit: &mut dyn FnMut(ConsumedRecord<'_>),
+) -> Result<(), LogError> {
+    let mut silent = Duration::ZERO;
+    loop {
+        let mut missing =
+            partitions.iter().zip(ends).filter(|(at, end)| !reader.reached(at, **end));
+        let Some((at, end)) = missing.next() else { return Ok(()) };
+        if silent > silence {
+            return Err(LogError::Retriable(format!("{at} can't be read to its end ({end})")));
         }
+        let visited = reader.poll(POLL, 1_000, visit)?;
+        silent = if visited > 0 { Duration::ZERO } else { silent + POLL };
     }
-    Ok(())
 }

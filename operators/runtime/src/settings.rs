@@ -41,7 +41,8 @@ pub struct WorkerSettings {
     /// ([`Comparison::token`](operators::manifest::Comparison::token)).
     pub accepted_changes: Vec<String>,
     /// Host and port under which other members reach the admin endpoint of this process (`application.server`), told in
-    /// the topic `<application.id>-members`. None: it isn't told, and queries aren't passed on to this member.
+    /// the topic `<application.id>-members`. Empty: it can't be reached. None: nothing is told. Queries aren't passed on to
+    /// this member then.
     pub advertised: Option<String>,
     /// Committed records of repartition topics are deleted this often
     /// (`repartition.purge.interval.ms`).

@@ -152,6 +152,8 @@ pub struct Worker {
     pub(crate) publisher: Publisher,
     /// None where nobody is to know of this member, and before the start.
     pub(crate) announcer: Option<Announcer>,
+    /// An assignment waits for state that another thread of the process has.
+    pub(crate) held_up: bool,
 }
 
 impl std::fmt::Debug for Worker {
@@ -202,6 +204,7 @@ impl Worker {
             calls: Calls::new(),
             publisher: Publisher::default(),
             announcer: None,
+            held_up: false,
         }
     }
 
@@ -291,7 +294,7 @@ impl Worker {
         WorkerStatus {
             application: self.topology.application_id().to_owned(),
             thread: self.settings.thread,
-            phase: self.phase.name(),
+            phase: if self.held_up { "waiting for state" } else { self.phase.name() },
             ready: matches!(self.phase, Phase::Running | Phase::Committing(..))
                 && self.membership.is_some(),
             tasks: self.slots.iter().map(Slot::status).collect(),

@@ -123,6 +123,7 @@ impl TopicRow {
             Cleanup::Keep => (1, 0),
             Cleanup::Compact => (2, 0),
             Cleanup::CompactDelete(after) => (3, millis(after)),
+            Cleanup::CompactOften => (4, 0),
         };
         let mut bytes = Vec::with_capacity(17);
         bytes.extend_from_slice(&self.number.to_be_bytes());
@@ -142,6 +143,7 @@ impl TopicRow {
             1 => Cleanup::Keep,
             2 => Cleanup::Compact,
             3 => Cleanup::CompactDelete(after),
+            4 => Cleanup::CompactOften,
             _ => return None,
         };
         Some(Self { number, partitions, cleanup })

@@ -79,7 +79,9 @@ impl Maintenance {
                 let partition = || Arc::clone(partition);
                 match &cleanup {
                     Cleanup::Keep => {}
-                    Cleanup::Compact => self.todo.push_back(Job::Consider(partition())),
+                    Cleanup::Compact | Cleanup::CompactOften => {
+                        self.todo.push_back(Job::Consider(partition()))
+                    }
                     Cleanup::Delete(after) => {
                         self.todo.push_back(Job::Expire(partition(), now - millis(*after)))
                     }
@@ -133,7 +135,7 @@ pub(super) fn delete_records(
     before: i64,
 ) -> Result<(), LogError> {
     let topic = shared.topics.get(&at.topic)?;
-    if *topic.cleanup.read() == Cleanup::Compact {
+    if matches!(*topic.cleanup.read(), Cleanup::Compact | Cleanup::CompactOften) {
         return Err(LogError::Fatal(format!(
             "deleting records of {at}: the topic is compacted and keeps the last of each key; write tombstones"
         )));

@@ -39,7 +39,7 @@ impl Topic {
 
     /// True where a record without a key would stay for ever.
     pub(super) fn is_compacted(&self) -> bool {
-        matches!(*self.cleanup.read(), Cleanup::Compact | Cleanup::CompactDelete(_))
+        self.cleanup.read().is_compacted()
     }
 
     pub(super) fn partition(&self, index: u32) -> Result<&Arc<Partition>, LogError> {

@@ -25,6 +25,9 @@ const TOMBSTONES: Duration = Duration::from_secs(24 * 60 * 60);
 /// Compaction leaves the segment being written alone, so segments are small.
 const COMPACTED_SEGMENT_BYTES: usize = 50 * 1024 * 1024;
 
+/// How long a segment of few keys is written before it is compacted.
+const OFTEN: Duration = Duration::from_secs(10 * 60);
+
 /// Makes topics; one that somebody else makes meanwhile counts as made.
 pub(super) fn create(
     client: &AdminClient<Quiet>,
@@ -108,7 +111,7 @@ fn check_policy(topic: &TopicSpec, found: ConfigResourceResult) -> Result<(), Lo
 /// Why a topic with this policy would lose what it is for.
 fn misfit(wanted: &Cleanup, policy: &str) -> Option<String> {
     let is = policy.split(',').any(|part| part.trim() == "compact");
-    let should = matches!(wanted, Cleanup::Compact | Cleanup::CompactDelete(_));
+    let should = wanted.is_compacted();
     let (wanted, loss) = match (is, should) {
         (false, true) => (policy_of(wanted), "its retention would delete state"),
         (true, false) => (policy_of(wanted), "compaction would delete events"),
@@ -123,7 +126,7 @@ fn misfit(wanted: &Cleanup, policy: &str) -> Option<String> {
 fn policy_of(cleanup: &Cleanup) -> &'static str {
     match cleanup {
         Cleanup::Delete(_) | Cleanup::Keep => "delete",
-        Cleanup::Compact => "compact",
+        Cleanup::Compact | Cleanup::CompactOften => "compact",
         Cleanup::CompactDelete(_) => "compact,delete",
     }
 }
@@ -142,13 +145,16 @@ fn settings_of(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
     let retention = match cleanup {
         Cleanup::Delete(time) | Cleanup::CompactDelete(time) => Some(millis(time)),
         Cleanup::Keep => Some("-1".to_owned()),
-        Cleanup::Compact => None,
+        Cleanup::Compact | Cleanup::CompactOften => None,
     };
     settings.push(("cleanup.policy", policy.to_owned()));
     settings.extend(retention.map(|time| ("retention.ms", time)));
     if policy.starts_with("compact") {
         settings.push(("delete.retention.ms", millis(&TOMBSTONES)));
         settings.push(("segment.bytes", COMPACTED_SEGMENT_BYTES.to_string()));
+    }
+    if *cleanup == Cleanup::CompactOften {
+        settings.push(("segment.ms", millis(&OFTEN)));
     }
     settings
 }
@@ -168,6 +174,9 @@ mod tests {
         assert_eq!(value(&Cleanup::Keep, "retention.ms").as_deref(), Some("-1"));
         assert_eq!(value(&Cleanup::Compact, "retention.ms"), None);
         assert_eq!(value(&Cleanup::Compact, "cleanup.policy").as_deref(), Some("compact"));
+        assert_eq!(value(&Cleanup::Compact, "segment.ms"), None);
+        assert_eq!(value(&Cleanup::CompactOften, "segment.ms").as_deref(), Some("600000"));
+        assert_eq!(value(&Cleanup::CompactOften, "cleanup.policy").as_deref(), Some("compact"));
         let both = Cleanup::CompactDelete(week);
         assert_eq!(value(&both, "cleanup.policy").as_deref(), Some("compact,delete"));
         assert_eq!(value(&both, "delete.retention.ms").as_deref(), Some("86400000"));

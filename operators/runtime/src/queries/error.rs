@@ -9,7 +9,7 @@ use state_stores::StoreError;
 #[non_exhaustive]
 pub enum QueryError {
     /// The process doesn't run the application.
-    #[error("this process doesn't run {application}; it runs {}", .here.join(", "))]
+    #[error("this process doesn't run {application}; it runs {}", listed(.here))]
     UnknownApplication {
         /// Who was asked for.
         application: String,
@@ -61,6 +61,30 @@ pub enum QueryError {
         /// Of the store.
         partition: u32,
     },
+    /// The query was passed on to another instance, under an address that both tell.
+    #[error(
+        "instance {instance} of {application} was asked in place of instance {meant}: both tell the same address; \
+         ADMIN_ADVERTISED_ADDR of each must be where the others reach it"
+    )]
+    AnotherInstance {
+        /// `application.id`.
+        application: String,
+        /// Who was asked.
+        instance: String,
+        /// Who was to be asked.
+        meant: String,
+    },
+    /// The owner tells no address.
+    #[error(
+        "instance {instance} owns partition {partition} and tells no address where it can be asked: set \
+         ADMIN_ADVERTISED_ADDR for it"
+    )]
+    NoAddress {
+        /// The owner.
+        instance: String,
+        /// Of the store.
+        partition: u32,
+    },
     /// The owner doesn't answer.
     #[error(
         "instance {instance} at {address} owns partition {partition} and can't be reached ({reason}); if it is dead, \
@@ -91,6 +115,19 @@ pub enum QueryError {
         /// How long was waited.
         waited_ms: u64,
     },
+    /// The rows weren't found in time.
+    #[error(
+        "store `{store}` wasn't read to the end within {within_ms} ms: ask for less, with a narrower range of keys"
+    )]
+    TimedOut {
+        /// The store's name.
+        store: String,
+        /// What the query had.
+        within_ms: u64,
+    },
+    /// The program failed at it.
+    #[error("the query failed; the log of the process says why")]
+    Failed,
     /// As many queries are at work as may be.
     #[error("too many queries at once; ask again in a moment")]
     Busy,
@@ -131,8 +168,11 @@ impl QueryError {
             Self::Starting { .. } => "starting",
             Self::NoOwner { .. } => "no_owner",
             Self::NotTheOwner { .. } => "not_the_owner",
-            Self::Unreachable { .. } => "owner_unreachable",
+            Self::AnotherInstance { .. } => "another_instance",
+            Self::Unreachable { .. } | Self::NoAddress { .. } => "owner_unreachable",
             Self::NotCaughtUp { .. } => "not_caught_up",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Failed => "query_failed",
             Self::Busy => "busy",
             Self::Refused(_) => "refused",
             Self::Log { .. } => "log_unavailable",
@@ -148,15 +188,21 @@ impl QueryError {
             Self::UnknownApplication { .. } | Self::UnknownStore { .. } => 404,
             Self::Invalid(_) => 422,
             Self::Refused(_) => 403,
-            Self::NotCaughtUp { .. } => 504,
-            Self::State(_) => 500,
+            Self::AnotherInstance { .. } => 421,
+            Self::NotCaughtUp { .. } | Self::TimedOut { .. } => 504,
+            Self::State(_) | Self::Failed => 500,
             Self::Told { status, .. } => *status,
             Self::Starting { .. }
             | Self::NoOwner { .. }
             | Self::NotTheOwner { .. }
             | Self::Unreachable { .. }
+            | Self::NoAddress { .. }
             | Self::Busy
             | Self::Log { .. } => 503,
         }
     }
+}
+
+fn listed(applications: &[String]) -> String {
+    if applications.is_empty() { "none".to_owned() } else { applications.join(", ") }
 }

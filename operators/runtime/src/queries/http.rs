@@ -2,33 +2,44 @@
 //!
 //! Stores hold people's data, so nobody is answered who isn't known: with a token, whoever has it; without one, callers
 //! on this machine whose request names it by address or as `localhost` (a page in a browser can't make it do so under
-//! another name).
+//! another name), and isn't marked as one that a proxy passes on. Who may ask may also ask as members ask each other
+//! ([`StoreQuery::instance`]), and then sees each row's key as bytes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Path, Query, RawQuery, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, FORWARDED, HOST, VIA};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::sync::Semaphore;
 
 use super::{Queries, QueryError, StoreQuery};
-use crate::admin::AdminParts;
 
-/// Queries at work at once: each has a thread, which may wait for a position or another member.
+/// Queries at work at once, and as many that other members passed on: each has a thread, which may wait for a position or
+/// another member. Those that are passed on wait for no other member, so two members never wait for each other's places.
 const AT_ONCE_MAX: usize = 16;
 /// Longest query string in bytes.
 const QUERY_MAX: usize = 8_192;
 
 /// Where queries come in.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct QueryDoor {
     applications: Arc<Vec<Queries>>,
     token: Option<Arc<str>>,
     at_once: Arc<Semaphore>,
+    passed_on: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for QueryDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the token.
+        f.debug_struct("QueryDoor")
+            .field("applications", &self.applications)
+            .finish_non_exhaustive()
+    }
 }
 
 impl QueryDoor {
@@ -39,6 +50,7 @@ impl QueryDoor {
             applications: Arc::new(applications),
             token: token.map(Arc::from),
             at_once: Arc::new(Semaphore::new(AT_ONCE_MAX)),
+            passed_on: Arc::new(Semaphore::new(AT_ONCE_MAX)),
         }
     }
 
@@ -54,6 +66,9 @@ impl QueryDoor {
                     Err(QueryError::Refused("the bearer token isn't that of QUERY_TOKEN"))
                 }
             }
+            None if headers.keys().any(is_of_a_proxy) => Err(QueryError::Refused(
+                "the request came through a proxy; set QUERY_TOKEN for queries from other machines",
+            )),
             None if caller.ip().to_canonical().is_loopback()
                 && text(HOST).is_some_and(is_by_address) =>
             {
@@ -91,31 +106,36 @@ fn is_by_address(host: &str) -> bool {
     name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
+fn is_of_a_proxy(header: &HeaderName) -> bool {
+    [FORWARDED, VIA].contains(header)
+        || header.as_str() == "x-real-ip"
+        || header.as_str().starts_with("x-forwarded-")
+}
+
 /// The routes, for the admin endpoint.
-pub(crate) fn routes() -> Router<AdminParts> {
-    Router::new().route("/stores", get(list)).route("/stores/{application}/{store}", get(ask))
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(door: QueryDoor) -> Router<S> {
+    let routes = Router::new().route("/stores", get(list));
+    routes.route("/stores/{application}/{store}", get(ask)).with_state(door)
 }
 
 async fn list(
-    State(parts): State<AdminParts>,
+    State(door): State<QueryDoor>,
     ConnectInfo(caller): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let door = parts.queries;
     door.check(caller, &headers)?;
     let listings: Vec<_> = door.applications.iter().flat_map(Queries::listings).collect();
     Ok(([(CACHE_CONTROL, "no-store")], Json(listings)).into_response())
 }
 
 async fn ask(
-    State(parts): State<AdminParts>,
+    State(door): State<QueryDoor>,
     ConnectInfo(caller): ConnectInfo<SocketAddr>,
     Path((application, store)): Path<(String, String)>,
     RawQuery(raw): RawQuery,
     query: Result<Query<StoreQuery>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let door = parts.queries;
     door.check(caller, &headers)?;
     door.application(&application)?;
     if raw.is_some_and(|raw| raw.len() > QUERY_MAX) {
@@ -124,15 +144,15 @@ async fn ask(
         );
     }
     let Query(query) = query.map_err(|rejected| QueryError::Invalid(rejected.body_text()))?;
-    // A member that passes a query on keeps its own place meanwhile: who has none left says so, nobody waits for two.
-    let place = door.at_once.clone().try_acquire_owned().map_err(|_| QueryError::Busy)?;
+    let places = if query.instance.is_some() { &door.passed_on } else { &door.at_once };
+    let place = places.clone().try_acquire_owned().map_err(|_| QueryError::Busy)?;
     let answered = tokio::task::spawn_blocking(move || {
         let _place = place;
         door.application(&application)?.ask(&store, &query)
     });
     let answer = answered.await.map_err(|error| {
         tracing::error!(%error, "a query panicked");
-        QueryError::Busy
+        QueryError::Failed
     })??;
     Ok(([(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
@@ -162,33 +182,4 @@ impl IntoResponse for Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_may_be_anybodys_is_not_this_machine() {
-        for host in ["127.0.0.1:9100", "localhost", "localhost:1", "[::1]:9100", "10.0.0.1"] {
-            assert!(is_by_address(host), "{host}");
-        }
-        for host in ["evil.example", "evil.example:9100", "localhost.evil.example", ""] {
-            assert!(!is_by_address(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn who_is_not_known_is_refused() {
-        let headers = |name, value: &str| HeaderMap::from_iter([(name, value.parse().unwrap())]);
-        let here = SocketAddr::from(([127, 0, 0, 1], 1));
-        let there = SocketAddr::from(([10, 0, 0, 1], 1));
-        let open = QueryDoor::new(Vec::new(), None);
-        let local = headers(HOST, "127.0.0.1:9100");
-        assert!(open.check(here, &local).is_ok());
-        assert!(open.check(there, &local).is_err());
-        assert!(open.check(here, &headers(HOST, "evil.example")).is_err());
-        let closed = QueryDoor::new(Vec::new(), Some("secret"));
-        assert!(closed.check(there, &headers(AUTHORIZATION, "Bearer secret")).is_ok());
-        for wrong in ["Bearer secres", "Bearer secret2", "secret"] {
-            assert!(closed.check(here, &headers(AUTHORIZATION, wrong)).is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

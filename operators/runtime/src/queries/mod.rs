@@ -1,7 +1,8 @@
 //! Interactive queries (Q01–Q05): what the stores hold, asked from outside.
 //!
-//! Invariants: an answer holds committed rows only, each store's of a moment at which its member owned it. A query is
-//! passed on once at most. An answer is whole: where one partition can't be had, the query fails and says why.
+//! Invariants: an answer holds committed rows only, each of a moment at which its member owned it; a range is read in
+//! slices, which may be of several moments. A query is passed on once at most. An answer is whole: where one partition
+//! can't be had, the query fails and says why.
 //!
 //! | question | who answers |
 //! |---|---|
@@ -13,6 +14,8 @@
 
 mod answer;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod http;
 mod read;
 mod render;

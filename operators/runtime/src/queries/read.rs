@@ -1,9 +1,10 @@
 //! Reading one partition here: wait for the position, read, and make sure that it was ours all the while.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
-use operators::StoreInfo;
-use state_stores::{CommittedRow, RowTime};
+use operators::{RowParts, StoreInfo};
+use state_stores::{CommittedRow, Keys, RowTime, StoreError};
 
 use super::answer::{AnsweredBy, Part, Row, WindowTimes};
 use super::render::{digits, shown};
@@ -11,8 +12,8 @@ use super::request::Asked;
 use super::serving::{Absent, Served};
 use super::{Queries, QueryError, task};
 
-/// Bytes of rows in a part, about.
-const BYTES_MAX: usize = 4 << 20;
+/// Bytes of rows in an answer, about, before they are JSON: each partition has its share.
+const BYTES_MAX: usize = 8 << 20;
 
 impl Queries {
     /// The rows of a partition that this member owns.
@@ -26,8 +27,14 @@ impl Queries {
         asked: &Asked,
     ) -> Result<Part, QueryError> {
         let (mut part, mut bytes) = (Part::default(), 0);
+        let partitions = match asked.select.keys {
+            Keys::One(_) if info.unpartitioned.is_some() => 1,
+            _ => self.partition_count(info).unwrap_or(1).max(1),
+        };
+        let bytes_max = BYTES_MAX / usize::try_from(partitions).unwrap_or(usize::MAX);
         let served = self.visit_here(info, partition, asked, &mut |row| {
-            if part.rows.len() == asked.limit || bytes > BYTES_MAX {
+            // One row at least, or nobody could go on behind it.
+            if part.rows.len() == asked.limit || bytes > bytes_max {
                 part.more = true;
                 return Ok(ControlFlow::Break(()));
             }
@@ -58,8 +65,12 @@ impl Queries {
             .wait_for(id, &after, asked.until)
             .map_err(|absent| self.absent(info, partition, asked, &after, absent))?;
         let store = self.state_dir.committed(&info.spec.name, partition).ok_or_else(no_owner)?;
-        let mut failed = None;
-        store.select(&asked.select, &mut |row| {
+        let (mut failed, mut is_late) = (None, false);
+        let mut pause = || {
+            is_late = asked.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if is_late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        store.select(&asked.select, &mut pause, &mut |row| {
             visit(row).unwrap_or_else(|error| {
                 failed = Some(error);
                 ControlFlow::Break(())
@@ -68,6 +79,9 @@ impl Queries {
         // Given up meanwhile, the rows may be those of a restore.
         if thread.served(id).is_none_or(|now| now.term != served.term) {
             return Err(no_owner());
+        }
+        if is_late {
+            return Err(self.timed_out(info, asked));
         }
         failed.map_or(Ok(served), Err)
     }
@@ -78,10 +92,7 @@ impl Queries {
         partition: u32,
         row: CommittedRow<'_>,
     ) -> Result<Row, QueryError> {
-        let parts = info.rows.parts(row.value).ok_or_else(|| {
-            let what = format!("a row of store `{}`", info.spec.name);
-            state_stores::StoreError::Corrupt { what, detail: "not of its layout".to_owned() }
-        })?;
+        let parts = parts(info, row.value)?;
         let value = |bytes: &[u8]| shown(&*self.render, &info.value, bytes);
         let value = match (info.rows, parts.values.as_slice()) {
             (operators::RowLayout::List, values) => {
@@ -111,10 +122,6 @@ impl Queries {
     ) -> QueryError {
         match absent {
             Absent::Elsewhere => self.no_owner(info, partition),
-            Absent::NoInput(at) => QueryError::Invalid(format!(
-                "store `{}` doesn't come from {at}: see the inputs of its task",
-                info.spec.name
-            )),
             Absent::Behind(at, position) => {
                 let wanted =
                     after.iter().filter(|(other, _)| *other == at).map(|(_, offset)| *offset);
@@ -125,10 +132,23 @@ impl Queries {
         }
     }
 
+    pub(crate) fn timed_out(&self, info: &StoreInfo, asked: &Asked) -> QueryError {
+        let within_ms = u64::try_from(asked.within.as_millis()).unwrap_or(u64::MAX);
+        QueryError::TimedOut { store: info.spec.name.to_string(), within_ms }
+    }
+
     pub(crate) fn no_owner(&self, info: &StoreInfo, partition: u32) -> QueryError {
         let (application, store) = (self.application().to_owned(), info.spec.name.to_string());
         QueryError::NoOwner { application, store, partition }
     }
+}
+
+/// A row taken apart.
+pub(crate) fn parts<'r>(info: &StoreInfo, row: &'r [u8]) -> Result<RowParts<'r>, StoreError> {
+    info.rows.parts(row).ok_or_else(|| StoreError::Corrupt {
+        what: format!("a row of store `{}`", info.spec.name),
+        detail: "not of its layout".to_owned(),
+    })
 }
 
 fn window(info: &StoreInfo, time: RowTime) -> WindowTimes {
@@ -145,62 +165,17 @@ fn window(info: &StoreInfo, time: RowTime) -> WindowTimes {
 mod tests {
     use std::sync::Arc;
 
-    use log::embedded::{EmbeddedLog, EmbeddedOptions};
-    use log::{Cleanup, Log, NewRecord, TopicSpec};
-    use operators::{I64Be, Materialized, StreamsBuilder, Topic, Utf8};
-    use state_stores::{MemoryEngine, StateDir, StateOptions};
-
     use super::*;
-    use crate::queries::{Answer, PeerError, Peers, StoreQuery, render_plain};
-    use crate::{Member, Progress, Worker, WorkerSettings};
-
-    struct Nobody;
-
-    impl Peers for Nobody {
-        fn ask(&self, _: &Member, _: &str, _: &StoreQuery) -> Result<Answer, PeerError> {
-            Err(PeerError::Silent("nobody is there".to_owned()))
-        }
-    }
-
-    /// A worker that has counted one word.
-    fn worker() -> Worker {
-        let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(|| 1_700_000_000_000);
-        let options = EmbeddedOptions::simulation(clock, 1);
-        let log = Arc::new(EmbeddedLog::open(Arc::new(MemoryEngine::new()), options).unwrap());
-        let topic = |name: &str| {
-            let (name, cleanup) = (name.to_owned(), Cleanup::Keep);
-            TopicSpec { name, partitions: 1, replication: 1, cleanup }
-        };
-        let admin = log.admin().unwrap();
-        admin.ensure_topics(&["words", "dead_letters"].map(topic)).unwrap();
-        let record = NewRecord { key: Some(b"a"), value: Some(b""), timestamp: 1, headers: &[] };
-        log.appender("test").unwrap().append("words", None, record, Box::new(|_| {}));
-        log.sync().unwrap();
-
-        let builder = StreamsBuilder::new("words");
-        let words = builder.stream::<str, str>(&Topic::new("words", Utf8, Utf8));
-        words.group_by_key().count(&Materialized::as_("counts", Utf8, I64Be));
-        let options = StateOptions::new(admin.log_id().unwrap());
-        let state = StateDir::open(Arc::new(MemoryEngine::new()), options).unwrap();
-        let (topology, settings) = (builder.build().unwrap(), WorkerSettings::new("one"));
-        let mut worker = Worker::new(topology, log.clone(), state, settings, 1);
-        for now in 1_700_000_000_000..1_700_000_010_000 {
-            let progress = worker.step(now).unwrap();
-            log.tick().unwrap();
-            let is_read = worker.status().tasks.iter().any(|task| task.inputs[0].1 == 1);
-            if is_read && matches!(progress, Progress::IdleUntil(_)) {
-                return worker;
-            }
-        }
-        panic!("the word isn't counted: {:?}", worker.status());
-    }
+    use crate::queries::fixture::{Nobody, worker};
+    use crate::queries::{StoreQuery, render_plain};
 
     #[test]
     fn an_answer_that_a_revoke_has_overtaken_is_refused() {
         let worker = worker();
         let queries = worker.queries(Arc::new(Nobody), Arc::new(render_plain));
         let info = queries.store("counts").unwrap();
-        let asked = StoreQuery::default().understand(info).unwrap();
+        let query = StoreQuery { key: Some("a".to_owned()), ..StoreQuery::default() };
+        let asked = query.understand(info).unwrap();
         let read = |meanwhile: &dyn Fn()| {
             queries.visit_here(info, 0, &asked, &mut |row| {
                 assert_eq!(row.key, b"a");
@@ -216,5 +191,20 @@ mod tests {
         assert!(matches!(back, Err(QueryError::NoOwner { .. })), "taken up again, after a restore");
         let gone = read(&|| worker.publisher.tell(&[], false));
         assert!(matches!(gone, Err(QueryError::NoOwner { .. })));
+    }
+
+    #[test]
+    fn a_search_ends_with_its_time() {
+        let worker = worker();
+        let queries = worker.queries(Arc::new(Nobody), Arc::new(render_plain));
+        let info = queries.store("counts").unwrap();
+        let mut asked = StoreQuery::default().understand(info).unwrap();
+        let mut read = |deadline| {
+            asked.deadline = deadline;
+            queries.visit_here(info, 0, &asked, &mut |_| Ok(ControlFlow::Continue(())))
+        };
+        assert!(read(None).is_ok());
+        let late = read(Some(Instant::now())).unwrap_err();
+        assert_eq!((late.code(), late.status()), ("timed_out", 504));
     }
 }

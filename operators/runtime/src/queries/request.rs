@@ -17,11 +17,15 @@ const LIMIT: usize = 100;
 /// Longest wait for a position, and the wait unless another is asked for (ms).
 const WAIT_MAX_MS: u64 = 10_000;
 const WAIT_MS: u64 = 1_000;
+/// Longest time for an answer, and how long beyond the wait unless another is asked for (ms).
+const WITHIN_MAX_MS: u64 = 15_000;
+const WORK_MS: u64 = 3_000;
 /// Offsets of one query, at most.
 const OFFSETS_MAX: usize = 64;
 
-/// A query of one store. Nothing given: its first rows. Keys are text as answers show them: text as it is, integers in
-/// decimal, bytes as `0x…`.
+/// A query of one store. Nothing given: its first rows. Keys are in the order of their bytes, so negative integers come
+/// after the others, and are given as text: text as it is, integers in decimal, keys of any other format by their bytes
+/// as `0x…`, however answers show them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreQuery {
@@ -57,8 +61,12 @@ pub struct StoreQuery {
     /// How long to wait for that, 0–10,000 ms (1,000).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
-    /// Set by a member that passes the query on.
-    pub forwarded: bool,
+    /// Answer or fail within this time, wait and all, 1–15,000 ms (the wait and 3,000 more).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
+    /// Set by a member that passes the query on: the instance that is to answer it, from what it owns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
 }
 
 /// A query that is understood.
@@ -70,9 +78,19 @@ pub(crate) struct Asked {
     pub(crate) after: Vec<(TopicPartition, i64)>,
     pub(crate) wait: Duration,
     pub(crate) until: Instant,
+    pub(crate) within: Duration,
+    /// None: however long it takes.
+    pub(crate) deadline: Option<Instant>,
 }
 
 impl StoreQuery {
+    /// How long an answer may take, from when the query comes in.
+    #[must_use]
+    pub fn within(&self) -> Duration {
+        let wait_ms = self.wait_ms.unwrap_or(WAIT_MS);
+        Duration::from_millis(self.within_ms.unwrap_or(wait_ms.saturating_add(WORK_MS)))
+    }
+
     /// Checks the query against the store it is about.
     pub(crate) fn understand(&self, info: &StoreInfo) -> Result<Asked, QueryError> {
         let is_timed =
@@ -83,7 +101,9 @@ impl StoreQuery {
         }
         let limit = within("limit", self.limit.unwrap_or(LIMIT), 1, LIMIT_MAX)?;
         let wait_ms = within("wait_ms", self.wait_ms.unwrap_or(WAIT_MS), 0, WAIT_MAX_MS)?;
-        let wait = Duration::from_millis(wait_ms);
+        within("within_ms", self.within_ms.unwrap_or(1), 1, WITHIN_MAX_MS)?;
+        let (now, wait) = (Instant::now(), Duration::from_millis(wait_ms));
+        let (deadline, wait) = (now + self.within(), wait.min(self.within()));
         Ok(Asked {
             select: Select {
                 keys: self.keys(&info.key)?,
@@ -94,7 +114,9 @@ impl StoreQuery {
             partitions: self.partitions.as_deref().map(partitions).transpose()?,
             after: self.after.as_deref().map(offsets).transpose()?.unwrap_or_default(),
             wait,
-            until: Instant::now() + wait,
+            until: now + wait,
+            within: self.within(),
+            deadline: Some(deadline),
         })
     }
 
@@ -111,7 +133,15 @@ impl StoreQuery {
             (_, Some(prefix)) => Keys::Prefix(bytes(prefix)?),
             _ => {
                 let bound = |key: &Option<String>| key.as_ref().map(bytes).transpose();
-                Keys::Range(bound(&self.from)?, bound(&self.to)?)
+                let (from, to) = (bound(&self.from)?, bound(&self.to)?);
+                let is_negative =
+                    |key: &Option<String>| key.as_deref().map(|key| key.starts_with('-'));
+                let signs = (is_negative(&self.from), is_negative(&self.to));
+                if matches!(format, "i32-be" | "i64-be") && signs == (Some(true), Some(false)) {
+                    let text = "negative keys come after the others: ask for the range below zero by itself";
+                    return Err(QueryError::Invalid(text.to_owned()));
+                }
+                Keys::Range(from, to)
             }
         })
     }
@@ -158,5 +188,30 @@ fn offsets(text: &str) -> Result<Vec<(TopicPartition, i64)>, QueryError> {
         None => Err(QueryError::Invalid(format!(
             "after={text:?} can't be read: expected topic[partition]@offset, separated by commas"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(from: &str, to: &str) -> StoreQuery {
+        let (from, to) = (Some(from.to_owned()), Some(to.to_owned()));
+        StoreQuery { from, to, ..StoreQuery::default() }
+    }
+
+    #[test]
+    fn a_range_of_integers_lies_on_one_side_of_zero() {
+        for (from, to) in [("-1", "1"), ("-9", "0")] {
+            let refused = range(from, to).keys("i64-be").unwrap_err();
+            assert!(refused.to_string().contains("below zero by itself"), "{refused}");
+        }
+        for (from, to) in [("-9", "-1"), ("0", "7")] {
+            let Keys::Range(Some(from), Some(to)) = range(from, to).keys("i64-be").unwrap() else {
+                panic!("a range")
+            };
+            assert!(from < to);
+        }
+        assert!(range("-1", "1").keys("utf8").is_ok());
     }
 }

@@ -1,9 +1,9 @@
 //! Who is asked: what is owned here is read here, the rest is passed on to its owners, once.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use operators::StoreInfo;
-use state_stores::partition::partition_for_key;
+use operators::{StoreInfo, TaskId};
 use state_stores::{Direction, Keys};
 
 use super::answer::{Answer, Part};
@@ -11,13 +11,24 @@ use super::request::{Asked, StoreQuery};
 use super::{PeerError, Queries, QueryError, task};
 use crate::members::Member;
 
+/// What is kept of a query's time for the way to another member and back.
+const ANSWER: Duration = Duration::from_millis(500);
+
 impl Queries {
     /// Answers a query, with the help of other members where they own what is asked for.
     ///
     /// # Errors
     /// [`QueryError`]: why there is no answer. Never a part of one.
     pub fn ask(&self, store: &str, query: &StoreQuery) -> Result<Answer, QueryError> {
-        let info = self.store(store)?;
+        if let Some(meant) = query.instance.as_ref().filter(|meant| **meant != self.instance) {
+            let (application, instance) = (self.application().to_owned(), self.instance.clone());
+            return Err(QueryError::AnotherInstance {
+                application,
+                instance,
+                meant: meant.clone(),
+            });
+        }
+        let (info, is_passed_on) = (self.store(store)?, query.instance.is_some());
         let asked = query.understand(info)?;
         let partitions = self.partitions(info, &asked)?;
         self.check_offsets(info, &asked, &partitions)?;
@@ -25,7 +36,7 @@ impl Queries {
         for partition in partitions {
             match self.read_here(info, partition, &asked) {
                 Ok(part) => parts.push(part),
-                Err(QueryError::NoOwner { .. }) if !query.forwarded => elsewhere.push(partition),
+                Err(QueryError::NoOwner { .. }) if !is_passed_on => elsewhere.push(partition),
                 Err(QueryError::NoOwner { .. }) => {
                     let (application, instance) =
                         (self.application().into(), self.instance.clone());
@@ -35,11 +46,11 @@ impl Queries {
             }
         }
         for (member, partitions) in self.owners(info, &elsewhere)?.into_values() {
-            parts.push(self.pass_on(info, query, &member, &partitions)?);
+            parts.push(self.pass_on(info, (query, &asked), &member, &partitions)?);
         }
         let is_reverse = asked.select.direction == Direction::Reverse;
         let mut whole = Part::merge(parts, is_reverse, asked.limit);
-        if !query.forwarded {
+        if !is_passed_on {
             whole.rows.iter_mut().for_each(|row| row.place = None);
         }
         let Part { rows, more, from } = whole;
@@ -64,7 +75,10 @@ impl Queries {
             };
         }
         Ok(match &asked.select.keys {
-            Keys::One(key) if info.by_key => vec![partition_for_key(key, count)],
+            Keys::One(key) => match info.partition_of(key, count) {
+                Some(partition) => vec![partition],
+                None => (0..count).collect(),
+            },
             _ => (0..count).collect(),
         })
     }
@@ -96,22 +110,31 @@ impl Queries {
         Ok(())
     }
 
-    /// Who owns the partitions that aren't owned here, by address.
+    /// Who owns the partitions that aren't owned here, by instance.
     fn owners(
         &self,
         info: &StoreInfo,
         partitions: &[u32],
     ) -> Result<BTreeMap<String, (Member, Vec<u32>)>, QueryError> {
         let mut owners: BTreeMap<String, (Member, Vec<u32>)> = BTreeMap::new();
-        for partition in partitions {
-            let owner = self.members.owner(task(info, *partition)).map_err(|source| {
-                QueryError::Log { application: self.application().to_owned(), source }
-            })?;
+        if partitions.is_empty() {
+            return Ok(owners);
+        }
+        let tasks: Vec<TaskId> = partitions.iter().map(|number| task(info, *number)).collect();
+        let found = self.members.owners(&tasks).map_err(|source| QueryError::Log {
+            application: self.application().to_owned(),
+            source,
+        })?;
+        for (partition, owner) in partitions.iter().zip(found) {
             match owner {
                 // Its own record may be older than what it owns.
                 Some(member) if member.instance != self.instance => {
-                    let address = member.address.clone();
-                    let (_, asked) = owners.entry(address).or_insert((member, Vec::new()));
+                    if member.address.is_empty() {
+                        let (instance, partition) = (member.instance, *partition);
+                        return Err(QueryError::NoAddress { instance, partition });
+                    }
+                    let instance = member.instance.clone();
+                    let (_, asked) = owners.entry(instance).or_insert((member, Vec::new()));
                     asked.push(*partition);
                 }
                 _ => return Err(self.no_owner(info, *partition)),
@@ -123,22 +146,23 @@ impl Queries {
     fn pass_on(
         &self,
         info: &StoreInfo,
-        query: &StoreQuery,
+        (query, asked): (&StoreQuery, &Asked),
         member: &Member,
         partitions: &[u32],
     ) -> Result<Part, QueryError> {
-        let numbers: Vec<String> = partitions.iter().map(ToString::to_string).collect();
-        let concerns = |offset: &&str| {
-            let partition = offset.rsplit_once(']').and_then(|(place, _)| place.rsplit_once('['));
-            partition.is_some_and(|(_, partition)| numbers.iter().any(|number| number == partition))
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        let Some(time) = left(asked.deadline.unwrap_or(asked.until)).checked_sub(ANSWER) else {
+            return Err(self.timed_out(info, asked));
         };
-        let after = query.after.as_deref().map(|after| {
-            after.split(',').map(str::trim).filter(concerns).collect::<Vec<_>>().join(",")
-        });
+        let after = asked.after.iter().filter(|(at, _)| partitions.contains(&at.partition));
+        let after: Vec<_> = after.map(|(at, offset)| format!("{at}@{offset}")).collect();
+        let numbers: Vec<_> = partitions.iter().map(ToString::to_string).collect();
         let query = StoreQuery {
             partitions: Some(numbers.join(",")),
-            after: after.filter(|after| !after.is_empty()),
-            forwarded: true,
+            after: (!after.is_empty()).then(|| after.join(",")),
+            wait_ms: Some(millis(left(asked.until))),
+            within_ms: Some(millis(time).max(1)),
+            instance: Some(member.instance.clone()),
             ..query.clone()
         };
         match self.peers.ask(member, &info.spec.name, &query) {
@@ -152,4 +176,8 @@ impl Queries {
             }),
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -42,8 +42,6 @@ pub(crate) struct Served {
 pub(crate) enum Absent {
     /// It isn't this worker's.
     Elsewhere,
-    /// It doesn't read this partition.
-    NoInput(TopicPartition),
     /// It hasn't committed this offset yet; its position.
     Behind(TopicPartition, i64),
 }
@@ -69,7 +67,7 @@ impl Serving {
         let mut state = self.state();
         loop {
             let served = state.served.get(&id).ok_or(Absent::Elsewhere)?;
-            let Some((at, position)) = first_behind(served, offsets)? else {
+            let Some((at, position)) = first_behind(served, offsets) else {
                 return Ok(served.clone());
             };
             let left = until.saturating_duration_since(Instant::now());
@@ -86,18 +84,16 @@ impl Serving {
     }
 }
 
+/// The first that isn't covered. What the task doesn't read never is.
 fn first_behind(
     served: &Served,
     offsets: &[(TopicPartition, i64)],
-) -> Result<Option<(TopicPartition, i64)>, Absent> {
-    for (at, offset) in offsets {
+) -> Option<(TopicPartition, i64)> {
+    offsets.iter().find_map(|(at, offset)| {
         let input = served.inputs.iter().find(|(input, _)| input == at);
-        let (_, position) = input.ok_or_else(|| Absent::NoInput(at.clone()))?;
-        if position <= offset {
-            return Ok(Some((at.clone(), *position)));
-        }
-    }
-    Ok(None)
+        let position = input.map_or(0, |(_, position)| *position);
+        (input.is_none() || position <= *offset).then(|| (at.clone(), position))
+    })
 }
 
 /// The worker's end. When it is dropped, so with its worker, nothing is served any more.

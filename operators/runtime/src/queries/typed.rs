@@ -4,9 +4,9 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::time::{Duration, Instant};
 
 use operators::{Direction, Materialized, StoreInfo};
-use state_stores::partition::partition_for_key;
 use state_stores::{CodecError, Decoder, Encoder, Keys, RowTime, Select, StoreError};
 
+use super::read::parts;
 use super::request::Asked;
 use super::{Queries, QueryError};
 
@@ -70,11 +70,9 @@ impl<K: ?Sized, V: ?Sized> TypedQuery<'_, K, V> {
         let encoded = self.key_encoder.encode(key, &mut bytes);
         encoded.map_err(|source| codec(self.info, source))?;
         let count = self.count()?;
-        let partitions = if self.info.by_key {
-            let own = partition_for_key(&bytes, count);
-            own..own + 1
-        } else {
-            0..count
+        let partitions = match self.info.partition_of(&bytes, count) {
+            Some(own) => own..own + 1,
+            None => 0..count,
         };
         let select = Select { keys: Keys::One(bytes), times, direction: Direction::Forward };
         for partition in partitions {
@@ -116,13 +114,15 @@ impl<K: ?Sized, V: ?Sized> TypedQuery<'_, K, V> {
             after: Vec::new(),
             wait: Duration::ZERO,
             until: Instant::now(),
+            within: Duration::MAX,
+            deadline: None,
         };
         let Self { queries, info, key_decoder, value_decoder, .. } = self;
         let queries: &Queries = queries;
         queries.visit_here(info, partition, &asked, &mut |row| {
-            let parts = info.rows.parts(row.value);
+            let parts = parts(info, row.value)?;
             let key = key_decoder.decode(row.key).map_err(|source| codec(info, source))?;
-            for bytes in parts.map(|parts| parts.values).unwrap_or_default() {
+            for bytes in parts.values {
                 let value = value_decoder.decode(bytes).map_err(|source| codec(info, source))?;
                 if visit(key, row.time, value).is_break() {
                     return Ok(ControlFlow::Break(()));

@@ -26,9 +26,7 @@ fn nothing_uncommitted_is_shown_whatever_phase_the_commit_is_in() {
         // The rows may be in the log already; here they aren't committed before they are applied.
         let early = ring.queries[0].ask("counts", &after("a", 1, 0)).unwrap_err();
         assert_eq!(early.code(), "not_caught_up", "{early}");
-        ring.workers[0].step(ring.log.now()).unwrap();
-        ring.log.pass(1);
-        ring.log.log.tick().unwrap();
+        ring.step();
     }
     assert_eq!(seen.last(), Some(&CommitStage::Apply));
     assert!(seen.contains(&CommitStage::Stage) && seen.contains(&CommitStage::End), "{seen:?}");
@@ -47,6 +45,7 @@ fn a_query_waits_for_what_its_caller_wrote() {
             answered.store(true, Ordering::Release);
             answer
         });
+        // The query itself gives up after its wait.
         while !answered.load(Ordering::Acquire) {
             ring.workers[0].step(ring.log.now()).unwrap();
             ring.log.pass(1);
@@ -123,9 +122,7 @@ fn a_state_that_is_being_restored_is_not_shown() {
                 false
             }
         });
-        ring.workers[0].step(ring.log.now()).unwrap();
-        ring.log.pass(1);
-        ring.log.log.tick().unwrap();
+        ring.step();
     }
     assert!(phases.contains(&"restoring"), "{phases:?}");
 }

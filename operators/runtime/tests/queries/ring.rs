@@ -24,6 +24,11 @@ pub(crate) struct Wires {
 }
 
 impl Wires {
+    /// Who is asked there from now on.
+    pub(crate) fn lead(&self, address: &str, to: &Arc<Queries>) {
+        self.doors.lock().unwrap().insert(address.to_owned(), Arc::clone(to));
+    }
+
     pub(crate) fn cut(&self, address: &str) {
         self.doors.lock().unwrap().remove(address);
     }
@@ -46,6 +51,7 @@ pub(crate) struct Ring {
     pub(crate) wires: Arc<Wires>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) queries: Vec<Arc<Queries>>,
+    steps: u32,
 }
 
 impl Ring {
@@ -54,7 +60,7 @@ impl Ring {
         let log = ClockedLog::open(Arc::new(MemoryEngine::new()), NOON, None);
         log.make_topics([("words", PARTITIONS), ("dead_letters", 1)]);
         let (workers, queries) = (Vec::new(), Vec::new());
-        let mut ring = Self { log, wires: Arc::default(), workers, queries };
+        let mut ring = Self { log, wires: Arc::default(), workers, queries, steps: 0 };
         for name in names {
             ring.join(name);
         }
@@ -68,9 +74,14 @@ impl Ring {
     }
 
     pub(crate) fn join_unsettled(&mut self, name: &str) {
+        self.join_at(name, format!("{name}:9100"));
+    }
+
+    /// A member more that tells this address.
+    pub(crate) fn join_at(&mut self, name: &str, address: String) {
         let options = StateOptions::new(self.log.log_id());
         let state = StateDir::open(Arc::new(MemoryEngine::new()), options).unwrap();
-        let advertised = Some(format!("{name}:9100"));
+        let advertised = Some(address);
         let settings =
             WorkerSettings { advertised: advertised.clone(), ..WorkerSettings::new(name) };
         let worker = Worker::new(topology(), self.log.log.clone(), state, settings, 1);
@@ -79,6 +90,15 @@ impl Ring {
         self.wires.doors.lock().unwrap().extend(advertised.map(|at| (at, Arc::clone(&queries))));
         self.workers.push(worker);
         self.queries.push(queries);
+    }
+
+    /// Steps the first member, a millisecond.
+    pub(crate) fn step(&mut self) {
+        self.steps += 1;
+        assert!(self.steps < 100_000, "never: {:?}", self.workers[0].status());
+        self.workers[0].step(self.log.now()).unwrap();
+        self.log.pass(1);
+        self.log.log.tick().unwrap();
     }
 
     /// Steps all members, a millisecond each round, until each has its tasks and nothing to do.

@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use operators::{StreamsBuilder, TimeWindows, Window, Windowed};
 use operators_runtime::{Answer, StoreQuery};
 use state_stores::{Direction, Keys, RowTime, Select};
 
-use crate::ring::{PARTITIONS, Ring, of_key};
-use crate::{MINUTE, NOON, counts};
+use crate::ring::{PARTITIONS, Ring, of_key, partition_of};
+use crate::{MINUTE, NOON, counts, kept, minutes, words};
 
 fn keys(answer: &Answer) -> Vec<&str> {
     answer.rows.iter().map(|row| row.key.as_str().unwrap()).collect()
@@ -70,6 +71,32 @@ fn windows_of_a_key_between_times_until_they_expire() {
 }
 
 #[test]
+fn a_row_of_a_window_lies_where_its_key_does() {
+    let mut ring = Ring::of(&["one"]);
+    let all = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    ring.append(NOON, &all);
+    ring.settle();
+    let said = StreamsBuilder::new("other").stream(&words());
+    let table = said.group_by_key().windowed_by(TimeWindows::of_size(MINUTE)).count(&minutes());
+    let mut typed = ring.queries[0].typed(&kept(table.key_serde().unwrap())).unwrap();
+    for word in all {
+        let key: String = [word.as_bytes(), &NOON.to_be_bytes()]
+            .concat()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let answer = ring.queries[0].ask("kept", &of_key(&format!("0x{key}"))).unwrap();
+        assert_eq!(answer.rows.len(), 1, "{word}");
+        assert_eq!(
+            (answer.rows[0].partition, &answer.rows[0].value),
+            (partition_of(word), &1.into())
+        );
+        let window = Window { start: NOON, end: NOON + MINUTE };
+        assert_eq!(typed.get(&Windowed::new(word, window)).unwrap(), Some(1), "{word}");
+    }
+}
+
+#[test]
 fn sessions_that_overlap_a_time() {
     let mut ring = Ring::of(&["one"]);
     for second in [0, 30, 200, 400] {
@@ -120,6 +147,26 @@ fn a_long_range_is_read_in_slices_without_a_gap() {
         seen.sort();
         assert_eq!(seen, words);
     }
+}
+
+#[test]
+fn an_answer_is_bounded_in_bytes_whatever_the_number_of_partitions() {
+    let mut ring = Ring::of(&["one"]);
+    let words: Vec<String> =
+        (0..100).map(|number| format!("{number:03}{}", "x".repeat(200_000))).collect();
+    ring.append(NOON, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    ring.settle();
+    let (mut seen, mut from) = (Vec::new(), None);
+    while seen.len() < words.len() {
+        let query = StoreQuery { from: from.take(), limit: Some(1_000), ..StoreQuery::default() };
+        let answer = ring.queries[0].ask("counts", &query).unwrap();
+        let bytes: usize = keys(&answer).into_iter().map(str::len).sum();
+        assert!(bytes < 10 << 20, "{bytes}");
+        assert!(!answer.rows.is_empty());
+        seen.extend(keys(&answer).into_iter().map(|key| key[..3].to_owned()));
+        from = answer.rows.last().map(|row| format!("{}\0", row.key.as_str().unwrap()));
+    }
+    assert_eq!(seen, (0..100).map(|number| format!("{number:03}")).collect::<Vec<_>>());
 }
 
 #[test]
