@@ -28,8 +28,8 @@ pub async fn live(State(state): State<AppState>) -> Json<Value> {
     Json(json!({"status": if state.draining() { "draining" } else { "ok" }, "parts": parts}))
 }
 
-/// `GET /health/ready`: 503 while draining, or the log or database can't be
-/// reached.
+/// `GET /health/ready`: 503 while starting or draining, or the log or database
+/// can't be reached.
 pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
     let database = async {
         matches!(tokio::time::timeout(PATIENCE, state.database().ping()).await, Ok(Ok(())))
@@ -44,12 +44,15 @@ pub async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
     let (database, log) = tokio::join!(database, log);
     let log = log && state.following();
     let degraded = state.limiter().degraded();
-    let ready = database && log && !state.draining();
-    let status = match (ready, state.draining(), degraded) {
-        (true, _, false) => "ready",
-        (true, _, true) => "degraded",
-        (false, true, _) => "draining",
-        (false, false, _) => "unavailable",
+    let reached = database && log;
+    let (draining, preparing) = (state.draining(), state.preparing());
+    let ready = reached && !draining && !preparing;
+    let status = match (reached, draining, preparing, degraded) {
+        (_, true, ..) => "draining",
+        (false, ..) => "unavailable",
+        (true, _, true, _) => "starting",
+        (true, _, _, false) => "ready",
+        (true, _, _, true) => "degraded",
     };
     let redis = if degraded { "down" } else { "up" };
     let body = json!({"status": status, "parts": {"log": up(log), "database": up(database), "redis": redis}});

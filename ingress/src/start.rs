@@ -131,6 +131,7 @@ impl AppState {
             adjustments: Adjustments::default(),
             places: Arc::new(Semaphore::new(settings.max_in_flight)),
             draining: AtomicBool::new(false),
+            preparing: AtomicBool::new(false),
             settings,
             clock,
             log,

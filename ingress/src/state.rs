@@ -54,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) adjustments: Adjustments,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) draining: AtomicBool,
+    pub(crate) preparing: AtomicBool,
     pub(crate) followers: Vec<Follower>,
     pub(crate) mounted: OnceLock<axum::Router>,
 }
@@ -213,6 +214,17 @@ impl AppState {
     #[must_use]
     pub fn following(&self) -> bool {
         self.0.followers.iter().all(|follower| follower.healthy() && follower.caught_up())
+    }
+
+    /// While true, readiness says `starting`: requests are answered, but not everything is there yet.
+    pub fn prepare(&self, preparing: bool) {
+        self.0.preparing.store(preparing, Ordering::Relaxed);
+    }
+
+    /// As last told to [`Self::prepare`].
+    #[must_use]
+    pub fn preparing(&self) -> bool {
+        self.0.preparing.load(Ordering::Relaxed)
     }
 
     /// Readiness fails from here on; requests are still answered.

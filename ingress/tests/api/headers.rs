@@ -91,10 +91,14 @@ async fn the_root_says_what_the_guide_says() {
 }
 
 #[tokio::test]
-async fn readiness_fails_while_draining_or_without_the_database_and_liveness_does_not() {
+async fn readiness_fails_while_starting_or_draining_or_without_the_database_and_liveness_does_not()
+{
     let harness = Harness::start().await;
     let status =
         async |path: &str| harness.call("GET", path, None, &[], None).await.status.as_u16();
+    harness.state.prepare(true);
+    assert_eq!((status("/health/ready").await, status("/health").await), (503, 200));
+    harness.state.prepare(false);
     assert_eq!(status("/health/ready").await, 200);
     harness.state.drain();
     assert_eq!(

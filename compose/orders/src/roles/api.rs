@@ -1,6 +1,7 @@
 //! The REST API, its first accounts and, in development, the first products.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,9 +130,16 @@ async fn run_on(config: &Config, listener: TcpListener, shutdown: CancellationTo
     let mut feeding = tokio::spawn(realtime.clone().feed(log.clone(), codecs, stop_feed.clone()));
     let listening = database.clone();
     let state = state(config, &secrets, ApiParts { log, schemas, database }).await?;
+    state.prepare(config.development());
     let seeding = async {
         if config.development() {
-            seed(&state).await;
+            let mut seeding = pin!(seed(&state));
+            // The workers that make products of them may be far behind, or not run at all.
+            let in_time = tokio::time::timeout(SEEDED_BEFORE_READY, &mut seeding).await.is_ok();
+            state.prepare(false);
+            if !in_time {
+                seeding.await;
+            }
         }
         std::future::pending::<()>().await;
     };
@@ -144,6 +152,9 @@ async fn run_on(config: &Config, listener: TcpListener, shutdown: CancellationTo
     stop_feed.cancel();
     served.and(feeding.await?)
 }
+
+/// How long an ingress alone isn't ready because of products that aren't there yet.
+const SEEDED_BEFORE_READY: Duration = Duration::from_secs(15);
 
 /// Products that exist in development, with price in cents and stock.
 const PRODUCTS: [(&str, &str, &str, i64); 4] = [
