@@ -107,7 +107,10 @@ fn give_up(slot: &mut Slot, clients: &Clients, ends: &[i64]) -> Result<(), LogEr
     let stable = clients.admin.end_offsets(&slot.inputs, Isolation::ReadCommitted)?;
     let stands = |(source, ((at, stable), end)): (usize, ((&TopicPartition, i64), &i64))| {
         let read = slot.task.buffered(source) == 0 && clients.consumer.reached(at, stable);
-        (read && stable < *end).then_some(stable)
+        (read && stable < *end).then(|| {
+            tracing::warn!(task = %slot.id, %at, offset = stable, "a transaction stays open here; a join goes on without its rows");
+            stable
+        })
     };
     let inputs = slot.inputs.iter().zip(stable).zip(ends).enumerate();
     slot.waits.given_up = inputs.map(stands).collect();
