@@ -3,6 +3,7 @@
 //! ```text
 //! 00 "format"                                   u32: version of these layouts
 //! 00 "log"                                      the log's identity
+//! 00 "incarnation"                              which life of the application the rows are of, if anybody said so
 //! 00 "manifest"                                 what the rows depend on, in the words of whoever keeps them
 //! 00 "store:" name                              u32: the store's number
 //! 01 | store u32 | partition u32 | key          a row
@@ -150,26 +151,54 @@ pub(crate) fn manifest_row() -> Vec<u8> {
     meta("manifest")
 }
 
-/// Checks the format and the log's identity. State of another log is removed; the answer is that log's identity.
-pub(crate) fn open(engine: &dyn Engine, log_id: &str) -> Result<Option<String>, StoreError> {
+/// Whose rows were found and removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// Of the log with this identity.
+    Log(String),
+    /// Of this log, from before the application was reset.
+    Incarnation,
+}
+
+/// Checks the format, the log's identity and the application's incarnation. State of others is removed.
+pub(crate) fn open(
+    engine: &dyn Engine,
+    log_id: &str,
+    incarnation: Option<&str>,
+) -> Result<Option<Replaced>, StoreError> {
     if let Some(bytes) = engine.get(&meta("format"))? {
         let found = number("the format row", &bytes)?;
         if found != FORMAT {
             return Err(StoreError::Format { found, expected: FORMAT });
         }
     }
-    let was = engine.get(&meta("log"))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    if was.as_deref() == Some(log_id) {
-        return Ok(None);
-    }
-    // Everything but the numbers of stores, in one batch with the new identity.
+    let text = |name: &str| {
+        let bytes = engine.get(&meta(name))?;
+        Ok::<_, StoreError>(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    let (was, lived) = (text("log")?, text("incarnation")?);
+    let same_log = was.as_deref() == Some(log_id);
+    // State from before anybody told is taken for this life's.
+    let same_life = incarnation.is_none() || lived.is_none() || lived.as_deref() == incarnation;
     let mut batch = WriteBatch::new();
-    batch.delete_range(&[ROWS], &[TIMES + 1]);
-    batch.delete(&manifest_row());
-    batch.put(&meta("format"), &FORMAT.to_be_bytes());
-    batch.put(&meta("log"), log_id.as_bytes());
-    engine.write(&batch, Durability::None)?;
-    Ok(was)
+    if !same_log || !same_life {
+        // Everything but the numbers of stores, in one batch with the new identity.
+        batch.delete_range(&[ROWS], &[TIMES + 1]);
+        batch.delete(&manifest_row());
+        batch.put(&meta("format"), &FORMAT.to_be_bytes());
+        batch.put(&meta("log"), log_id.as_bytes());
+    }
+    if let Some(incarnation) = incarnation.filter(|own| lived.as_deref() != Some(*own)) {
+        batch.put(&meta("incarnation"), incarnation.as_bytes());
+    }
+    if !batch.is_empty() {
+        engine.write(&batch, Durability::None)?;
+    }
+    Ok(match was {
+        Some(was) if !same_log => Some(Replaced::Log(was)),
+        _ if !same_life => Some(Replaced::Incarnation),
+        _ => None,
+    })
 }
 
 /// The number of the store `name`; gives it the next free one when it is new.

@@ -27,6 +27,15 @@ pub enum Durability {
     Synced,
 }
 
+/// How much there is of something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes, on disk where the engine has files: without what waits in its memory.
+    pub bytes: u64,
+    /// Rows, where they can be counted without reading them.
+    pub rows: Option<u64>,
+}
+
 /// What a scan calls for each row; `Break` ends the scan.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
@@ -54,6 +63,11 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
         direction: Direction,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError>;
+
+    /// About how much lies in `[from, to)`, without reading it. `None`: this engine can't tell.
+    fn extent(&self, _from: &[u8], _to: &[u8]) -> Option<Extent> {
+        None
+    }
 
     /// Applies the whole batch or nothing, operations in their order.
     fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError>;

@@ -94,7 +94,7 @@ pub use codec::{
     codec_fn,
 };
 pub use committed::{CommittedRow, CommittedStore, Keys, RowTime, Select};
-pub use engine::{Direction, Durability, Engine, Visit};
+pub use engine::{Direction, Durability, Engine, Extent, Visit};
 pub use error::StoreError;
 pub use key_value::{KeyValueStore, TimestampedKeyValueStore};
 pub use list::ListStore;
@@ -105,7 +105,7 @@ pub use rebuild::{ChangelogRange, Rebuild, needs_rebuild};
 pub use rocks::{RocksEngine, RocksOptions};
 pub use session::{Session, SessionStore};
 pub use spec::{StoreIndex, StoreKind, StoreSpec};
-pub use state_dir::{StateDir, StateOptions};
+pub use state_dir::{StateDir, StateOptions, StoreExtent};
 pub use task_state::{TaskState, VisitDirty};
 pub use typed::TypedStore;
 pub use versioned::{Put, VersionedKeyValueStore};

@@ -3,12 +3,12 @@
 //! With [`MemoryEngine::with_crashes`] it also remembers which writes a crash would lose, and can lose them.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 use parking_lot::RwLock;
 
 use crate::engine::Visit;
-use crate::{BatchOp, Direction, Durability, Engine, StoreError, WriteBatch};
+use crate::{BatchOp, Direction, Durability, Engine, Extent, StoreError, WriteBatch};
 
 type Map = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
@@ -130,6 +130,17 @@ impl Engine for MemoryEngine {
                 _ => return Ok(()),
             }
         }
+    }
+
+    fn extent(&self, from: &[u8], to: &[u8]) -> Option<Extent> {
+        let (mut bytes, mut rows) = (0, 0);
+        let mut visit = |key: &[u8], value: &[u8]| {
+            bytes += (key.len() + value.len()) as u64;
+            rows += 1;
+            ControlFlow::Continue(())
+        };
+        self.scan(from, Some(to), Direction::Forward, &mut visit).ok()?;
+        Some(Extent { bytes, rows: Some(rows) })
     }
 
     fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompactionStyle, DBCompressionType, LogLevel, Options,
+    BlockBasedOptions, Cache, DB, DBCompactionStyle, DBCompressionType, LogLevel, Options, Range,
     SliceTransform, WriteOptions,
 };
 
 use crate::base::row_key;
 use crate::engine::Visit;
 use crate::rocks_scan::{Reach, Scans};
-use crate::{BatchOp, Direction, Durability, Engine, StoreError, WriteBatch};
+use crate::{BatchOp, Direction, Durability, Engine, Extent, StoreError, WriteBatch};
 
 const MEMTABLE_BYTES: usize = 16 << 20;
 /// One written to, two being flushed.
@@ -176,6 +176,11 @@ impl Engine for RocksEngine {
         self.scans
             .scan(&self.db, (from, to, direction), reach, visit)
             .map_err(|error| self.error("scan", &error))
+    }
+
+    fn extent(&self, from: &[u8], to: &[u8]) -> Option<Extent> {
+        let sizes = self.db.get_approximate_sizes(&[Range::new(from, to)]);
+        Some(Extent { bytes: sizes.first().copied()?, rows: None })
     }
 
     fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::base::{self, Place};
+use crate::base::{self, Place, Replaced};
 use crate::clean_rows::CleanBudget;
 use crate::committed::CommittedStore;
 use crate::shelf::Shelf;
 use crate::write_back::WriteBack;
-use crate::{Durability, Engine, StoreError, StoreSpec, TaskState, WriteBatch};
+use crate::{Durability, Engine, Extent, StoreError, StoreSpec, TaskState, WriteBatch};
 
 /// A quiet instance renews the age of its state this many times less often than a busy one writes it.
 const QUIET_FACTOR: i64 = 10;
@@ -21,6 +21,9 @@ const QUIET_FACTOR: i64 = 10;
 pub struct StateOptions {
     /// Identity of the log that holds the changelogs; state of another log is removed at opening.
     pub log_id: String,
+    /// Which life of the application this is, if that is known: state of a former one, from before a reset, is removed at
+    /// opening as that of another log is.
+    pub incarnation: Option<String>,
     /// Memory for committed layers over all tasks: a quarter for rows read from the base, half of the rest for rows that
     /// aren't there yet, half for those of the last write-back. 64 MiB unless set.
     pub layer_bytes: usize,
@@ -31,7 +34,8 @@ pub struct StateOptions {
 impl StateOptions {
     /// Settings for the log of this identity.
     pub fn new(log_id: impl Into<String>) -> Self {
-        Self { log_id: log_id.into(), layer_bytes: 64 << 20, max_layer_age_ms: 60_000 }
+        let log_id = log_id.into();
+        Self { log_id, incarnation: None, layer_bytes: 64 << 20, max_layer_age_ms: 60_000 }
     }
 }
 
@@ -46,6 +50,17 @@ pub struct StateDir {
     shelves: Mutex<Shelves>,
     replaced_log: Option<String>,
     last_write_back_ms: AtomicI64,
+}
+
+/// What the base holds of one store on one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreExtent {
+    /// The store's name.
+    pub store: Arc<str>,
+    /// The task's partition.
+    pub partition: u32,
+    /// How much it is.
+    pub extent: Extent,
 }
 
 /// What the stores of all tasks share.
@@ -71,14 +86,21 @@ struct Shelves {
 impl StateDir {
     /// Opens the state kept in `engine`. State of another log is removed, see [`replaced_log`](Self::replaced_log).
     pub fn open(engine: Arc<dyn Engine>, options: StateOptions) -> Result<Arc<Self>, StoreError> {
-        let replaced_log = base::open(&*engine, &options.log_id)?;
-        if let Some(was) = &replaced_log {
-            tracing::warn!(
-                was,
-                now = options.log_id,
-                "the state belongs to another log: it is rebuilt"
-            );
-        }
+        let replaced = base::open(&*engine, &options.log_id, options.incarnation.as_deref())?;
+        let replaced_log = match replaced {
+            Some(Replaced::Log(was)) => {
+                let now = &options.log_id;
+                tracing::warn!(was, now, "the state belongs to another log: it is rebuilt");
+                Some(was)
+            }
+            Some(Replaced::Incarnation) => {
+                tracing::warn!(
+                    "the state is from before a reset of the application: it is built anew"
+                );
+                None
+            }
+            None => None,
+        };
         let shared = Shared {
             engine,
             live_bytes: AtomicUsize::new(0),
@@ -152,6 +174,19 @@ impl StateDir {
         let store = *shelves.numbers.get(store)?;
         let shelf = shelves.by_place.get(&Place { store, partition })?;
         Some(CommittedStore::new(Arc::clone(&self.shared), Arc::clone(shelf)))
+    }
+
+    /// How much of each store and partition lies in the base, as far as the engine can tell without reading it. Only of
+    /// those that a task of this instance had since it was opened.
+    pub fn extents(&self) -> Vec<StoreExtent> {
+        let shelves: Vec<_> = self.shelves.lock().by_place.values().cloned().collect();
+        let extent = |shelf: &Arc<Shelf>| {
+            let (from, to) = (shelf.place.rows(), shelf.place.rows_end());
+            let extent = self.shared.engine.extent(&from, &to)?;
+            let (store, partition) = (Arc::clone(&shelf.spec.name), shelf.place.partition);
+            Some(StoreExtent { store, partition, extent })
+        };
+        shelves.iter().filter_map(extent).collect()
     }
 
     /// Memory of the committed layers, in bytes.

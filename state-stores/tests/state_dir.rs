@@ -176,6 +176,39 @@ fn state_of_another_log_is_removed_and_reported() {
 }
 
 #[test]
+fn state_from_before_a_reset_is_removed_and_a_first_word_of_it_is_believed() {
+    let engine = Arc::new(MemoryEngine::new());
+    let open = |incarnation: Option<&str>| {
+        let incarnation = incarnation.map(str::to_owned);
+        let options = StateOptions { incarnation, ..StateOptions::new("log-1") };
+        StateDir::open(Arc::clone(&engine) as _, options).unwrap()
+    };
+    let position =
+        |dir: Arc<StateDir>| dir.task_state(0, &[spec("a")]).unwrap().changelog_position(STORE);
+    let dir = open(None);
+    put(&mut dir.task_state(0, &[spec("a")]).unwrap(), b"k", b"v", 9);
+    dir.write_back(0).unwrap();
+    for life in [Some("first"), None, Some("first")] {
+        assert_eq!(position(open(life)), Some(9), "{life:?}");
+    }
+    let reset = open(Some("second"));
+    assert_eq!((reset.replaced_log(), reset.manifest().unwrap()), (None, None));
+    assert_eq!(position(reset), None);
+}
+
+#[test]
+fn the_base_tells_how_much_of_each_store_it_holds() {
+    let engine = Arc::new(MemoryEngine::new());
+    let dir = open(&engine);
+    put(&mut dir.task_state(0, &[spec("a")]).unwrap(), b"k", b"v", 9);
+    assert_eq!(dir.extents()[0].extent.rows, Some(0), "it is in memory yet");
+    dir.write_back(0).unwrap();
+    let [extent] = dir.extents().try_into().unwrap();
+    assert_eq!((&*extent.store, extent.partition, extent.extent.rows), ("a", 0, Some(1)));
+    assert!(extent.extent.bytes > 0);
+}
+
+#[test]
 fn a_manifest_outlives_a_crash_but_not_its_log() {
     let engine = Arc::new(MemoryEngine::with_crashes());
     let dir = open(&engine);

@@ -55,6 +55,16 @@ mod broker_assigned {
     }
 
     #[test]
+    fn a_group_with_members_is_told_and_left_alone() {
+        judge(contract::upkeep::a_group_with_members_is_told_and_left_alone);
+    }
+
+    #[test]
+    fn offsets_of_an_empty_group_can_be_set_and_forgotten() {
+        judge(contract::upkeep::offsets_of_an_empty_group_can_be_set_and_forgotten);
+    }
+
+    #[test]
     fn leaving_hands_over() {
         judge(contract::membership::leaving_hands_over);
     }

@@ -1,4 +1,4 @@
-//! `/health`, `/metrics`, `/tasks`, `/topology`, `/stores` on `ADMIN_ADDR`, for
+//! `/health`, `/metrics`, `/tasks`, `/topology`, `/state`, `/applications`, `/stores` on `ADMIN_ADDR`, for
 //! operators only. Every role serves it.
 
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use runtime::{QueryDoor, StatusView, WorkerStatus};
+use runtime::{Describe, QueryDoor, StatusView, WorkerStatus};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -38,19 +38,36 @@ impl Watched {
         self.0.iter().all(|view| view.status().is_some_and(|status| status.ready))
     }
 
-    fn statuses(&self) -> Vec<WorkerStatus> {
+    pub(crate) fn statuses(&self) -> Vec<WorkerStatus> {
         self.0.iter().filter_map(StatusView::status).collect()
+    }
+}
+
+/// What a process shows of itself.
+pub(crate) struct Shown {
+    /// Of all its applications.
+    pub topology: String,
+    pub watched: Watched,
+    pub queries: QueryDoor,
+    pub describe: Arc<Describe>,
+}
+
+impl Shown {
+    /// Of a process without applications.
+    fn nothing(config: &Config) -> Self {
+        let queries = QueryDoor::new(Vec::new(), config.query_token.as_deref());
+        let describe = Arc::new(|_: &str| None);
+        Self { topology: String::new(), watched: Watched::default(), queries, describe }
     }
 }
 
 /// Serves until told to stop, and keeps the memory of metrics bounded.
 pub(crate) async fn serve(
     listener: TcpListener,
-    topology: String,
-    watched: Watched,
-    queries: QueryDoor,
+    shown: Shown,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let Shown { topology, watched, queries, describe } = shown;
     let ready = watched.clone();
     let parts = runtime::AdminParts {
         metrics: Arc::new(|| METRICS.get().map(PrometheusHandle::render).unwrap_or_default()),
@@ -58,6 +75,7 @@ pub(crate) async fn serve(
         ready: Arc::new(move || ready.ready()),
         topology,
         queries,
+        describe,
     };
     let upkeep = async {
         let mut every = tokio::time::interval(UPKEEP);
@@ -78,8 +96,7 @@ pub(crate) async fn serve(
 pub(crate) async fn beside(config: &Config, role: impl Future<Output = Result<()>>) -> Result<()> {
     let listener = bind("ADMIN_ADDR", config.admin_addr).await?;
     let stop = CancellationToken::new();
-    let nothing = QueryDoor::new(Vec::new(), config.query_token.as_deref());
-    let serving = serve(listener, String::new(), Watched::default(), nothing, stop.clone());
+    let serving = serve(listener, Shown::nothing(config), stop.clone());
     let running = async {
         let ended = role.await;
         stop.cancel();

@@ -1,5 +1,7 @@
 //! The command line: what can be asked of `orders`.
 
+mod app;
+
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -9,6 +11,8 @@ use runtime::LetterId;
 use crate::commands::topology::Format;
 use crate::replay::HAPPY_PATH;
 use crate::simulate::FLOWS;
+
+pub(crate) use app::{AppCommand, ResetArgs};
 
 /// Real-time order system: REST in, stream operators, Postgres, a realtime feed
 /// and webhooks out.
@@ -70,6 +74,11 @@ pub(crate) enum Command {
     Parked {
         #[command(subcommand)]
         command: ParkedCommand,
+    },
+    /// Show what an application of the topology is doing, or let it begin anew.
+    App {
+        #[command(subcommand)]
+        command: AppCommand,
     },
     /// Ask a store of an application for what is committed in it.
     ///

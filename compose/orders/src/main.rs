@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod config;
 mod data_dir;
+mod insight;
 mod output;
 mod parts;
 mod progress;
@@ -111,6 +112,7 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
         Command::Parked { command } => {
             tokio::task::block_in_place(|| commands::parked::run(config, command))
         }
+        Command::App { command } => commands::app::run(config, command).await,
         Command::Query(args) => commands::query::run(config, args).await,
         Command::Topology {
             command: TopologyCommand::Show { application, format, mermaid, json },

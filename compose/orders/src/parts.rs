@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use log::embedded::{EmbeddedLog, EmbeddedOptions};
 use log::kafka::{KafkaLog, KafkaOptions};
-use log::{Cleanup, Log, TopicSpec};
+use log::{Admin, Cleanup, Log, TopicSpec};
 use read_model::{Database, DatabaseOptions};
 use redis::aio::ConnectionManager;
 use schema_registry::{ClientOptions, FileStorage, Registry, RegistryClient, register_all};
@@ -54,15 +54,27 @@ pub(crate) fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
     Ok(Arc::new(EmbeddedLog::open(Arc::new(engine), options)?))
 }
 
-/// The state of one application on this machine.
-pub(crate) fn state(config: &Config, application: &str, log_id: &str) -> Result<Arc<StateDir>> {
+/// The state of one application on this machine. `admin` says of which log, and of which life of the application.
+pub(crate) fn state(
+    config: &Config,
+    application: &str,
+    admin: &dyn Admin,
+) -> Result<Arc<StateDir>> {
+    let incarnation = runtime::incarnation(admin, application, config.topic_replication)?;
+    let state_options = StateOptions { incarnation, ..StateOptions::new(admin.log_id()?) };
     let options = RocksOptions { cache_bytes: 8 * MIB, write_buffer_bytes: 16 * MIB, wal: false };
-    let engine = RocksEngine::open(folder(config, &format!("state/{application}"))?, options)?;
-    let state = StateDir::open(Arc::new(engine), StateOptions::new(log_id))?;
+    let folder = folder(config, &format!("state/{application}"))?;
+    let engine = RocksEngine::open(folder, options)?;
+    let state = StateDir::open(Arc::new(engine), state_options)?;
     if let Some(former) = state.replaced_log() {
         tracing::warn!(application, former, "the state was of another log and is built anew");
     }
     Ok(state)
+}
+
+/// Where that lies, if it is there.
+pub(crate) fn state_folder_of(config: &Config, application: &str) -> PathBuf {
+    config.data_dir.join("state").join(application)
 }
 
 fn folder(config: &Config, name: &str) -> Result<PathBuf> {

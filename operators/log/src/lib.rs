@@ -13,7 +13,7 @@
 //!
 //! | capability | trait | used by |
 //! |---|---|---|
-//! | topics, offsets, deletion | [`Admin`] | start, restore, repartition topics |
+//! | topics, offsets, groups, deletion | [`Admin`] | start, restore, repartition topics, commands |
 //! | append, acknowledged when durable | [`Appender`], [`AppendExt`] | ingress |
 //! | atomic transactions with input offsets | [`TxnProducer`] | workers |
 //! | membership in a group | [`GroupConsumer`] | workers |
@@ -88,6 +88,7 @@ mod append;
 pub mod contract;
 pub mod embedded;
 pub mod error;
+pub mod group;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod record;
@@ -98,6 +99,7 @@ pub mod traits;
 
 pub use append::{Acknowledged, AppendExt};
 pub use error::LogError;
+pub use group::{GroupDescription, GroupMember};
 pub use record::{ConsumedRecord, Header, NewRecord, TopicPartition};
 pub use tail::{Tail, TailBatch, TailFrom, TailOptions, TailRecord};
 pub use topic::{Cleanup, TopicDescription, TopicSpec};

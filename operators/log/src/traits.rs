@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::LogError;
+use crate::group::GroupDescription;
 use crate::record::{ConsumedRecord, NewRecord, TopicPartition};
 use crate::topic::{TopicDescription, TopicSpec};
 
@@ -122,6 +123,21 @@ pub trait Admin: Send + Sync {
     /// later call. Takes milliseconds, at most about a second, then it is
     /// `Retriable`.
     fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), LogError>;
+    /// Deletes topics with all they hold, and what groups have committed of them; a topic that
+    /// doesn't exist is none to delete. One that is made again under the name has another id.
+    /// Whoever still reads a deleted topic gets an error; what somebody still writes is lost.
+    fn delete_topics(&self, topics: &[&str]) -> Result<(), LogError>;
+    /// Per partition, the offset of the first record of this time (ms since 1970) or later; the end
+    /// (last stable offset) where there is none.
+    fn offsets_at(&self, of: &[TopicPartition], time_ms: i64) -> Result<Vec<i64>, LogError>;
+    /// Who is in a group. One that nobody ever joined has no members.
+    fn group(&self, group: &str) -> Result<GroupDescription, LogError>;
+    /// Makes these the group's committed offsets (next offset to read); others stay. `Fatal` while
+    /// anybody is in the group.
+    fn set_offsets(&self, group: &str, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError>;
+    /// Forgets everything a group has committed. `Fatal`, and nothing is forgotten, while anybody
+    /// is in the group; nothing happens where there is no such group.
+    fn forget_group(&self, group: &str) -> Result<(), LogError>;
 }
 
 /// Result of an append: where the record is.

@@ -1,17 +1,19 @@
 //! The admin endpoint of a process: what its workers do and hold. Never on a public port.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::TcpListener;
 
+use crate::app::{AppDescription, StoreDescription};
 use crate::queries::{QueryDoor, routes};
 use crate::worker::WorkerStatus;
 
@@ -28,7 +30,12 @@ pub struct AdminParts {
     pub topology: String,
     /// `/stores`.
     pub queries: QueryDoor,
+    /// `/applications/{application}`: what the application is doing; may wait. The error is one for people.
+    pub describe: Arc<Describe>,
 }
+
+/// Describes the application of this name, if the process runs it.
+pub type Describe = dyn Fn(&str) -> Option<Result<AppDescription, String>> + Send + Sync;
 
 impl std::fmt::Debug for AdminParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -51,6 +58,8 @@ pub async fn serve_admin(
         .route("/metrics", get(metrics))
         .route("/tasks", get(tasks))
         .route("/topology", get(topology))
+        .route("/state", get(state))
+        .route("/applications/{application}", get(application))
         .merge(routes(parts.queries.clone()))
         .with_state(parts)
         .into_make_service_with_connect_info::<SocketAddr>();
@@ -79,4 +88,22 @@ async fn tasks(State(parts): State<AdminParts>) -> Json<Vec<WorkerStatus>> {
 
 async fn topology(State(parts): State<AdminParts>) -> String {
     parts.topology
+}
+
+/// What the stores of this process hold on disk, by application.
+async fn state(State(parts): State<AdminParts>) -> Json<BTreeMap<String, Vec<StoreDescription>>> {
+    let looked = tokio::task::spawn_blocking(move || parts.queries.extents());
+    Json(looked.await.unwrap_or_default())
+}
+
+async fn application(State(parts): State<AdminParts>, Path(application): Path<String>) -> Response {
+    let described = tokio::task::spawn_blocking(move || (parts.describe)(&application));
+    let (status, detail) = match described.await {
+        Ok(Some(Ok(description))) => return Json(description).into_response(),
+        Ok(Some(Err(reason))) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+        Ok(None) => (StatusCode::NOT_FOUND, "this process doesn't run it".to_owned()),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    };
+    let body = serde_json::json!({"status": status.as_u16(), "detail": detail});
+    (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }

@@ -57,6 +57,14 @@ pub enum WorkerError {
         /// What is wrong with it.
         source: ManifestError,
     },
+    /// A reset of the application was begun and isn't finished: topics and offsets don't belong together.
+    #[error(
+        "{application}: a reset was begun and isn't finished; run `orders app reset {application} --execute` again"
+    )]
+    InReset {
+        /// `application.id`.
+        application: String,
+    },
     /// Topics are missing.
     #[error("{application}: topics {} don't exist; create them with `orders topics create`", .missing.join(", "))]
     MissingTopics {

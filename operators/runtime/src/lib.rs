@@ -58,6 +58,7 @@
 //! rows (in `state-stores`), anything about orders.
 
 mod admin;
+pub mod app;
 mod assignment;
 mod calls;
 mod commit;
@@ -83,19 +84,21 @@ mod topics;
 mod waiting;
 mod worker;
 
-pub use admin::{AdminParts, serve_admin};
+pub use admin::{AdminParts, Describe, serve_admin};
 pub use calls::Completion;
 pub use commit::CommitStage;
 pub use dead_letters::{
     BadLetterId, DeadLetter, DeadLetterError, LetterId, Settle, dead_letters, settle_dead_letters,
 };
 pub use error::WorkerError;
+pub use manifest::incarnation;
 pub use members::{Member, members};
 pub use parked::{LetGo, Parked, ParkedError, let_go, parked_keys};
 pub use queries::{
     Answer, AnsweredBy, PeerError, Peers, Queries, QueryDoor, QueryError, Render, Row,
     StoreListing, StoreQuery, TypedQuery, WindowTimes, render_plain,
 };
+pub use restore::RestoringStatus;
 pub use settings::WorkerSettings;
 pub use thread::{Clock, StatusView, WorkerHandle, spawn};
 pub use topics::{TopicPlan, plan};

@@ -20,8 +20,9 @@ use operators::{Manifest, Verdict};
 use crate::error::WorkerError;
 use crate::worker::Worker;
 
-/// Key of the one record that counts.
+/// Keys of the records that count: the manifest, and there while a reset of the application is under way.
 const KEY: &[u8] = b"manifest";
+const RESET: &[u8] = b"reset";
 
 /// 10 s: a log that gives nothing for so long is asked again later.
 const POLLS_MAX: u32 = 200;
@@ -35,15 +36,48 @@ pub(crate) struct Agreed {
     in_folder: bool,
 }
 
-fn topic(application: &str) -> String {
+/// What the topic holds.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    manifest: Option<Vec<u8>>,
+    /// A reset was begun and isn't finished: what is there is of no use any more.
+    pub(crate) in_reset: bool,
+}
+
+/// `<application.id>-manifest`.
+pub(crate) fn topic(application: &str) -> String {
     format!("{application}-manifest")
+}
+
+/// The topic, made if it isn't there.
+fn ensure(admin: &dyn Admin, topic: &str, replication: i32) -> Result<(), LogError> {
+    let (name, partitions, cleanup) = (topic.to_owned(), 1, Cleanup::Compact);
+    admin.ensure_topics(&[TopicSpec { name, partitions, replication, cleanup }])
+}
+
+/// Which life of the application this is: another one after each reset, which deletes the topic of the manifest. State
+/// folders keep it ([`StateOptions::incarnation`](state_stores::StateOptions)). Makes the topic if it isn't there; `None`
+/// where the broker doesn't tell topics of one name apart.
+///
+/// # Errors
+/// The log's.
+pub fn incarnation(
+    admin: &dyn Admin,
+    application: &str,
+    replication: i32,
+) -> Result<Option<String>, LogError> {
+    let topic = topic(application);
+    ensure(admin, &topic, replication)?;
+    let found = admin.describe(&[&topic])?.into_iter().flatten().next();
+    Ok(found.map(|topic| topic.id).filter(|id| !id.is_empty()))
 }
 
 impl Worker {
     /// Compares the topology with what is kept.
     ///
     /// # Errors
-    /// [`WorkerError::Manifest`] with all differences when it doesn't fit and nobody accepted that.
+    /// [`WorkerError::Manifest`] with all differences when it doesn't fit and nobody accepted that;
+    /// [`WorkerError::InReset`] where a reset was begun.
     pub(crate) fn agree(
         &self,
         admin: &dyn Admin,
@@ -55,8 +89,13 @@ impl Worker {
             application: application.to_owned(),
             source,
         })?;
-        let logged = read(self.log.as_ref(), admin, &topic(application), self.replication)
-            .map_err(|e| self.log_failed(e))?;
+        let topic = topic(application);
+        ensure(admin, &topic, self.replication).map_err(|e| self.log_failed(e))?;
+        let Kept { manifest: logged, in_reset } =
+            read(self.log.as_ref(), admin, &topic).map_err(|e| self.log_failed(e))?;
+        if in_reset {
+            return Err(WorkerError::InReset { application: application.to_owned() });
+        }
         let in_folder = self.state_dir.manifest().map_err(|e| self.state_failed(e))?;
         let mut kept = Vec::new();
         for (kept_in, text) in [("in the log", logged), ("in the state folder", in_folder)] {
@@ -123,7 +162,7 @@ impl Worker {
         let text = agreed.manifest.to_json();
         if !agreed.in_log {
             let topic = topic(self.topology.application_id());
-            let written = write(producer, &topic, text.as_bytes(), now);
+            let written = write(producer, &topic, (KEY, Some(text.as_bytes())), now);
             written.map_err(|e| self.log_failed(e))?;
         }
         if !agreed.in_folder {
@@ -134,55 +173,59 @@ impl Worker {
     }
 }
 
-/// The last manifest in the topic, which is made if it isn't there.
-fn read(
-    log: &dyn Log,
-    admin: &dyn Admin,
-    topic: &str,
-    replication: i32,
-) -> Result<Option<Vec<u8>>, LogError> {
-    let (name, partitions, cleanup) = (topic.to_owned(), 1, Cleanup::Compact);
-    admin.ensure_topics(&[TopicSpec { name, partitions, replication, cleanup }])?;
+/// What the topic holds now.
+pub(crate) fn read(log: &dyn Log, admin: &dyn Admin, topic: &str) -> Result<Kept, LogError> {
     let at = [TopicPartition::new(topic, 0)];
     let start = admin.start_offsets(&at)?.first().copied().unwrap_or(0);
     let end = admin.end_offsets(&at, Isolation::ReadCommitted)?.first().copied().unwrap_or(0);
-    let mut last = None;
+    let mut kept = Kept::default();
     if start == end {
-        return Ok(last);
+        return Ok(kept);
     }
     let mut reader = log.reader("manifest", Isolation::ReadCommitted, Visibility::Written)?;
     let [at] = at;
     reader.assign(&[(at.clone(), start)])?;
     for _ in 0..POLLS_MAX {
-        reader.poll(Duration::from_millis(50), 100, &mut |record| {
-            if record.key == Some(KEY) {
-                last = record.value.map(<[u8]>::to_vec);
-            }
+        reader.poll(Duration::from_millis(50), 100, &mut |record| match record.key {
+            Some(KEY) => kept.manifest = record.value.map(<[u8]>::to_vec),
+            Some(RESET) => kept.in_reset = record.value.is_some(),
+            _ => {}
         })?;
         if reader.reached(&at, end) {
-            return Ok(last);
+            return Ok(kept);
         }
     }
     Err(LogError::Retriable(format!("topic {topic} can't be read to its end ({end})")))
 }
 
-/// Writes the text in a transaction of its own.
+/// Says that a reset of the application is under way, or that it isn't: no worker starts meanwhile.
+pub(crate) fn mark_reset(
+    log: &dyn Log,
+    application: &str,
+    in_reset: bool,
+    now: i64,
+) -> Result<(), LogError> {
+    let mut producer = log.txn_producer("orders-app", &format!("{application}-reset"))?;
+    producer.init()?;
+    let value = in_reset.then_some(&b"begun"[..]);
+    write(producer.as_mut(), &topic(application), (RESET, value), now)
+}
+
+/// Writes a record in a transaction of its own.
 fn write(
     producer: &mut dyn TxnProducer,
     topic: &str,
-    text: &[u8],
+    (key, value): (&[u8], Option<&[u8]>),
     timestamp: i64,
 ) -> Result<(), LogError> {
-    let record = NewRecord { key: Some(KEY), value: Some(text), timestamp, headers: &[] };
+    let record = NewRecord { key: Some(key), value, timestamp, headers: &[] };
     for _ in 0..ATTEMPTS_MAX {
         match attempt(producer, topic, record) {
             Err(LogError::Abort(_)) => producer.abort()?,
             done => return done,
         }
     }
-    Err(LogError::Retriable(format!(
-        "topic {topic} took no manifest in {ATTEMPTS_MAX} transactions"
-    )))
+    Err(LogError::Retriable(format!("topic {topic} took no record in {ATTEMPTS_MAX} transactions")))
 }
 
 fn attempt(

@@ -40,7 +40,7 @@ pub struct Member {
 }
 
 /// `<application.id>-members`
-fn topic(application: &str) -> String {
+pub(crate) fn topic(application: &str) -> String {
     format!("{application}-members")
 }
 

@@ -27,6 +27,19 @@ pub(crate) struct Restoring {
     pub(crate) state: TaskState,
 }
 
+/// How far the state of a task is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RestoringStatus {
+    /// `<sub-topology>_<partition>`.
+    pub id: String,
+    /// Offsets of its changelogs that were read.
+    pub read: i64,
+    /// Of so many; 0 until that is known.
+    pub total: i64,
+    /// How long the rest of all tasks restored together will take at the pace so far.
+    pub remaining_ms: Option<i64>,
+}
+
 /// What can go wrong on the way.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RestoreError {
@@ -52,9 +65,13 @@ pub(crate) struct Restore {
     ends: BTreeMap<TopicPartition, i64>,
     /// Which store of which task a changelog partition feeds.
     targets: BTreeMap<TopicPartition, (usize, StoreIndex)>,
+    /// Where reading a changelog partition began.
+    starts: BTreeMap<TopicPartition, i64>,
     stage: Stage,
     delete_retention_ms: i64,
     rows: u64,
+    /// When reading began, and the last step.
+    times: Option<(i64, i64)>,
 }
 
 impl std::fmt::Debug for Restore {
@@ -72,9 +89,11 @@ impl Restore {
             tasks,
             ends: BTreeMap::new(),
             targets: BTreeMap::new(),
+            starts: BTreeMap::new(),
             stage: Stage::Offsets,
             delete_retention_ms,
             rows: 0,
+            times: None,
         }
     }
 
@@ -87,6 +106,7 @@ impl Restore {
         poll: usize,
         now: i64,
     ) -> Result<bool, RestoreError> {
+        self.times = self.times.map(|(began, _)| (began, now));
         match &mut self.stage {
             Stage::Offsets => {
                 self.read_offsets(admin, group)?;
@@ -95,6 +115,7 @@ impl Restore {
             Stage::Stable => {
                 if self.is_stable(admin)? {
                     self.stage = self.start_reading(log, admin, now)?;
+                    self.times = Some((now, now));
                 }
             }
             Stage::Rows(reader) => {
@@ -114,10 +135,38 @@ impl Restore {
         Ok(matches!(self.stage, Stage::Done))
     }
 
+    /// How far each task is.
+    pub(crate) fn progress(&self) -> Vec<RestoringStatus> {
+        let reader = match &self.stage {
+            Stage::Rows(reader) => Some(reader),
+            _ => None,
+        };
+        // Of one changelog partition: read, of how many.
+        let of = |(at, start): (&TopicPartition, &i64)| {
+            let end = self.ends.get(at).copied().unwrap_or(*start);
+            let next = reader.and_then(|reader| reader.position(at)).unwrap_or(*start);
+            (next.clamp(*start, end) - start, end - start)
+        };
+        let add = |(read, total): (i64, i64), (more, of): (i64, i64)| (read + more, total + of);
+        let (read, total) = self.starts.iter().map(of).fold((0, 0), add);
+        let elapsed = self.times.map_or(0, |(began, now)| now - began);
+        let remaining_ms = (read > 0).then(|| elapsed.saturating_mul(total - read) / read);
+        let task = |(number, task): (usize, &Restoring)| {
+            let own = self
+                .starts
+                .iter()
+                .filter(|(at, _)| self.targets.get(*at).is_some_and(|(owner, _)| *owner == number));
+            let (read, total) = own.map(of).fold((0, 0), add);
+            RestoringStatus { id: task.id.to_string(), read, total, remaining_ms }
+        };
+        self.tasks.iter().enumerate().map(task).collect()
+    }
+
     /// Begins anew: offsets, ends and what the state already stands for.
     pub(crate) fn again(&mut self) {
         self.stage = Stage::Offsets;
         self.targets.clear();
+        self.starts.clear();
     }
 
     /// True without tasks.
@@ -185,6 +234,7 @@ impl Restore {
                 let from = task.state.changelog_position(store).unwrap_or(start);
                 if from < end {
                     positions.push((at.clone(), from));
+                    self.starts.insert(at.clone(), from);
                     self.targets.insert(at.clone(), (number, store));
                 }
             }

@@ -8,7 +8,7 @@ use operators::{CallError, WaitingCalls, WaitingKeys};
 use crate::worker::{Worker, WorkerStatus};
 
 /// Pending calls of one node in a task.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct CallsStatus {
     /// Name of the call.
     pub node: String,
@@ -21,7 +21,7 @@ pub struct CallsStatus {
 }
 
 /// Parked keys of one parking in a task.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ParkingStatus {
     /// Name of the parking.
     pub parking: String,

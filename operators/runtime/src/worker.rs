@@ -5,6 +5,7 @@
 //! between any two steps the process may die and the next owner goes on from
 //! what the log holds. The table of what happens then is in `commit`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::level::Waits;
 use crate::members::{Announcer, Members};
 use crate::purge::Purge;
 use crate::queries::{Peers, Publisher, Queries, Render};
-use crate::restore::Restore;
+use crate::restore::{Restore, RestoringStatus};
 use crate::settings::WorkerSettings;
 use crate::topics::TopicPlan;
 use crate::waiting::{CallsStatus, ParkingStatus};
@@ -294,10 +295,14 @@ impl Worker {
         WorkerStatus {
             application: self.topology.application_id().to_owned(),
             thread: self.settings.thread,
-            phase: if self.held_up { "waiting for state" } else { self.phase.name() },
+            phase: if self.held_up { "waiting for state" } else { self.phase.name() }.into(),
             ready: matches!(self.phase, Phase::Running | Phase::Committing(..))
                 && self.membership.is_some(),
             tasks: self.slots.iter().map(Slot::status).collect(),
+            restoring: match &self.phase {
+                Phase::Restoring(restore, _) => restore.progress(),
+                _ => Vec::new(),
+            },
         }
     }
 
@@ -327,22 +332,25 @@ pub(crate) fn group_of(topology: &Topology) -> String {
 }
 
 /// What a worker is doing.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct WorkerStatus {
     /// `application.id`.
     pub application: String,
     /// Number of its thread within the process.
     pub thread: u32,
     /// In words.
-    pub phase: &'static str,
+    pub phase: Cow<'static, str>,
     /// Has an assignment and all of its state.
     pub ready: bool,
     /// Its tasks.
     pub tasks: Vec<TaskStatus>,
+    /// Tasks whose state is being brought level with the log.
+    #[serde(default)]
+    pub restoring: Vec<RestoringStatus>,
 }
 
 /// What a task is doing.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct TaskStatus {
     /// `<sub-topology>_<partition>`.
     pub id: String,

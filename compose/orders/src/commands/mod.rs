@@ -1,5 +1,6 @@
 //! Commands that do one thing and end.
 
+pub(crate) mod app;
 pub(crate) mod dlq;
 pub(crate) mod listen;
 pub(crate) mod log;
@@ -12,6 +13,7 @@ pub(crate) mod topology;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::{Result, bail};
+use schemas::Micros;
 
 /// Says what is about to happen and asks whether it should.
 ///
@@ -32,6 +34,19 @@ pub(crate) fn confirm(what: &str, yes: bool) -> Result<()> {
         bail!("nothing was changed");
     }
     Ok(())
+}
+
+/// Milliseconds since 1970, from that number or RFC 3339.
+pub(crate) fn millis(text: &str) -> Result<i64> {
+    if let Ok(ms) = text.parse() {
+        return Ok(ms);
+    }
+    match Micros::parse_rfc3339(text) {
+        Ok(time) => Ok(time.as_millis()),
+        Err(_) => {
+            bail!("time {text:?} can't be read: expected RFC 3339 or milliseconds since 1970")
+        }
+    }
 }
 
 /// Text as it is, other bytes as hexadecimal digits. Nothing in it can move a terminal's cursor.

@@ -61,13 +61,9 @@ pub(crate) async fn run(config: &Config, shutdown: CancellationToken) -> Result<
     }
     let applications =
         topology::applications(&parts::flow_settings(config), schemas.source.clone())?;
-    let topologies: Vec<String> =
-        applications.iter().map(|application| application.topology.to_string()).collect();
-    let (started, queries) = workers::start(config, &log, applications, &schemas.source)?;
-    let watched = started.watch();
-    let (topologies, stop_admin) = (topologies.join("\n"), stop_inner.clone());
-    let admin = admin::serve(doors.admin, topologies, watched.clone(), queries, stop_admin);
-    inner.spawn(admin);
+    let (started, shown) = workers::start(config, &log, applications, &schemas.source)?;
+    let watched = shown.watched.clone();
+    inner.spawn(admin::serve(doors.admin, shown, stop_inner.clone()));
     let stop_workers = CancellationToken::new();
     let stopping = stop_workers.clone();
     let mut running = tokio::spawn(async move { started.run(stopping).await });

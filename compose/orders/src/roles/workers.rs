@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use log::Log;
+use operators::Topology;
 use runtime::{Queries, QueryDoor, Worker, WorkerError, WorkerHandle, WorkerSettings};
 use schemas::avro::SchemaSource;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use topology::Application;
 
-use crate::admin::{self, Watched};
+use crate::admin::{self, Shown, Watched};
 use crate::config::Config;
+use crate::insight;
 use crate::parts;
 use crate::queries::{HttpPeers, render};
 use crate::roles::bind;
@@ -27,20 +29,23 @@ pub(crate) struct Workers {
 #[error("{0}")]
 pub(crate) struct Unfit(String);
 
-/// Starts some applications; values of their stores are shown with the schemas of `source`.
+/// Starts some applications, with what is to be shown of them; values of their stores are shown with the schemas of
+/// `source`.
 pub(crate) fn start(
     config: &Config,
     log: &Arc<dyn Log>,
     applications: Vec<Application>,
     source: &Arc<dyn SchemaSource>,
-) -> Result<(Workers, QueryDoor)> {
-    let log_id = log.admin()?.log_id()?;
+) -> Result<(Workers, Shown)> {
+    let admin = log.admin()?;
     let (send, ended) = mpsc::unbounded_channel();
     let (peers, render) = (HttpPeers::new(config)?, render(source.clone()));
     let (mut handles, mut queries) = (Vec::new(), Vec::new());
+    let topologies: Vec<Topology> =
+        applications.iter().map(|application| application.topology.clone()).collect();
     for application in applications {
         let instance = parts::instance(config, application.id)?;
-        let state = parts::state(config, application.id, &log_id)?;
+        let state = parts::state(config, application.id, admin.as_ref())?;
         let mut asked: Option<Queries> = None;
         for thread in 0..config.stream_threads {
             let settings = WorkerSettings {
@@ -61,8 +66,13 @@ pub(crate) fn start(
         queries.extend(asked);
         tracing::info!(application = application.id, "{} started...", title(application.id));
     }
-    let door = QueryDoor::new(queries, config.query_token.as_deref());
-    Ok((Workers { handles, ended }, door))
+    let workers = Workers { handles, ended };
+    let queries = QueryDoor::new(queries, config.query_token.as_deref());
+    let watched = workers.watch();
+    let topology = topologies.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let (log, seen) = (log.clone(), watched.clone());
+    let describe = insight::describer(config, log, topologies, seen, queries.clone())?;
+    Ok((workers, Shown { topology, watched, queries, describe }))
 }
 
 /// Puts a worker on its thread; `ended` hears how it came to its end.
@@ -74,7 +84,9 @@ fn spawn(
     let handle = runtime::spawn(worker, Arc::new(parts::now_ms), move |result| {
         let result = match result {
             Ok(()) => Ok(()),
-            Err(error @ WorkerError::Manifest { .. }) => Err(Unfit(error.to_string()).into()),
+            Err(error @ (WorkerError::Manifest { .. } | WorkerError::InReset { .. })) => {
+                Err(Unfit(error.to_string()).into())
+            }
             Err(error) => Err(anyhow!("{error}")),
         };
         // Nobody listens any more once the process is on its way out.
@@ -116,7 +128,7 @@ impl Workers {
     }
 
     /// A look at all of them.
-    pub(crate) fn watch(&self) -> Watched {
+    fn watch(&self) -> Watched {
         Watched(Arc::new(self.handles.iter().map(WorkerHandle::view).collect()))
     }
 }
@@ -131,16 +143,9 @@ pub(crate) async fn run(
     let log = parts::log(config, false)?;
     let source = parts::schemas(config)?.source;
     let chosen = choose(config, source.clone(), application)?;
-    let topology = chosen.topology.to_string();
-    let (workers, queries) = start(config, &log, vec![chosen], &source)?;
+    let (workers, shown) = start(config, &log, vec![chosen], &source)?;
     let stop_admin = CancellationToken::new();
-    let admin = tokio::spawn(admin::serve(
-        listener,
-        topology,
-        workers.watch(),
-        queries,
-        stop_admin.clone(),
-    ));
+    let admin = tokio::spawn(admin::serve(listener, shown, stop_admin.clone()));
     let ended = workers.run(shutdown).await;
     stop_admin.cancel();
     ended.and(admin.await?)

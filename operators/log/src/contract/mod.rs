@@ -28,6 +28,7 @@ pub mod reading;
 pub mod records;
 pub mod scene;
 pub mod transactions;
+pub mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,6 +130,12 @@ macro_rules! contract_tests {
                 deleted_records_are_gone
                 reading_below_the_start_is_an_error
                 deleting_asks_for_what_can_be_deleted
+            ];
+            upkeep: [
+                a_group_with_members_is_told_and_left_alone
+                offsets_of_an_empty_group_can_be_set_and_forgotten
+                a_deleted_topic_can_be_made_again_as_another
+                offsets_are_found_by_time
             ];
             kill: [
                 a_kill_in_the_middle_of_a_transaction_leaves_nothing_of_it

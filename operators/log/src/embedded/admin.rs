@@ -8,7 +8,11 @@ use std::sync::Arc;
 use super::keys;
 use super::maintenance::delete_records;
 use super::shared::Shared;
-use crate::{Admin, Isolation, LogError, TopicDescription, TopicPartition, TopicSpec, Visibility};
+use super::upkeep;
+use crate::{
+    Admin, GroupDescription, Isolation, LogError, TopicDescription, TopicPartition, TopicSpec,
+    Visibility,
+};
 
 pub(super) struct LogAdmin {
     pub(super) shared: Arc<Shared>,
@@ -77,5 +81,32 @@ impl Admin for LogAdmin {
     fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), LogError> {
         self.shared.alive()?;
         before.iter().try_for_each(|(at, before)| delete_records(&self.shared, at, *before))
+    }
+
+    fn delete_topics(&self, topics: &[&str]) -> Result<(), LogError> {
+        self.shared.alive()?;
+        upkeep::delete_topics(&self.shared, topics)
+    }
+
+    fn offsets_at(&self, of: &[TopicPartition], time_ms: i64) -> Result<Vec<i64>, LogError> {
+        self.shared.alive()?;
+        of.iter()
+            .map(|at| upkeep::offset_at(&self.shared, &*self.shared.topics.partition(at)?, time_ms))
+            .collect()
+    }
+
+    fn group(&self, group: &str) -> Result<GroupDescription, LogError> {
+        self.shared.alive()?;
+        Ok(self.shared.core.lock().groups.describe(group))
+    }
+
+    fn set_offsets(&self, group: &str, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        self.shared.alive()?;
+        upkeep::set_offsets(&self.shared, group, offsets)
+    }
+
+    fn forget_group(&self, group: &str) -> Result<(), LogError> {
+        self.shared.alive()?;
+        upkeep::forget_group(&self.shared, group)
     }
 }

@@ -20,7 +20,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use super::assignor::range;
 use super::options::millis;
 use crate::signal::Signal;
-use crate::{GroupMetadata, GroupOptions, LogError, Polled, TopicPartition};
+use crate::{
+    GroupDescription, GroupMember, GroupMetadata, GroupOptions, LogError, Polled, TopicPartition,
+};
 
 /// What a member's consumer and the coordinator share without a lock.
 #[derive(Debug, Default)]
@@ -293,6 +295,28 @@ impl Groups {
             if changed {
                 group.rebalance(count);
             }
+        }
+    }
+
+    /// Who is in the group.
+    pub(super) fn describe(&self, group: &str) -> GroupDescription {
+        let Some(group) = self.groups.get(group) else {
+            return GroupDescription { state: "Dead".to_owned(), members: Vec::new() };
+        };
+        let state = match (group.members.is_empty(), group.rebalancing) {
+            (true, _) => "Empty",
+            (_, true) => "PreparingRebalance",
+            (_, false) => "Stable",
+        };
+        let member = |(id, member): (&String, &Member)| GroupMember {
+            // Without the number that `join` added.
+            client_id: id.rsplit_once('-').map_or(id.as_str(), |(client, _)| client).to_owned(),
+            host: "this process".to_owned(),
+            partitions: member.owned.clone(),
+        };
+        GroupDescription {
+            state: state.to_owned(),
+            members: group.members.iter().map(member).collect(),
         }
     }
 

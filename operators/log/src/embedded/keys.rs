@@ -3,7 +3,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `m` name | `format`: u32; `identity`: UUID as text |
+//! | `m` name | `format`: u32; `identity`: UUID as text; `next-topic`: u32, above the numbers of deleted topics |
 //! | `t` topic name | number u32, partitions u32, cleanup (u8, milliseconds i64) |
 //! | `p` topic number u32, partition u32 | start i64, next i64, compacted to i64, tombstones due i64 |
 //! | `r` topic number u32, partition u32, base offset i64 | a batch of records ([`super::batch`]) |
@@ -26,6 +26,8 @@ use super::options::millis;
 pub(super) const FORMAT: u32 = 1;
 pub(super) const FORMAT_KEY: &[u8] = b"mformat";
 pub(super) const IDENTITY_KEY: &[u8] = b"midentity";
+/// Numbers of deleted topics lie below its value.
+pub(super) const NEXT_TOPIC_KEY: &[u8] = b"mnext-topic";
 pub(super) const TOPICS: &[u8] = b"t";
 pub(super) const TOPICS_END: &[u8] = b"u";
 
@@ -61,11 +63,26 @@ pub(super) fn row_base(key: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(*key.get(9..)?.as_array::<8>()?))
 }
 
-pub(super) fn offset(group: &str, topic: u32, partition: u32) -> Vec<u8> {
+pub(super) const OFFSETS: &[u8] = b"o";
+pub(super) const OFFSETS_END: &[u8] = b"p";
+
+/// What the keys of a group's offsets begin with.
+pub(super) fn offsets(group: &str) -> Vec<u8> {
     let length = u16::try_from(group.len()).unwrap_or(u16::MAX);
-    let mut key = vec![b'o'];
+    let mut key = OFFSETS.to_vec();
     key.extend_from_slice(&length.to_be_bytes());
     key.extend_from_slice(group.as_bytes());
+    key
+}
+
+/// The number of the topic in the key of an offset.
+pub(super) fn topic_of_offset(key: &[u8]) -> Option<u32> {
+    let at = key.len().checked_sub(8)?;
+    Some(u32::from_be_bytes(*key.get(at..at + 4)?.as_array::<4>()?))
+}
+
+pub(super) fn offset(group: &str, topic: u32, partition: u32) -> Vec<u8> {
+    let mut key = offsets(group);
     key.extend_from_slice(&topic.to_be_bytes());
     key.extend_from_slice(&partition.to_be_bytes());
     key

@@ -45,6 +45,11 @@ impl Maintenance {
         if self.todo.is_empty() { self.next_round } else { i64::MIN }
     }
 
+    /// Ends the present round: topics were deleted that it may still have to do with.
+    pub(super) fn forget(&mut self) {
+        self.todo.clear();
+    }
+
     /// Does one step if it is due. True: more follows at once.
     pub(super) fn step(&mut self, shared: &Shared, now: i64) -> Result<bool, LogError> {
         if self.due() > now {

@@ -11,6 +11,7 @@
 //! | `appender`, `producer`, `reader`, `consumer`, `admin` | the clients of [`crate::traits`] |
 //! | `group`, `assignor` | the coordinator, pure |
 //! | `maintenance`, `compaction` | retention and compaction in bounded steps |
+//! | `upkeep` | offsets, groups and topics that a person changes |
 //! | `committer`, `alarm` | time and waiting |
 //! | `faults` | injected failures |
 //!
@@ -52,6 +53,7 @@ mod producer;
 mod reader;
 mod shared;
 mod topics;
+mod upkeep;
 
 use std::fmt;
 use std::sync::Arc;

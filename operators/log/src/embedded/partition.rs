@@ -163,6 +163,21 @@ impl Partition {
         }
     }
 
+    /// The topic was deleted: nothing is left, and whoever reads here is told so. Caller has the write lock.
+    pub(super) fn deleted(&self, budget: &TailBudget) {
+        {
+            let state = &mut *self.state.lock();
+            while !state.tail.is_empty() {
+                state.forget_oldest(budget);
+            }
+            state.bounds.next += 1;
+            state.bounds.start = state.bounds.next;
+            state.open.clear();
+            (state.tail_from, state.durable) = (state.bounds.next, state.bounds.next);
+        }
+        self.notify_all();
+    }
+
     /// The records from `position` on, from memory or from the engine. Nothing
     /// is skipped: a position below the start is an error.
     pub(super) fn load(

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use state_stores::{Direction, Durability, Engine, WriteBatch};
+use state_stores::{Direction, Durability, Engine, StoreError, WriteBatch};
 use uuid::Uuid;
 
 use super::keys::{self, Bounds, TopicRow};
@@ -56,7 +56,7 @@ impl Topic {
 #[derive(Debug)]
 pub(super) struct Topics {
     identity: Uuid,
-    by_name: RwLock<BTreeMap<Arc<str>, Arc<Topic>>>,
+    by_name: RwLock<ByName>,
 }
 
 impl Topics {
@@ -116,7 +116,7 @@ impl Topics {
         let mut batch = WriteBatch::new();
         let mut created = Vec::new();
         let mut changed = Vec::new();
-        let mut number = by_name.values().map(|topic| topic.number + 1).max().unwrap_or(0);
+        let mut number = next_number(engine, &by_name)?;
         for spec in specs {
             let row = match by_name.get(spec.name.as_str()) {
                 Some(topic) => {
@@ -163,6 +163,63 @@ impl Topics {
         by_name.extend(created.into_iter().map(|topic| (Arc::clone(&topic.name), topic)));
         Ok(())
     }
+
+    /// Removes those of these topics that exist, with all they hold and what was committed of them, all or nothing.
+    /// Gives what was removed. Caller has the write lock.
+    pub(super) fn delete(
+        &self,
+        engine: &dyn Engine,
+        names: &[&str],
+    ) -> Result<Vec<Arc<Topic>>, LogError> {
+        let mut by_name = self.by_name.write();
+        let gone: Vec<Arc<Topic>> =
+            names.iter().filter_map(|name| by_name.get(*name).cloned()).collect();
+        if gone.is_empty() {
+            return Ok(gone);
+        }
+        let numbers: Vec<u32> = gone.iter().map(|topic| topic.number).collect();
+        let failed = |error| LogError::Fatal(format!("deleting topics: {error}"));
+        let mut batch = WriteBatch::new();
+        batch.put(keys::NEXT_TOPIC_KEY, &next_number(engine, &by_name)?.to_be_bytes());
+        for topic in &gone {
+            let (number, next) = (topic.number, topic.number + 1);
+            batch.delete(&keys::topic(&topic.name));
+            batch.delete_range(&keys::partition(number, 0), &keys::partition(next, 0));
+            batch.delete_range(&keys::row(number, 0, 0), &keys::row(next, 0, 0));
+        }
+        for key in offsets_of(engine, &numbers).map_err(failed)? {
+            batch.delete(&key);
+        }
+        engine.write(&batch, Durability::Synced).map_err(failed)?;
+        by_name.retain(|_, topic| !numbers.contains(&topic.number));
+        Ok(gone)
+    }
+}
+
+type ByName = BTreeMap<Arc<str>, Arc<Topic>>;
+
+/// The number of the next new topic. None is ever used again: ids derive from them.
+fn next_number(engine: &dyn Engine, by_name: &ByName) -> Result<u32, LogError> {
+    let mut deleted = None;
+    let mut read = |bytes: &[u8]| deleted = bytes.as_array::<4>().map(|it| u32::from_be_bytes(*it));
+    engine
+        .get_with(keys::NEXT_TOPIC_KEY, &mut read)
+        .map_err(|error| LogError::Fatal(format!("numbering topics: {error}")))?;
+    let present = by_name.values().map(|topic| topic.number + 1).max();
+    Ok(present.max(deleted).unwrap_or(0))
+}
+
+/// Keys of what groups have committed of these topics.
+fn offsets_of(engine: &dyn Engine, numbers: &[u32]) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut found = Vec::new();
+    let mut visit = |key: &[u8], _: &[u8]| {
+        if keys::topic_of_offset(key).is_some_and(|number| numbers.contains(&number)) {
+            found.push(key.to_vec());
+        }
+        ControlFlow::Continue(())
+    };
+    engine.scan(keys::OFFSETS, Some(keys::OFFSETS_END), Direction::Forward, &mut visit)?;
+    Ok(found)
 }
 
 fn check_count(topic: &Topic, spec: &TopicSpec) -> Result<(), LogError> {

@@ -17,6 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use crate::error::LogError;
+use crate::group::GroupDescription;
 use crate::record::TopicPartition;
 use crate::topic::{TopicDescription, TopicSpec};
 use crate::traits::{Admin, Isolation};
@@ -29,6 +30,7 @@ use super::native::topic_ids;
 use super::settings::KafkaOptions;
 use super::topics::{check_partitions, check_policies, create};
 use super::triage::sort;
+use super::upkeep;
 
 /// How long a caller that works on is held up for a deletion; it can ask again.
 const DELETING: Duration = Duration::from_secs(1);
@@ -68,6 +70,17 @@ impl KafkaAdmin {
         kind: Offset,
         isolation: Isolation,
     ) -> Result<Vec<i64>, LogError> {
+        let found = self.look_up(of, kind, isolation)?;
+        of.iter().zip(found).map(|(at, found)| found.ok_or_else(|| unanswered(at))).collect()
+    }
+
+    /// None where the answer is no offset: there is no such record.
+    fn look_up(
+        &self,
+        of: &[TopicPartition],
+        kind: Offset,
+        isolation: Isolation,
+    ) -> Result<Vec<Option<i64>>, LogError> {
         if of.is_empty() {
             return Ok(Vec::new());
         }
@@ -82,8 +95,27 @@ impl KafkaAdmin {
             let answer = client.offsets_for_times(list, timeout);
             serve(client);
             let found = answer.map_err(|error| sort(&error, format_args!("offsets of {of:?}")))?;
-            of.iter().map(|at| offset_in(&found, at)?.ok_or_else(|| unanswered(at))).collect()
+            of.iter().map(|at| offset_in(&found, at)).collect()
         })
+    }
+
+    /// Lends the client that speaks for a group without being in it.
+    fn of_group<T>(
+        &self,
+        group: &str,
+        ask: impl FnOnce(&BaseConsumer<Quiet>) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        let mut groups = self.groups.lock();
+        if !groups.contains_key(group) {
+            let config = self.options.reader("orders-admin", group, Isolation::ReadCommitted);
+            let client = BaseConsumer::from_config_and_context(&config, Quiet)
+                .map_err(|error| sort(&error, format_args!("asking for group {group}")))?;
+            groups.insert(group.to_owned(), client);
+        }
+        let client = &groups[group];
+        let answer = ask(client);
+        serve(client);
+        answer
     }
 
     /// Repeats a question while the answer is that leaders or coordinators move.
@@ -213,20 +245,13 @@ impl Admin for KafkaAdmin {
         if of.is_empty() {
             return Ok(Vec::new());
         }
-        let mut groups = self.groups.lock();
-        if !groups.contains_key(group) {
-            let config = self.options.reader("orders-admin", group, Isolation::ReadCommitted);
-            let client = BaseConsumer::from_config_and_context(&config, Quiet)
-                .map_err(|error| sort(&error, format_args!("asking for group {group}")))?;
-            groups.insert(group.to_owned(), client);
-        }
-        let client = &groups[group];
-        // Requires stable offsets: waits for markers that are being written.
-        let answer = client.committed_offsets(list_of(of), self.options.request_timeout);
-        while client.poll(Duration::ZERO).is_some() {}
-        let found =
-            answer.map_err(|error| sort(&error, format_args!("offsets of group {group}")))?;
-        of.iter().map(|at| offset_in(&found, at)).collect()
+        self.of_group(group, |client| {
+            // Requires stable offsets: waits for markers that are being written.
+            let answer = client.committed_offsets(list_of(of), self.options.request_timeout);
+            let found =
+                answer.map_err(|error| sort(&error, format_args!("offsets of group {group}")))?;
+            of.iter().map(|at| offset_in(&found, at)).collect()
+        })
     }
 
     fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<(), LogError> {
@@ -244,5 +269,36 @@ impl Admin for KafkaAdmin {
                 Err(error) => Err(sort(&error, doing())),
             }
         })
+    }
+
+    fn delete_topics(&self, topics: &[&str]) -> Result<(), LogError> {
+        upkeep::delete_topics(&self.client, topics, self.options.request_timeout)
+    }
+
+    fn offsets_at(&self, of: &[TopicPartition], time_ms: i64) -> Result<Vec<i64>, LogError> {
+        // Negative times are librdkafka's names for the ends.
+        let time = Offset::Offset(time_ms.max(0));
+        let found = self.look_up(of, time, Isolation::ReadCommitted)?;
+        let ends = self.end_offsets(of, Isolation::ReadCommitted)?;
+        Ok(found.into_iter().zip(ends).map(|(found, end)| found.unwrap_or(end)).collect())
+    }
+
+    fn group(&self, group: &str) -> Result<GroupDescription, LogError> {
+        let timeout = self.options.request_timeout;
+        self.asking_again(|| upkeep::describe(&self.client, group, timeout))
+    }
+
+    fn set_offsets(&self, group: &str, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        self.group(group)?.refuse_members(group)?;
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        self.of_group(group, |client| upkeep::set_offsets(client, group, offsets))
+    }
+
+    fn forget_group(&self, group: &str) -> Result<(), LogError> {
+        self.group(group)?.refuse_members(group)?;
+        let timeout = self.options.request_timeout;
+        self.asking_again(|| upkeep::forget_group(&self.client, group, timeout))
     }
 }

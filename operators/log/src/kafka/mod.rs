@@ -25,6 +25,7 @@ mod reader;
 mod topics;
 mod triage;
 mod txn;
+mod upkeep;
 
 use crate::error::LogError;
 use crate::traits::{

@@ -5,6 +5,7 @@
 //! another name), and isn't marked as one that a proxy passes on. Who may ask may also ask as members ask each other
 //! ([`StoreQuery::instance`]), and then sees each row's key as bytes.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use axum::{Json, Router};
 use tokio::sync::Semaphore;
 
 use super::{Queries, QueryError, StoreQuery};
+use crate::app::StoreDescription;
 
 /// Queries at work at once, and as many that other members passed on: each has a thread, which may wait for a position or
 /// another member. Those that are passed on wait for no other member, so two members never wait for each other's places.
@@ -52,6 +54,12 @@ impl QueryDoor {
             at_once: Arc::new(Semaphore::new(AT_ONCE_MAX)),
             passed_on: Arc::new(Semaphore::new(AT_ONCE_MAX)),
         }
+    }
+
+    /// What the stores hold on disk, by application.
+    pub fn extents(&self) -> BTreeMap<String, Vec<StoreDescription>> {
+        let own = |queries: &Queries| (queries.application().to_owned(), queries.extents());
+        self.applications.iter().map(own).collect()
     }
 
     fn check(&self, caller: SocketAddr, headers: &HeaderMap) -> Result<(), QueryError> {

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use operators::{StoreInfo, TaskId, Topology};
 use serde::{Deserialize, Serialize};
-use state_stores::{StateDir, StoreKind};
+use state_stores::{StateDir, StoreExtent, StoreKind};
 
 pub use answer::{Answer, AnsweredBy, Row, WindowTimes};
 pub use error::QueryError;
@@ -41,6 +41,7 @@ pub(crate) use serving::Publisher;
 use serving::Serving;
 pub use typed::TypedQuery;
 
+use crate::app::StoreDescription;
 use crate::members::{Member, Members};
 use crate::worker::Worker;
 
@@ -112,6 +113,18 @@ impl Queries {
     #[must_use]
     pub fn listings(&self) -> Vec<StoreListing> {
         self.stores.values().map(|info| self.listing(info)).collect()
+    }
+
+    /// What the stores of this process hold on disk.
+    #[must_use]
+    pub fn extents(&self) -> Vec<StoreDescription> {
+        let describe = |found: StoreExtent| StoreDescription {
+            store: found.store.to_string(),
+            partition: found.partition,
+            bytes: found.extent.bytes,
+            rows: found.extent.rows,
+        };
+        self.state_dir.extents().into_iter().map(describe).collect()
     }
 
     /// Asks this thread of the process, too.

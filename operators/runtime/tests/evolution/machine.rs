@@ -5,7 +5,7 @@ use std::sync::Arc;
 use log::embedded::EmbeddedLog;
 use log::{Log, NewRecord};
 use operators::Topology;
-use operators_runtime::{Worker, WorkerError, WorkerSettings};
+use operators_runtime::{Worker, WorkerError, WorkerSettings, WorkerStatus, incarnation};
 use state_stores::{Crash, MemoryEngine, StateDir, StateOptions};
 
 use crate::clocked_log::{ClockedLog, read_all};
@@ -32,6 +32,14 @@ impl Machine {
         &self.clocked.log
     }
 
+    pub(crate) fn shared_log(&self) -> Arc<dyn Log> {
+        self.clocked.log.clone()
+    }
+
+    pub(crate) fn status(&self) -> WorkerStatus {
+        self.worker.as_ref().unwrap().status()
+    }
+
     pub(crate) fn pass(&mut self, ms: i64) {
         self.clocked.pass(ms);
         self.settle().unwrap();
@@ -39,7 +47,9 @@ impl Machine {
 
     /// Starts the application and lets it do all there is to do.
     pub(crate) fn start(&mut self, topology: &Topology) -> Result<(), WorkerError> {
-        let options = StateOptions::new(self.clocked.log_id());
+        let admin = self.clocked.log.admin().unwrap();
+        let incarnation = incarnation(admin.as_ref(), topology.application_id(), 1).unwrap();
+        let options = StateOptions { incarnation, ..StateOptions::new(self.clocked.log_id()) };
         let state = StateDir::open(self.files.clone(), options).unwrap();
         let settings = WorkerSettings {
             commit_min_interval_ms: 0,

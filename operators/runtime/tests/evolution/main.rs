@@ -8,3 +8,4 @@ mod machine;
 mod manifests;
 mod names;
 mod places;
+mod resets;

@@ -15,12 +15,14 @@
 //! * [`OutTopic`]: rdkafka looks the topic up by name, under the client's lock, for
 //!   each record.
 //! * [`topic_ids`]: rdkafka's metadata has no topic ids.
+//! * [`describe_group`]: rdkafka lists groups of the classic protocol only.
 //!
 //! Invariant: no pointer leaves this module; what it gives out borrows from what
 //! owns the memory, or is a copy.
 
 #![expect(unsafe_code, reason = "see the module's page")]
 
+mod groups;
 mod message;
 mod out_topic;
 mod queue;
@@ -34,6 +36,7 @@ use rdkafka::bindings as native;
 
 use crate::signal::Signal;
 
+pub(super) use groups::describe_group;
 pub(super) use message::Fetched;
 pub(super) use out_topic::OutTopic;
 pub(super) use queue::{Found, Queue};
