@@ -2,6 +2,7 @@
 //! waiting for a condition under a limit. Nothing here knows the crates inside.
 
 pub mod api;
+pub mod apps;
 pub mod binary;
 pub mod feed;
 pub mod member;

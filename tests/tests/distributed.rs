@@ -16,7 +16,7 @@ use log::{Isolation, Log, NewRecord, TopicPartition, Visibility};
 use serde_json::{Value, json};
 use system_tests::api::{HAPPY_PATH, guide_order};
 use system_tests::replay::{check_totals, day, independent_totals};
-use system_tests::{Feed, Servers, System, queries, until};
+use system_tests::{Feed, Servers, System, apps, queries, until};
 use tokio::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,6 +31,7 @@ async fn story(system: &mut System) -> Result<()> {
     an_order_is_delivered_on_both_feeds(system).await?;
     workers_are_killed_during_a_replay(system).await?;
     stores_are_asked_at_any_process(system).await?;
+    an_application_begins_anew(system).await?;
     webhooks_survive_their_sender(system).await?;
     poison_becomes_dead_letters(system).await?;
     a_reader_in_another_language_understands_our_topics(system).await
@@ -111,6 +112,36 @@ async fn stores_are_asked_at_any_process(system: &mut System) -> Result<()> {
     let api = system.process("ingress")?.api(&["--admin"]).await?;
     let ids: Vec<String> = system.placed(&api).await?.into_iter().take(6).collect();
     queries::any_process_answers(system, &ids).await
+}
+
+/// L04: from another machine, so that the worker's own state folder is still of before the reset.
+async fn an_application_begins_anew(system: &mut System) -> Result<()> {
+    let person = system.role(&["app"])?;
+    let told = apps::settled(&person, "order-analytics").await?;
+    ensure!(told["members"].as_array().is_some_and(|all| all.len() == 1), "{told:#}");
+    ensure!(told["members"][0]["address"].is_string(), "{told:#}");
+    let said = apps::refused(&person, &["app", "reset", "order-analytics", "--execute"]).await?;
+    ensure!(said.contains("order-analytics has members"), "{said}");
+    let revenue = until("all money is counted", 60, || async {
+        let told = apps::described(&person, "order-analytics").await.ok()?;
+        let inputs = told["tasks"].as_array()?.iter().filter_map(|task| task["inputs"].as_array());
+        let most = inputs.flatten().filter_map(|input| input["lag"].as_i64()).max()?;
+        let rows = apps::revenue(&person).await.ok()?;
+        // What lies behind the last records, markers and aborted ones, is read with what comes next.
+        (most <= 20 && !rows.is_empty()).then_some(rows)
+    })
+    .await?;
+    let worker = system.process("order-analytics")?;
+    ensure!(worker.stop().await? == Some(0), "{}", worker.output());
+    apps::reset_analytics(&person).await?;
+    system.process("order-analytics")?.start()?;
+    until("the same money is counted anew", 120, || async {
+        apps::revenue(&person).await.ok().filter(|rows| *rows == revenue)
+    })
+    .await?;
+    let said = system.process("order-analytics")?.output();
+    ensure!(said.contains("from before a reset"), "the old state was kept: {said}");
+    Ok(())
 }
 
 /// Python's `confluent-kafka` with Avro, over the embedded registry's HTTP.

@@ -9,7 +9,7 @@ use system_tests::process::{APPLICATIONS, output_of};
 use system_tests::replay::{
     check_totals, day, independent_totals, independent_totals_enforced, stock,
 };
-use system_tests::{Feed, Orders, Receiver, queries, until};
+use system_tests::{Feed, Orders, Receiver, apps, queries, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_goes_its_whole_way_and_survives_kill_9() -> Result<()> {
@@ -37,6 +37,41 @@ async fn an_order_goes_its_whole_way_and_survives_kill_9() -> Result<()> {
     api.reaches(&half_way, "delivered", 30).await?;
     let (_, kept) = api.get(&format!("/api/v1/orders/{id}")).await?;
     ensure!(kept["version"] == 7, "{kept}");
+    ensure!(orders.stop().await? == Some(0), "{}", orders.output());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_is_described_and_begins_anew() -> Result<()> {
+    let mut orders = Orders::new(&["run"])?;
+    orders.start_ready().await?;
+    let api = orders.api(&["--guide"]).await?;
+    let id = api.place(&guide_order()).await?;
+    api.reaches(&id, "delivered", 30).await?;
+    let told = apps::settled(&orders, "order-analytics").await?;
+    ensure!(told["state"] == "Stable" && told["in_reset"] == false, "{told:#}");
+    ensure!(told["tasks"].as_array().is_some_and(|tasks| tasks.len() >= 3), "{told:#}");
+    let shown = orders.run(&["app", "describe", "order-analytics"]).await?;
+    ensure!(shown.contains("held by") && shown.contains("order_payment_processed[0]"), "{shown}");
+    let said = apps::refused(&orders, &["app", "describe", "order-analytic"]).await?;
+    ensure!(said.contains("unknown application") && said.contains("order-analytics"), "{said}");
+    let reset = ["app", "reset", "order-analytics", "--execute"];
+    let said = apps::refused(&orders, &reset).await?;
+    ensure!(said.contains("may be running") && said.contains("stop it"), "{said}");
+    let revenue = until("the order's money is counted", 30, || async {
+        apps::revenue(&orders).await.ok().filter(|rows| !rows.is_empty())
+    })
+    .await?;
+    ensure!(orders.stop().await? == Some(0), "{}", orders.output());
+
+    let told = apps::described(&orders, "order-analytics").await?;
+    ensure!(told["members"] == json!([]), "{told:#}");
+    apps::reset_analytics(&orders).await?;
+    orders.start_ready().await?;
+    until("the same money is counted anew", 60, || async {
+        apps::revenue(&orders).await.ok().filter(|rows| *rows == revenue)
+    })
+    .await?;
     ensure!(orders.stop().await? == Some(0), "{}", orders.output());
     Ok(())
 }

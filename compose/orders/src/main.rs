@@ -89,13 +89,7 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
             until_signal(|stop| commands::listen::run(addr, secret.as_deref(), json, stop)).await
         }
         Command::Webhooks { command: Some(WebhooksCommand::Reset { yes }) } => {
-            commands::confirm(
-                "webhook events since the dispatcher last ran will not be sent",
-                yes,
-            )?;
-            roles::egress::reset_webhooks(config).await?;
-            say!("the dispatcher goes on from the end of the log; what was pending stays pending");
-            Ok(())
+            reset_webhooks(config, yes).await
         }
         Command::Sink { command: None } => {
             until_signal(|stop| roles::egress::run_sink_alone(config, stop)).await
@@ -143,6 +137,13 @@ async fn dispatch(command: Command, config: &Config) -> Result<()> {
             commands::token::print(config, whom, json)
         }
     }
+}
+
+async fn reset_webhooks(config: &Config, yes: bool) -> Result<()> {
+    commands::confirm("webhook events since the dispatcher last ran will not be sent", yes)?;
+    roles::egress::reset_webhooks(config).await?;
+    say!("the dispatcher goes on from the end of the log; what was pending stays pending");
+    Ok(())
 }
 
 async fn rebuild_sink(config: &Config) -> Result<()> {
