@@ -26,9 +26,7 @@ pub fn a_group_with_members_is_told_and_left_alone(fixture: &dyn LogFixture) {
     owned.sort();
     assert_eq!(owned, scene.partitions(&topic, 2));
     let at = TopicPartition::new(topic.as_str(), 0);
-    for refused in
-        [scene.admin.set_offsets(&group, &[(at.clone(), 0)]), scene.admin.forget_group(&group)]
-    {
+    for refused in [scene.admin.set_offsets(&group, &[(at, 0)]), scene.admin.forget_group(&group)] {
         let refused = refused.expect_err("somebody is in the group");
         let named = matches!(&refused, LogError::Fatal(text) if text.contains(&group));
         assert!(named, "{refused:?}");
