@@ -295,7 +295,7 @@ impl Worker {
         WorkerStatus {
             application: self.topology.application_id().to_owned(),
             thread: self.settings.thread,
-            phase: if self.held_up { "waiting for state" } else { self.phase.name() }.into(),
+            phase: (if self.held_up { "waiting for state" } else { self.phase.name() }).into(),
             ready: matches!(self.phase, Phase::Running | Phase::Committing(..))
                 && self.membership.is_some(),
             tasks: self.slots.iter().map(Slot::status).collect(),
