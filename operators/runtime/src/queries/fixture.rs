@@ -1,7 +1,5 @@
 //! A worker with a store, for the tests of queries.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where something fails")]
-
 use std::sync::Arc;
 
 use log::embedded::{EmbeddedLog, EmbeddedOptions};

@@ -1,7 +1,5 @@
 //! Who is answered, through the routes as they are served.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where something fails")]
-
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use serde_json::Value;
