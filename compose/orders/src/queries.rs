@@ -14,8 +14,11 @@ use topology::shown::{avro, without_secrets};
 
 use crate::config::Config;
 
-/// Beyond what the asked one waits for itself.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Beyond the time that the asked one has itself, so that its own reason comes first.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Largest answer in bytes: the rows of one are bounded before they are JSON, which is several times as large.
+const ANSWER_MAX: usize = 64 << 20;
 
 /// Asks admin endpoints.
 #[derive(Clone)]
@@ -41,9 +44,8 @@ impl Asker {
         (application, store): (&str, &str),
         query: &StoreQuery,
     ) -> Result<Answer, PeerError> {
-        let wait = Duration::from_millis(query.wait_ms.unwrap_or(1_000));
         let path = format!("stores/{}/{}?{}", encoded(application), encoded(store), pairs(query));
-        self.get(address, &path, wait + PATIENCE).await
+        self.get(address, &path, query.within() + PATIENCE).await
     }
 
     /// What a path of an admin endpoint gives.
@@ -60,10 +62,12 @@ impl Asker {
         let silent = |error: reqwest::Error| PeerError::Silent(cause(&error));
         let answer = request.send().await.map_err(silent)?;
         let status = answer.status();
+        let body = body(answer).await?;
         if status.is_success() {
-            return answer.json().await.map_err(silent);
+            let unread = |error| PeerError::Silent(format!("its answer can't be read: {error}"));
+            return serde_json::from_slice(&body).map_err(unread);
         }
-        let problem: Value = answer.json().await.unwrap_or_default();
+        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |name: &str| problem[name].as_str().map(str::to_owned);
         Err(PeerError::Said(QueryError::Told {
             status: status.as_u16(),
@@ -71,6 +75,20 @@ impl Asker {
             detail: text("detail").unwrap_or_else(|| format!("{address} answered {status}")),
         }))
     }
+}
+
+/// The body, as long as it isn't larger than any answer is.
+async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, PeerError> {
+    let mut body = Vec::new();
+    while let Some(chunk) =
+        answer.chunk().await.map_err(|error| PeerError::Silent(cause(&error)))?
+    {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_MAX {
+            return Err(PeerError::Silent(format!("its answer is larger than {ANSWER_MAX} bytes")));
+        }
+    }
+    Ok(body)
 }
 
 /// The innermost reason, such as `connection refused`.

@@ -7,7 +7,7 @@ use runtime::{DeadLetter, LetterId, Settle, dead_letters, settle_dead_letters};
 use schemas::Micros;
 use serde_json::{Value, json};
 
-use super::{confirm, readable};
+use super::{confirm, harmless, readable};
 use crate::cli::{DlqChoice, DlqCommand};
 use crate::config::Config;
 use crate::output::say;
@@ -99,7 +99,7 @@ fn list(letters: &[DeadLetter], limit: usize, json: bool) -> Result<()> {
             letter.application.clone(),
             place(letter),
             letter.node.clone(),
-            letter.message.chars().take(80).collect(),
+            harmless(&letter.message.chars().take(80).collect::<String>()),
         ]);
     }
     say!("{table}");

@@ -57,6 +57,13 @@ pub(crate) fn readable(bytes: &[u8]) -> String {
     }
 }
 
+/// Text with what could move a terminal's cursor written as escapes.
+pub(crate) fn harmless(text: &str) -> String {
+    let shown =
+        |c: char| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +73,7 @@ mod tests {
         assert_eq!(readable("größe".as_bytes()), "größe");
         assert_eq!(readable(b"\x1b[2J"), "0x1b5b324a");
         assert_eq!(readable(&[0, 255]), "0x00ff");
+        assert_eq!(harmless("größe"), "größe");
+        assert_eq!(harmless("\x1b[2J\u{9b}2J\x7f"), "\\u{1b}[2J\\u{9b}2J\\u{7f}");
     }
 }

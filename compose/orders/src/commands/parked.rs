@@ -8,7 +8,7 @@ use schemas::Micros;
 use serde_json::{Value, json};
 use topology::Application;
 
-use super::{confirm, readable};
+use super::{confirm, harmless, readable};
 use crate::cli::{ParkedChoice, ParkedCommand};
 use crate::config::Config;
 use crate::output::say;
@@ -60,7 +60,7 @@ pub(crate) fn run(config: &Config, command: ParkedCommand) -> Result<()> {
     Ok(())
 }
 
-/// The keys that are meant; each name must mean one.
+/// The keys that are meant, each once; each name must mean one.
 fn chosen<'f>(all: &'f [Found], choice: &ParkedChoice) -> Result<Vec<&'f Found>> {
     let fits = |it: &&Found| {
         choice.application.as_ref().is_none_or(|wanted| wanted == it.application)
@@ -75,11 +75,12 @@ fn chosen<'f>(all: &'f [Found], choice: &ParkedChoice) -> Result<Vec<&'f Found>>
         }
         return Ok(waiting);
     }
-    let mut chosen = Vec::new();
+    let mut chosen: Vec<&Found> = Vec::new();
     for name in &choice.keys {
         let named = |it: &&&Found| readable(&it.parked.key.key) == *name;
         match fitting.iter().filter(named).collect::<Vec<_>>()[..] {
             [] => bail!("key {name} isn't parked; `orders parked list` shows those that are"),
+            [one] if chosen.iter().any(|it| std::ptr::eq(*it, *one)) => {}
             [one] => chosen.push(*one),
             _ => bail!("key {name} is parked in several places: add --application or --parking"),
         }
@@ -103,7 +104,7 @@ fn list(all: &[Found], json: bool) -> Result<()> {
             parked.key.records.to_string(),
             Micros::from_millis(parked.key.since_ms).to_rfc3339(),
             if parked.commanded { "on its way" } else { "" }.to_owned(),
-            parked.key.cause.chars().take(80).collect(),
+            harmless(&parked.key.cause.chars().take(80).collect::<String>()),
         ]);
     }
     say!("{table}");
@@ -156,6 +157,7 @@ mod tests {
         };
         let k = |application| (application, "k".to_owned());
         assert_eq!(keys(choice(&["k"], Some("b"))), Ok(vec![k("b")]));
+        assert_eq!(keys(choice(&["k", "k"], Some("b"))), Ok(vec![k("b")]), "named twice");
         assert_eq!(keys(choice(&["0x01"], None)), Ok(vec![("b", "0x01".to_owned())]));
         assert_eq!(keys(choice(&[], None)), Ok(vec![k("a"), k("b")]));
         assert!(keys(choice(&["k"], None)).unwrap_err().contains("--application"));

@@ -7,7 +7,7 @@ use runtime::{Answer, PeerError, Row, StoreListing, StoreQuery};
 use schemas::Micros;
 use serde_json::Value;
 
-use super::millis;
+use super::{harmless, millis};
 use crate::cli::QueryArgs;
 use crate::config::Config;
 use crate::output::say;
@@ -55,8 +55,11 @@ fn address_of(config: &Config, application: &str) -> Result<String> {
     }
     let members = runtime::members(&parts::log(config, false)?, application)?;
     // The latest to come is the likeliest to be there.
-    match members.last() {
+    match members.iter().rfind(|member| !member.address.is_empty()) {
         Some(member) => Ok(member.address.clone()),
+        None if !members.is_empty() => bail!(
+            "the members of {application} tell no address: set ADMIN_ADVERTISED_ADDR for them, or say where with --at"
+        ),
         None => bail!(
             "no member of {application} is known; start `orders worker {application}`, or say where with --at"
         ),
@@ -156,15 +159,17 @@ fn show_one(row: &Row) -> Result<()> {
         }
     }
     say!("{:10} {}", "partition", row.partition);
-    say!("{:10} {}", "value", serde_json::to_string_pretty(&row.value)?);
+    let lines = serde_json::to_string_pretty(&row.value)?;
+    let lines: Vec<_> = lines.lines().map(harmless).collect();
+    say!("{:10} {}", "value", lines.join("\n"));
     Ok(())
 }
 
-/// Text without quotes, anything else as JSON, which escapes what could move a terminal's cursor.
+/// Text without quotes, anything else as JSON, without what could move a terminal's cursor.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) if !text.chars().any(char::is_control) => text.clone(),
-        other => other.to_string(),
+        other => harmless(&other.to_string()),
     }
 }
 
@@ -193,5 +198,6 @@ mod tests {
     fn nothing_in_a_row_moves_the_cursor() {
         assert_eq!(plain(&Value::from("größe")), "größe");
         assert_eq!(plain(&Value::from("\u{1b}[2J")), "\"\\u001b[2J\"");
+        assert_eq!(plain(&serde_json::json!(["\u{9b}2J"])), "[\"\\u{9b}2J\"]", "JSON leaves it");
     }
 }

@@ -2,6 +2,7 @@
 //! (`contract.md` §5). The libraries get structs and read nothing themselves.
 
 mod env;
+mod reach;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

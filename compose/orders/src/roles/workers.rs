@@ -40,6 +40,9 @@ pub(crate) fn start(
     let admin = log.admin()?;
     let (send, ended) = mpsc::unbounded_channel();
     let (peers, render) = (HttpPeers::new(config)?, render(source.clone()));
+    if let Some(problem) = config.reach_problem() {
+        tracing::warn!("{problem}");
+    }
     let (mut handles, mut queries) = (Vec::new(), Vec::new());
     let topologies: Vec<Topology> =
         applications.iter().map(|application| application.topology.clone()).collect();
@@ -52,7 +55,8 @@ pub(crate) fn start(
                 thread,
                 commit_min_interval_ms: application.commit_min_interval_ms,
                 accepted_changes: config.accepted_changes.clone(),
-                advertised: config.admin_advertised.clone(),
+                // Without an address it is known at least who owns what.
+                advertised: Some(config.admin_advertised.clone().unwrap_or_default()),
                 ..WorkerSettings::new(instance.as_str())
             };
             let (topology, replication) = (application.topology.clone(), config.topic_replication);
