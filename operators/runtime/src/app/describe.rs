@@ -108,7 +108,8 @@ fn places(
         .filter_map(|member| {
             let (instance, _) = who_is(&member.client_id, application)?;
             let said = told.iter().rev().find(|member| member.instance == instance);
-            Some(Place { instance, address: said.map(|member| member.address.clone()) })
+            let address = said.map(|member| member.address.clone());
+            Some(Place { instance, address: address.filter(|address| !address.is_empty()) })
         })
         .collect();
     places.sort();
