@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use log::contract::{LogFixture, Scene, scene::unique};
 use log::kafka::GroupProtocol;
-use log::{Isolation, NewRecord};
+use log::{GroupMember, Isolation, NewRecord, TopicPartition};
 use operators::{DEAD_LETTERS, I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
 use runtime::{Worker, WorkerSettings};
 use state_stores::{RocksEngine, RocksOptions, StateDir, StateOptions};
@@ -75,6 +75,30 @@ fn come_and_go(protocol: GroupProtocol) {
 }
 
 #[test]
+fn a_static_member_that_comes_back_in_time_disturbs_nobody() {
+    let Some(kafka) = Kafka::from_environment() else { return };
+    let story = Story { is_static: true, ..Story::new(&kafka, GroupProtocol::Classic) };
+    let mut first = story.member(0);
+    let second = story.member(1);
+    let before = story.until_shared();
+    story.fill(0);
+    story.until_counted(CHUNK);
+    let assignments = story.assignments(1);
+
+    first.kill().unwrap();
+    let first = story.member(0);
+    story.fill(1);
+    // Everything: also what the killed one had.
+    story.until_counted(2 * CHUNK);
+    assert_eq!(story.until_shared(), before, "each has what it had");
+    assert_eq!(story.assignments(1), assignments, "the other one was disturbed");
+    for member in [first, second] {
+        member.leave().unwrap();
+    }
+    story.check(2);
+}
+
+#[test]
 fn members_that_are_killed_again_and_again_lose_and_double_nothing() {
     let Some(kafka) = Kafka::from_environment() else { return };
     let kills = std::env::var(KILLS).map_or(2, |kills| kills.parse().unwrap());
@@ -103,6 +127,7 @@ struct Story<'k> {
     name: String,
     scene: Scene,
     protocol: GroupProtocol,
+    is_static: bool,
     folders: [tempfile::TempDir; 2],
 }
 
@@ -123,12 +148,13 @@ impl<'k> Story<'k> {
             scene.admin.ensure_topics(&[spec]).unwrap();
         }
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        Self { kafka, name, scene, protocol, folders }
+        Self { kafka, name, scene, protocol, is_static: false, folders }
     }
 
     fn member(&self, slot: usize) -> Member {
         let folder = self.folders[slot].path();
-        let told = format!("{slot} {:?} {} {}", self.protocol, self.name, folder.display());
+        let (protocol, is_static) = (self.protocol, self.is_static);
+        let told = format!("{slot} {protocol:?} {is_static} {} {}", self.name, folder.display());
         let log = OpenOptions::new().create(true).append(true).open(self.log(slot)).unwrap();
         Member::spawn(&told, log.into()).unwrap()
     }
@@ -136,6 +162,28 @@ impl<'k> Story<'k> {
     /// What the members of a slot have said.
     fn log(&self, slot: usize) -> PathBuf {
         self.folders[slot].path().with_extension("log")
+    }
+
+    /// How many assignments the member of a slot was given.
+    fn assignments(&self, slot: usize) -> usize {
+        std::fs::read_to_string(self.log(slot)).unwrap().matches("partitions assigned").count()
+    }
+
+    /// Waits until two members share the partitions; what each has, by client id.
+    fn until_shared(&self) -> BTreeMap<String, Vec<TopicPartition>> {
+        let group = format!("{}-group", self.scene.name("application"));
+        let mut shares = BTreeMap::new();
+        self.scene.until("two members share the partitions", || {
+            let told = self.scene.admin.group(&group).unwrap();
+            let share = |member: &GroupMember| {
+                let mut owned = member.partitions.clone();
+                owned.sort();
+                (member.client_id.clone(), owned)
+            };
+            shares = told.members.iter().map(share).collect();
+            told.state == "Stable" && shares.len() == 2 && shares.values().all(|it| !it.is_empty())
+        });
+        shares
     }
 
     /// Words under keys that say nothing about them.
@@ -223,20 +271,25 @@ fn topology(scene: &Scene) -> Topology {
 #[test]
 fn the_member() {
     let (Some(told), Some(kafka)) = (member::told(), Kafka::from_environment()) else { return };
-    let told: Vec<&str> = told.splitn(4, ' ').collect();
+    let told: Vec<&str> = told.splitn(5, ' ').collect();
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
     let mut kafka = kafka;
     if told[1] == format!("{:?}", GroupProtocol::Consumer) {
         kafka.options.group_protocol = GroupProtocol::Consumer;
     }
-    let scene = Scene::on(kafka.log(), &kafka, told[2]);
-    let engine = RocksEngine::open(Path::new(told[3]), RocksOptions::default()).unwrap();
+    let scene = Scene::on(kafka.log(), &kafka, told[3]);
+    let engine = RocksEngine::open(Path::new(told[4]), RocksOptions::default()).unwrap();
     let mut options = StateOptions::new(scene.admin.log_id().unwrap());
     // Often, so that a kill finds every part of a write-back.
     options.max_layer_age_ms = 50;
     let state = StateDir::open(Arc::new(engine), options).unwrap();
     let mut settings = WorkerSettings::new(format!("member-{}", told[0]));
     settings.session_timeout = kafka.session_timeout();
+    if told[2] == "true" {
+        settings.group_instance_id = Some(settings.instance.clone());
+        // A busy machine may take longer than the least to start a process.
+        settings.session_timeout *= 5;
+    }
     settings.repartition_purge_interval_ms = 300;
     let worker = Worker::new(topology(&scene), scene.log.clone(), state, settings, 1);
     member::serve(worker, || ()).unwrap();

@@ -39,7 +39,9 @@ pub(crate) fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
     if let Some(servers) = &config.kafka {
         // A cluster that is only just starting answers late rather than never.
         let request_timeout = Duration::from_secs(30);
-        let options = KafkaOptions { request_timeout, ..KafkaOptions::new(servers.clone()) };
+        let group_protocol = config.group.protocol;
+        let options =
+            KafkaOptions { request_timeout, group_protocol, ..KafkaOptions::new(servers.clone()) };
         return Ok(Arc::new(KafkaLog::new(options)));
     }
     if !may_embed {

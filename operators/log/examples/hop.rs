@@ -63,6 +63,7 @@ fn hop(log: &EmbeddedLog, total: usize, batch: usize) -> Result<usize, Box<dyn E
         client_id: "00-hop".into(),
         session_timeout: Duration::from_secs(6),
         max_poll_interval: Duration::from_secs(60),
+        instance_id: None,
     })?;
     member.subscribe(&["in"])?;
     let Polled::Assign(owned) = member.poll(Duration::from_secs(1), batch, &mut |_| {})? else {

@@ -39,6 +39,7 @@ fn main() {
         client_id: "00-figures".to_owned(),
         session_timeout: Duration::from_secs(6),
         max_poll_interval: Duration::from_secs(60),
+        instance_id: None,
     };
     let started = Instant::now();
     let mut producer = log.txn_producer("figures", &options.group).unwrap();

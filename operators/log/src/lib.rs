@@ -47,6 +47,7 @@
 //!     client_id: "00-worker".into(),
 //!     session_timeout: Duration::from_secs(6),
 //!     max_poll_interval: Duration::from_secs(60),
+//!     instance_id: None,
 //! })?;
 //! member.subscribe(&["commands"])?;
 //!

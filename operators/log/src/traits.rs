@@ -270,6 +270,10 @@ pub struct GroupOptions {
     pub session_timeout: Duration,
     /// Unresolved until polled again within this time.
     pub max_poll_interval: Duration,
+    /// Name of a static member (`group.instance.id`, KIP-345), unique in its group: it doesn't leave when it closes, and
+    /// has its partitions again, without anybody else's noticing, when it comes back within the session timeout. The
+    /// embedded log has no use for it: all members live and die with it.
+    pub instance_id: Option<String>,
 }
 
 /// A log: makes the clients. One value per process.

@@ -51,6 +51,7 @@ impl Worker {
             client_id: name.into(),
             session_timeout: Duration::from_secs(6),
             max_poll_interval: Duration::from_secs(60),
+            instance_id: None,
         };
         let mut consumer = log.group_consumer(&options).unwrap();
         consumer.subscribe(&["in"]).unwrap();
@@ -195,6 +196,7 @@ fn a_waiting_member_is_woken_by_its_events() {
                 client_id: name.into(),
                 session_timeout: Duration::from_secs(6),
                 max_poll_interval: Duration::from_secs(60),
+                instance_id: None,
             })
             .unwrap();
         member.subscribe(&["in"]).unwrap();

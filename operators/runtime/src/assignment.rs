@@ -47,6 +47,7 @@ impl Worker {
                 client_id,
                 session_timeout: self.settings.session_timeout,
                 max_poll_interval: self.settings.max_poll_interval,
+                instance_id: self.settings.static_member(),
             })
             .map_err(|e| self.log_failed(e))?;
         let globals =

@@ -12,6 +12,10 @@ pub struct WorkerSettings {
     pub instance: String,
     /// Number of this thread within the process.
     pub thread: u32,
+    /// Makes the threads of this process static members of their groups (`group.instance.id`, KIP-345), each by this name
+    /// and its number: one that is restarted within [`Self::session_timeout`] has its tasks again and disturbs nobody; one
+    /// that goes for good is missed only after that time.
+    pub group_instance_id: Option<String>,
     /// At least this long between two commits (`commit.min.interval.ms`).
     pub commit_min_interval_ms: i64,
     /// At most this long with something uncommitted (`commit.interval.ms`).
@@ -56,6 +60,7 @@ impl WorkerSettings {
         Self {
             instance: instance.into(),
             thread: 0,
+            group_instance_id: None,
             commit_min_interval_ms: 5,
             commit_interval_ms: 100,
             staged_bytes_max: 16 << 20,
@@ -71,6 +76,11 @@ impl WorkerSettings {
             advertised: None,
             repartition_purge_interval_ms: 30_000,
         }
+    }
+
+    /// The name of a static member.
+    pub(crate) fn static_member(&self) -> Option<String> {
+        self.group_instance_id.as_ref().map(|id| format!("{id}-{}", self.thread))
     }
 
     /// `<application.id>-<instance>-<thread>`: stable over restarts, so that a

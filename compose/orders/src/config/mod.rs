@@ -2,6 +2,7 @@
 //! (`contract.md` §5). The libraries get structs and read nothing themselves.
 
 mod env;
+mod group;
 mod reach;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 pub(crate) use env::Env;
+pub(crate) use group::Group;
 
 /// Every variable the program knows; the README's table has the same.
 pub(crate) const KNOWN: &[&str] = &[
@@ -46,6 +48,9 @@ pub(crate) const KNOWN: &[&str] = &[
     "FRAUD_WINDOW_LIMIT",
     "CANCEL_GRACE_SECONDS",
     "INSTANCE_ID",
+    "GROUP_PROTOCOL",
+    "GROUP_INSTANCE_ID",
+    "GROUP_SESSION_TIMEOUT_SECONDS",
     "ACCEPT_TOPOLOGY_CHANGE",
     "STREAM_THREADS",
     "SIMULATION_STEP_MS",
@@ -101,6 +106,7 @@ pub(crate) struct Config {
     pub fraud_limit: i64,
     pub cancel_grace_seconds: u32,
     pub instance_id: Option<String>,
+    pub group: Group,
     /// Tokens of refused starts.
     pub accepted_changes: Vec<String>,
     /// Per application and process (`num.stream.threads`).
@@ -173,7 +179,8 @@ impl Config {
             trusted_proxies: env.list("TRUSTED_PROXIES"),
             fraud_limit: fraud_limit(env)?,
             cancel_grace_seconds: env.parsed_or("CANCEL_GRACE_SECONDS", "whole seconds", 0)?,
-            instance_id: instance_id(env)?,
+            instance_id: name(env, "INSTANCE_ID")?,
+            group: Group::read(env)?,
             accepted_changes: env.list("ACCEPT_TOPOLOGY_CHANGE"),
             stream_threads: stream_threads(env)?,
             simulation_step_ms: simulation_step(env, development)?,
@@ -300,13 +307,13 @@ fn simulation_step(env: &Env, development: bool) -> Result<u32> {
     env.parsed_or("SIMULATION_STEP_MS", "milliseconds", if development { 200 } else { 0 })
 }
 
-/// It becomes part of transactional ids and client ids.
-fn instance_id(env: &Env) -> Result<Option<String>> {
-    let Some(id) = env.text("INSTANCE_ID") else { return Ok(None) };
+/// It becomes part of transactional ids and client ids, or is one of a group's.
+fn name(env: &Env, variable: &str) -> Result<Option<String>> {
+    let Some(id) = env.text(variable) else { return Ok(None) };
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if id.len() > 100 || !id.bytes().all(fits) {
         bail!(
-            "INSTANCE_ID={id:?} can't be used: expected at most 100 letters, digits, dots, dashes and underscores"
+            "{variable}={id:?} can't be used: expected at most 100 letters, digits, dots, dashes and underscores"
         );
     }
     Ok(Some(id.to_owned()))

@@ -53,6 +53,8 @@ pub(crate) fn start(
         for thread in 0..config.stream_threads {
             let settings = WorkerSettings {
                 thread,
+                group_instance_id: config.group.instance_id.clone(),
+                session_timeout: config.group.session_timeout,
                 commit_min_interval_ms: application.commit_min_interval_ms,
                 accepted_changes: config.accepted_changes.clone(),
                 // Without an address it is known at least who owns what.

@@ -73,6 +73,7 @@ fn member(options: &Options) -> ClientConfig {
         client_id: "0000-bare".to_owned(),
         session_timeout: Duration::from_secs(6),
         max_poll_interval: Duration::from_secs(300),
+        instance_id: None,
     };
     let mut config = client(&options.broker.options().member_settings(&member));
     config.set("auto.offset.reset", "earliest").set("enable.partition.eof", "false");

@@ -142,6 +142,7 @@ impl Scene {
             client_id: client_id.to_owned(),
             session_timeout: self.session_timeout,
             max_poll_interval: Duration::from_secs(60),
+            instance_id: None,
         };
         self.log.group_consumer(&options).unwrap()
     }

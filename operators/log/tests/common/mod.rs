@@ -50,6 +50,7 @@ impl Simulated {
             client_id: client_id.into(),
             session_timeout: Duration::from_secs(6),
             max_poll_interval: Duration::from_secs(60),
+            instance_id: None,
         };
         self.log.group_consumer(&options).unwrap()
     }
