@@ -15,7 +15,7 @@ use crate::gate::{Control, Gate, GateDecl};
 use crate::graph::{Graph, NodeId, NodeKind};
 use crate::ops::PendingCalls;
 use crate::outputs::Outputs;
-use crate::process::{Edge, FanOut, Nowhere, Process, ReplyHandler, Shared, TimerHandler};
+use crate::process::{Counted, Edge, FanOut, Nowhere, Process, ReplyHandler, Shared, TimerHandler};
 use crate::punctuation::Punctuators;
 use crate::source::SourceProcess;
 
@@ -165,7 +165,7 @@ impl<'a> Assembly<'a> {
         K: ?Sized + 'static,
         V: ?Sized + 'static,
     {
-        let edge: Edge<K, V> = Box::new(process);
+        let edge: Edge<K, V> = Box::new(Counted { place: node.0, node: process });
         let installed: Box<dyn Any + Send> = match self.graph.nodes[node.0].parents.len() {
             0 | 1 => Box::new(edge),
             _ => Box::new(Shared::new(edge)),
@@ -182,7 +182,7 @@ impl<'a> Assembly<'a> {
         K: ?Sized + 'static,
         V: ?Sized + 'static,
     {
-        let table: Box<dyn Changes<K, V>> = Box::new(changes);
+        let table: Box<dyn Changes<K, V>> = Box::new(Counted { place: node.0, node: changes });
         let installed: Box<dyn Any + Send> = match self.graph.nodes[node.0].parents.len() {
             0 | 1 => Box::new(table),
             _ => Box::new(SharedTable::new(table)),

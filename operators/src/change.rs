@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 
 use crate::context::TaskContext;
 use crate::failure::Failure;
-use crate::process::{Edge, Process, Shared};
+use crate::process::{Counted, Edge, Process, Shared};
 use crate::record::Record;
 
 /// A table's row became another.
@@ -72,6 +72,17 @@ impl<K: ?Sized, V: ?Sized> Changes<K, V> for Shared<Box<dyn Changes<K, V>>> {
 
     fn wants_old(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).wants_old()
+    }
+}
+
+impl<K: ?Sized, V: ?Sized, N: Changes<K, V>> Changes<K, V> for Counted<N> {
+    fn change(&mut self, change: Change<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        ctx.pass(self.place);
+        self.node.change(change, ctx)
+    }
+
+    fn wants_old(&self) -> bool {
+        self.node.wants_old()
     }
 }
 

@@ -89,6 +89,8 @@ pub(crate) struct TaskContext {
     /// Those of them that are to be parked, and why: they failed when the record at work was tried before.
     pub(crate) to_park: Vec<(u32, Arc<str>)>,
     pub(crate) dropped: Dropped,
+    /// How many records came to each node of the graph since the last commit.
+    pub(crate) passed: Vec<u64>,
 }
 
 /// Everything a record's effects can be cut back to.
@@ -131,6 +133,14 @@ impl TaskContext {
         let index = self.derived;
         self.derived += 1;
         Some(Sequence { source: self.topic_marks[source], offset, index })
+    }
+
+    /// A record came to the node at this place of the graph. One that fails and is tried again comes again.
+    #[inline]
+    pub(crate) fn pass(&mut self, place: usize) {
+        if let Some(count) = self.passed.get_mut(place) {
+            *count += 1;
+        }
     }
 
     /// Numbers a record that came to a gate. What is tried again gives the same numbers.

@@ -148,12 +148,12 @@ pub use self::stream::KStream;
 pub use self::suppressed::{BufferConfig, Eager, Strict, Suppressed};
 pub use self::table::{GlobalKTable, KTable};
 pub use self::task::{
-    DEAD_LETTERS, FailedAt, InputRecord, Ran, Task, TaskError, WaitingCalls, WaitingKeys,
+    DEAD_LETTERS, FailedAt, Figures, InputRecord, Ran, Task, TaskError, WaitingCalls, WaitingKeys,
 };
 pub use self::topic::{IntoSerde, Topic};
 pub use self::topology::{
-    GlobalTable, InternalTopic, InternalTopicKind, ParkingTopics, StoreInfo, SubTopology, TaskId,
-    Topology, TopologyError,
+    GlobalTable, InternalTopic, InternalTopicKind, NodeInfo, ParkingTopics, StoreInfo, SubTopology,
+    TaskId, Topology, TopologyError,
 };
 pub use self::window_kinds::{Closes, EmitStrategy, SlidingWindows, UnlimitedWindows, Windows};
 pub use self::windowed::Windowed;

@@ -66,6 +66,19 @@ impl<K: ?Sized, V: ?Sized> Process<K, V> for FanOut<K, V> {
     }
 }
 
+/// Counts what comes to a node (`TaskContext::passed`): a plain addition, no call more.
+pub(crate) struct Counted<N> {
+    pub(crate) place: usize,
+    pub(crate) node: N,
+}
+
+impl<K: ?Sized, V: ?Sized, N: Process<K, V>> Process<K, V> for Counted<N> {
+    fn process(&mut self, record: Record<'_, K, V>, ctx: &mut TaskContext) -> Result<(), Failure> {
+        ctx.pass(self.place);
+        self.node.process(record, ctx)
+    }
+}
+
 /// A node that more than one place reaches: two parents (merge), or a timer.
 ///
 /// The lock is never contended (a task is run by one thread) and never

@@ -2,16 +2,19 @@
 //! operators only. Every role serves it.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use log::Log;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use runtime::{Describe, QueryDoor, StatusView, WorkerStatus};
+use operators::Topology;
+use runtime::{Describe, InputLag, LagWatch, QueryDoor, StatusView, WorkerStatus};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::parts;
 use crate::roles::bind;
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -46,7 +49,9 @@ impl Watched {
 /// What a process shows of itself.
 pub(crate) struct Shown {
     /// Of all its applications.
-    pub topology: String,
+    pub topologies: Arc<Vec<Topology>>,
+    /// Where their inputs are; none in a process without applications.
+    pub log: Option<Arc<dyn Log>>,
     pub watched: Watched,
     pub queries: QueryDoor,
     pub describe: Arc<Describe>,
@@ -57,7 +62,8 @@ impl Shown {
     fn nothing(config: &Config) -> Self {
         let queries = QueryDoor::new(Vec::new(), config.query_token.as_deref());
         let describe = Arc::new(|_: &str| None);
-        Self { topology: String::new(), watched: Watched::default(), queries, describe }
+        let (topologies, watched) = (Arc::default(), Watched::default());
+        Self { topologies, log: None, watched, queries, describe }
     }
 }
 
@@ -67,27 +73,42 @@ pub(crate) async fn serve(
     shown: Shown,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    let Shown { topology, watched, queries, describe } = shown;
-    let ready = watched.clone();
-    let parts = runtime::AdminParts {
+    let Shown { topologies, log, watched, queries, describe } = shown;
+    let (ready, looked_at) = (watched.clone(), watched.clone());
+    let lags: Arc<Mutex<Vec<InputLag>>> = Arc::default();
+    let last = lags.clone();
+    let shown = runtime::AdminParts {
         metrics: Arc::new(|| METRICS.get().map(PrometheusHandle::render).unwrap_or_default()),
         workers: Arc::new(move || watched.statuses()),
         ready: Arc::new(move || ready.ready()),
-        topology,
+        topologies,
+        lags: Arc::new(move || last.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         queries,
         describe,
     };
     let upkeep = async {
         let mut every = tokio::time::interval(UPKEEP);
+        let mut watch = log.map(LagWatch::new);
         loop {
             every.tick().await;
+            if let Some(mut watching) = watch.take() {
+                let (workers, lags) = (looked_at.statuses(), lags.clone());
+                let look = tokio::task::spawn_blocking(move || {
+                    match watching.look(&workers, parts::now_ms()) {
+                        Ok(now) => *lags.lock().unwrap_or_else(PoisonError::into_inner) = now,
+                        Err(error) => tracing::debug!(%error, "the lag isn't known"),
+                    }
+                    watching
+                });
+                watch = look.await.ok();
+            }
             if let Some(metrics) = METRICS.get() {
                 metrics.run_upkeep();
             }
         }
     };
     tokio::select! {
-        served = runtime::serve_admin(listener, parts, shutdown.cancelled_owned()) => Ok(served?),
+        served = runtime::serve_admin(listener, shown, shutdown.cancelled_owned()) => Ok(served?),
         () = upkeep => Ok(()),
     }
 }

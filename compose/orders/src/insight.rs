@@ -42,7 +42,7 @@ pub(crate) fn look(asker: &Asker, application: &str, place: &Place) -> Result<Se
 pub(crate) fn describer(
     config: &Config,
     log: Arc<dyn Log>,
-    topologies: Vec<Topology>,
+    topologies: Arc<Vec<Topology>>,
     watched: Watched,
     queries: QueryDoor,
 ) -> Result<Arc<Describe>> {

@@ -5,15 +5,18 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::{Path, Query, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use operators::Topology;
 use tokio::net::TcpListener;
 
 use crate::app::{AppDescription, StoreDescription};
+use crate::lag::InputLag;
+use crate::live;
 use crate::queries::{QueryDoor, routes};
 use crate::worker::WorkerStatus;
 
@@ -27,7 +30,9 @@ pub struct AdminParts {
     /// `/health/ready`: every worker has its tasks.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// `/topology`.
-    pub topology: String,
+    pub topologies: Arc<Vec<Topology>>,
+    /// What is before the inputs, as last looked at ([`LagWatch`](crate::LagWatch)).
+    pub lags: Arc<dyn Fn() -> Vec<InputLag> + Send + Sync>,
     /// `/stores`.
     pub queries: QueryDoor,
     /// `/applications/{application}`: what the application is doing; may wait. The error is one for people.
@@ -86,8 +91,49 @@ async fn tasks(State(parts): State<AdminParts>) -> Json<Vec<WorkerStatus>> {
     Json((parts.workers)())
 }
 
-async fn topology(State(parts): State<AdminParts>) -> String {
-    parts.topology
+/// How `/topology` is asked.
+#[derive(Debug, serde::Deserialize)]
+struct Asked {
+    format: Option<String>,
+    application: Option<String>,
+}
+
+/// `?format=json|mermaid|text`, else what `Accept` prefers; text for whoever says nothing.
+async fn topology(
+    State(parts): State<AdminParts>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let preferred = match accepted {
+        it if it.contains("application/json") => "json",
+        it if it.contains("mermaid") => "mermaid",
+        _ => "text",
+    };
+    let wanted = |name: &str| asked.application.as_deref().is_none_or(|wanted| wanted == name);
+    let all = parts.topologies.iter().filter(|topology| wanted(topology.application_id()));
+    let workers = || (parts.workers)();
+    let (kind, text) = match asked.format.as_deref().unwrap_or(preferred) {
+        "json" => {
+            let (workers, lags) = (workers(), (parts.lags)());
+            let all = all.map(|topology| live::json(topology, &workers, &lags));
+            return Json(all.collect::<Vec<_>>()).into_response();
+        }
+        "mermaid" => {
+            let workers = workers();
+            let charts = all.map(|topology| live::mermaid(topology, &workers));
+            ("text/vnd.mermaid", charts.collect::<Vec<_>>().join("\n"))
+        }
+        "text" => {
+            let texts = all.map(ToString::to_string);
+            ("text/plain; charset=utf-8", texts.collect::<Vec<_>>().join("\n"))
+        }
+        other => {
+            let detail = format!("format {other:?} is none of json, mermaid, text");
+            return (StatusCode::BAD_REQUEST, detail).into_response();
+        }
+    };
+    ([(CONTENT_TYPE, kind)], text).into_response()
 }
 
 /// What the stores of this process hold on disk, by application.

@@ -18,6 +18,7 @@ use crate::commit::CommitStage;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
 use crate::level::Waits;
+use crate::pace::{Pace, TaskPace};
 use crate::restore::{Restore, RestoreError, Restoring};
 use crate::topics;
 use crate::worker::{Clients, Phase, Progress, Slot, TakeUp, Then, Worker};
@@ -359,7 +360,10 @@ impl Worker {
             task.set_position(source, *offset);
         }
         let (inputs, committed): (Vec<_>, Vec<_>) = restored.inputs.into_iter().unzip();
+        let (pace, told) = (Pace::new(&self.topology, restored.id), TaskPace::default());
         Slot {
+            pace,
+            told,
             id: restored.id,
             task,
             paused: vec![false; inputs.len()],

@@ -17,7 +17,7 @@ use operators::FailedAt;
 use state_stores::{StoreError, StoreIndex};
 
 use crate::error::WorkerError;
-use crate::worker::{Phase, Progress, Then, Worker};
+use crate::worker::{Phase, Progress, Slot, Then, Worker};
 
 enum WriteBackError {
     Log(LogError),
@@ -206,6 +206,8 @@ impl Worker {
                 *committed = position;
             }
             slot.task.committed(&next);
+            let Slot { pace, task, .. } = slot;
+            pace.committed(now, &self.totals, |nodes| task.take_figures(nodes));
             self.publisher.committed(slot.id, &slot.committed);
             slot.forget_failures();
         }

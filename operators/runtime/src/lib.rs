@@ -65,10 +65,13 @@ mod commit;
 mod dead_letters;
 mod error;
 mod globals;
+mod lag;
 mod leave;
 mod level;
+mod live;
 mod manifest;
 mod members;
+mod pace;
 mod parked;
 mod process;
 mod purge;
@@ -91,8 +94,10 @@ pub use dead_letters::{
     BadLetterId, DeadLetter, DeadLetterError, LetterId, Settle, dead_letters, settle_dead_letters,
 };
 pub use error::WorkerError;
+pub use lag::{InputLag, LagWatch};
 pub use manifest::incarnation;
 pub use members::{Member, members};
+pub use pace::{NodePace, TaskPace};
 pub use parked::{LetGo, Parked, ParkedError, let_go, parked_keys};
 pub use queries::{
     Answer, AnsweredBy, PeerError, Peers, Queries, QueryDoor, QueryError, Render, Row,

@@ -92,12 +92,13 @@ struct Shown<'s> {
 }
 
 impl Shown<'_> {
-    fn update(&mut self, worker: &Worker, now: i64) {
+    fn update(&mut self, worker: &mut Worker, now: i64) {
         let phase = worker.phase_name();
         if phase == self.phase && now - self.at < SHOWN_EVERY_MS {
             return;
         }
         (self.phase, self.at) = (phase, now);
+        worker.refresh(now);
         let status = worker.status();
         worker.report_waiting(&status, now);
         if let Ok(mut shown) = self.status.lock() {
@@ -125,7 +126,7 @@ fn drive(
         }
         let now = clock();
         let progress = worker.step(now)?;
-        shown.update(&worker, now);
+        shown.update(&mut worker, now);
         match progress {
             Progress::Busy => {}
             Progress::IdleUntil(at) => {

@@ -21,6 +21,7 @@ use crate::error::WorkerError;
 use crate::globals::GlobalReader;
 use crate::level::Waits;
 use crate::members::{Announcer, Members};
+use crate::pace::{NodeTotals, Pace, TaskPace};
 use crate::purge::Purge;
 use crate::queries::{Peers, Publisher, Queries, Render};
 use crate::restore::{Restore, RestoringStatus};
@@ -66,6 +67,9 @@ pub(crate) struct Slot {
     pub(crate) failed_once: Vec<FailedAt>,
     /// The failure that came back: the task stands still, its neighbours go on.
     pub(crate) stopped: Option<String>,
+    pub(crate) pace: Pace,
+    /// As told last.
+    pub(crate) told: TaskPace,
 }
 
 /// Global tables that a held record needs, and the ends they must reach.
@@ -151,6 +155,7 @@ pub struct Worker {
     pub(crate) purge: Purge,
     pub(crate) calls: Calls,
     pub(crate) publisher: Publisher,
+    pub(crate) totals: NodeTotals,
     /// None where nobody is to know of this member, and before the start.
     pub(crate) announcer: Option<Announcer>,
     /// An assignment waits for state that another thread of the process has.
@@ -177,7 +182,7 @@ impl Worker {
         settings: WorkerSettings,
         replication: i32,
     ) -> Self {
-        let purge = Purge::new(&topology);
+        let (purge, totals) = (Purge::new(&topology), NodeTotals::new(&topology));
         let group = group_of(&topology);
         Self {
             topology,
@@ -204,6 +209,7 @@ impl Worker {
             purge,
             calls: Calls::new(),
             publisher: Publisher::default(),
+            totals,
             announcer: None,
             held_up: false,
         }
@@ -306,6 +312,13 @@ impl Worker {
         }
     }
 
+    /// Brings the rates in [`Self::status`] up to `now`.
+    pub fn refresh(&mut self, now: i64) {
+        for slot in &mut self.slots {
+            slot.told = slot.pace.look(now);
+        }
+    }
+
     /// Its phase in words; `running` covers commits.
     pub(crate) fn phase_name(&self) -> &'static str {
         self.phase.name()
@@ -362,6 +375,9 @@ pub struct TaskStatus {
     pub calls: Vec<CallsStatus>,
     /// Keys that wait to be let go, by parking.
     pub parked: Vec<ParkingStatus>,
+    /// How much it does.
+    #[serde(default)]
+    pub pace: TaskPace,
 }
 
 impl Slot {
@@ -377,6 +393,7 @@ impl Slot {
             stopped: self.stopped.clone(),
             calls: self.task.waiting_calls().into_iter().map(Into::into).collect(),
             parked: self.task.waiting_keys().into_iter().map(Into::into).collect(),
+            pace: self.told.clone(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod call_queue;
 mod calls;
 mod dead_letter;
 mod error;
+mod figures;
 mod in_time;
 mod policy;
 mod run;
@@ -25,6 +26,7 @@ use state_stores::{StoreIndex, TaskState};
 pub use self::buffer::InputRecord;
 pub use self::dead_letter::DEAD_LETTERS;
 pub use self::error::{FailedAt, TaskError};
+pub use self::figures::Figures;
 pub use self::waiting::{WaitingCalls, WaitingKeys};
 use crate::assembly::Assembly;
 use crate::context::{Dropped, PendingRows, TaskContext};
@@ -113,6 +115,7 @@ pub struct Task {
     timer_key: Vec<u8>,
     dead_letters: u32,
     uncommitted: bool,
+    figures: Figures,
 }
 
 impl Task {
@@ -162,6 +165,7 @@ impl Task {
             arrivals: 0,
             to_park: Vec::new(),
             dropped: Dropped::default(),
+            passed: vec![0; graph.nodes.len()],
         };
         Self {
             id,
@@ -180,6 +184,7 @@ impl Task {
             timer_key: Vec::new(),
             dead_letters,
             uncommitted: false,
+            figures: Figures::default(),
         }
     }
 

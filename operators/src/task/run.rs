@@ -84,7 +84,9 @@ impl Task {
 
     fn run_record(&mut self, number: usize) -> Result<Ran, TaskError> {
         self.ctx.to_park.clear();
-        let Some(offset) = self.sources[number].buffer.front().map(|record| record.offset) else {
+        let front = self.sources[number].buffer.front();
+        let Some((offset, timestamp)) = front.map(|record| (record.offset, record.timestamp))
+        else {
             return Ok(Ran::Idle);
         };
         while let Err(failure) = self.try_record(number) {
@@ -115,6 +117,8 @@ impl Task {
             break;
         }
         self.sources[number].buffer.pop();
+        self.ctx.pass(self.sources[number].node.0);
+        self.figures.add(timestamp);
         self.positions[number] = Some(offset + 1);
         self.held = None;
         self.ctx.settled.clear();

@@ -53,6 +53,17 @@ pub struct SubTopology {
     pub uses_globals: Vec<usize>,
 }
 
+/// A step of the flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// Unique in the topology.
+    pub name: Arc<str>,
+    /// `source`, `sink` or the operator's.
+    pub kind: &'static str,
+    /// [`SubTopology::id`] of the part it belongs to.
+    pub subtopology: u32,
+}
+
 /// A topic that belongs to the topology itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InternalTopic {
@@ -203,9 +214,29 @@ impl Topology {
         )
     }
 
+    /// All nodes, in the order of the flow.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        let part_of = |place: usize| {
+            let parts = self.inner.nodes.iter();
+            parts.clone().position(|nodes| nodes.contains(&NodeId(place))).unwrap_or_default()
+        };
+        let node = |(place, node): (usize, &crate::graph::Node)| NodeInfo {
+            name: Arc::clone(&node.name),
+            kind: node.kind.word(),
+            subtopology: part_of(place) as u32,
+        };
+        self.inner.graph.nodes.iter().enumerate().map(node).collect()
+    }
+
     /// The graph in Mermaid's flowchart language.
     pub fn mermaid(&self) -> String {
-        describe::mermaid(self)
+        describe::mermaid(self, &|_| None)
+    }
+
+    /// As [`Self::mermaid`], with records per second at nodes, by their places in [`Self::nodes`]; a topic has that of its
+    /// readers.
+    pub fn mermaid_with_rates(&self, per_second: &dyn Fn(usize) -> Option<f64>) -> String {
+        describe::mermaid(self, per_second)
     }
 
     /// The graph in Graphviz' language DOT.

@@ -75,10 +75,10 @@ pub(crate) fn start(
     let workers = Workers { handles, ended };
     let queries = QueryDoor::new(queries, config.query_token.as_deref());
     let watched = workers.watch();
-    let topology = topologies.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let (log, seen) = (log.clone(), watched.clone());
-    let describe = insight::describer(config, log, topologies, seen, queries.clone())?;
-    Ok((workers, Shown { topology, watched, queries, describe }))
+    let (topologies, log) = (Arc::new(topologies), log.clone());
+    let (of, seen) = (topologies.clone(), watched.clone());
+    let describe = insight::describer(config, log.clone(), of, seen, queries.clone())?;
+    Ok((workers, Shown { topologies, log: Some(log), watched, queries, describe }))
 }
 
 /// Puts a worker on its thread; `ended` hears how it came to its end.

@@ -5,21 +5,35 @@ use std::fmt::{self, Write};
 use super::{Arrow, Topology, arrows, drawn_topics};
 use crate::graph::NodeKind;
 
-pub(crate) fn mermaid(topology: &Topology) -> String {
+pub(crate) fn mermaid(topology: &Topology, per_second: &dyn Fn(usize) -> Option<f64>) -> String {
     let mut chart = String::from("flowchart TD\n");
-    write_chart(topology, &mut chart).expect("a String takes all text");
+    write_chart(topology, per_second, &mut chart).expect("a String takes all text");
     chart
 }
 
-fn write_chart(topology: &Topology, out: &mut String) -> fmt::Result {
+fn write_chart(
+    topology: &Topology,
+    per_second: &dyn Fn(usize) -> Option<f64>,
+    out: &mut String,
+) -> fmt::Result {
     let graph = topology.graph();
+    let rate = |place: Option<usize>| match place.and_then(per_second) {
+        Some(rate) => format!("<br>{rate:.1}/s"),
+        None => String::new(),
+    };
+    let reader = |topic: &str| {
+        graph
+            .nodes
+            .iter()
+            .position(|node| matches!(&node.kind, NodeKind::Source(it) if **it == *topic))
+    };
     // By number: two names may differ only in what an identifier can't hold.
     let topics = drawn_topics(topology);
     let topic = |name: &str| topics.iter().position(|topic| *topic == name).unwrap_or_default();
     let store =
         |name: &str| graph.stores.iter().position(|store| &*store.name == name).unwrap_or_default();
     for (id, name) in topics.iter().enumerate() {
-        writeln!(out, "  t{id}([\"{}\"])", label(name))?;
+        writeln!(out, "  t{id}([\"{}{}\"])", label(name), rate(reader(name)))?;
     }
     for (id, table) in graph.globals.iter().enumerate() {
         let (name, topic) = (label(&table.store), label(&table.topic));
@@ -30,7 +44,8 @@ fn write_chart(topology: &Topology, out: &mut String) -> fmt::Result {
         for node in &topology.inner.nodes[id] {
             let drawn = &graph.nodes[node.0];
             if matches!(drawn.kind, NodeKind::Operator(_)) {
-                writeln!(out, "    n{}[\"{}\"]", node.0, label(&drawn.name))?;
+                let (name, rate) = (label(&drawn.name), rate(Some(node.0)));
+                writeln!(out, "    n{}[\"{name}{rate}\"]", node.0)?;
             }
         }
         for kept in &sub.stores {
