@@ -77,7 +77,8 @@ fn come_and_go(protocol: GroupProtocol) {
 #[test]
 fn a_static_member_that_comes_back_in_time_disturbs_nobody() {
     let Some(kafka) = Kafka::from_environment() else { return };
-    let story = Story { is_static: true, ..Story::new(&kafka, GroupProtocol::Classic) };
+    let mut story = Story::new(&kafka, GroupProtocol::Classic);
+    story.is_static = true;
     let mut first = story.member(0);
     let second = story.member(1);
     let before = story.until_shared();

@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::parts;
 use crate::roles::bind;
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -94,7 +93,7 @@ pub(crate) async fn serve(
             if let Some(mut watching) = watch.take() {
                 let (workers, lags) = (looked_at.statuses(), lags.clone());
                 let look = tokio::task::spawn_blocking(move || {
-                    match watching.look(&workers, parts::now_ms()) {
+                    match watching.look(&workers) {
                         Ok(now) => *lags.lock().unwrap_or_else(PoisonError::into_inner) = now,
                         Err(error) => tracing::debug!(%error, "the lag isn't known"),
                     }

@@ -1,9 +1,9 @@
-//! How far the tasks of a process are behind the ends of their inputs, in records and in seconds.
+//! How far the tasks of a process are behind the ends of their inputs.
 //!
-//! Asked for by somebody with time to wait, never by a worker. Seconds are those since an end was first seen that is beyond
-//! what is committed now: as exact as looks are frequent, and never more than there were looks.
+//! Asked for by somebody with time to wait, never by a worker. Not in seconds: behind the last record lies its transaction's
+//! marker, which nobody reads, so an input that is idle would seem to be behind for ever longer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use log::error::LogError;
@@ -12,9 +12,6 @@ use log::traits::{Admin, Isolation, Log};
 use serde::Serialize;
 
 use crate::worker::WorkerStatus;
-
-/// Ends that are remembered per partition.
-const LOOKS_MAX: usize = 720;
 
 /// What one input of a task has before it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,16 +24,14 @@ pub struct InputLag {
     pub partition: u32,
     /// Offsets between what is committed and the last stable offset; markers count too.
     pub records: i64,
-    /// Since when it is behind.
-    pub seconds: f64,
 }
 
 /// Looks now and then.
 pub struct LagWatch {
     log: Arc<dyn Log>,
     admin: Option<Box<dyn Admin>>,
-    /// Ends with the time they were seen first.
-    seen: BTreeMap<(String, TopicPartition), VecDeque<(i64, i64)>>,
+    /// Whose gauges were set.
+    seen: BTreeSet<(String, TopicPartition)>,
 }
 
 impl std::fmt::Debug for LagWatch {
@@ -49,18 +44,14 @@ impl LagWatch {
     /// On this log.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, admin: None, seen: BTreeMap::new() }
+        Self { log, admin: None, seen: BTreeSet::new() }
     }
 
-    /// The lag of every input of these workers at `now_ms`; sets the gauges, to 0 of inputs that have gone elsewhere.
+    /// The lag of every input of these workers; sets the gauges, to 0 of inputs that have gone elsewhere.
     ///
     /// # Errors
     /// The log doesn't answer; then nothing is set.
-    pub fn look(
-        &mut self,
-        workers: &[WorkerStatus],
-        now_ms: i64,
-    ) -> Result<Vec<InputLag>, LogError> {
+    pub fn look(&mut self, workers: &[WorkerStatus]) -> Result<Vec<InputLag>, LogError> {
         let committed: BTreeMap<(String, TopicPartition), i64> = workers
             .iter()
             .flat_map(|worker| {
@@ -77,46 +68,28 @@ impl LagWatch {
         };
         let ends = admin.end_offsets(&at, Isolation::ReadCommitted)?;
         self.admin = Some(admin);
-        for (gone, at) in self.seen.keys().filter(|key| !committed.contains_key(*key)) {
-            show(gone, at, 0, 0.0);
+        for (gone, at) in self.seen.iter().filter(|key| !committed.contains_key(*key)) {
+            show(gone, at, 0);
         }
-        self.seen.retain(|key, _| committed.contains_key(key));
+        self.seen = committed.keys().cloned().collect();
         let mut all = Vec::new();
         for (((application, at), next), end) in committed.into_iter().zip(ends) {
-            let looks = self.seen.entry((application.clone(), at.clone())).or_default();
-            let ms = behind_ms(looks, next, end, now_ms);
-            let (records, seconds) = ((end - next).max(0), ms as f64 / 1_000.0);
-            show(&application, &at, records, seconds);
+            let records = (end - next).max(0);
+            show(&application, &at, records);
             let (topic, partition) = (at.topic.to_string(), at.partition);
-            all.push(InputLag { application, topic, partition, records, seconds });
+            all.push(InputLag { application, topic, partition, records });
         }
         Ok(all)
     }
 }
 
-/// Remembers the end, forgets those that are reached; since when one isn't.
-fn behind_ms(looks: &mut VecDeque<(i64, i64)>, next: i64, end: i64, now_ms: i64) -> i64 {
-    if looks.back().is_none_or(|(_, last)| *last < end) {
-        looks.push_back((now_ms, end));
-    }
-    while looks.front().is_some_and(|(_, end)| *end <= next) {
-        looks.pop_front();
-    }
-    while looks.len() > LOOKS_MAX {
-        // Not the oldest: it says for how long.
-        looks.remove(1);
-    }
-    looks.front().map_or(0, |(at, _)| now_ms - at)
-}
-
-fn show(application: &str, at: &TopicPartition, records: i64, seconds: f64) {
+fn show(application: &str, at: &TopicPartition, records: i64) {
     let labels = [
         ("group", format!("{application}-group")),
         ("topic", at.topic.to_string()),
         ("partition", at.partition.to_string()),
     ];
     metrics::gauge!("stream_lag_records", &labels).set(records as f64);
-    metrics::gauge!("stream_lag_seconds", &labels).set(seconds);
 }
 
 /// `topic[partition]`
@@ -128,16 +101,6 @@ fn parse(text: &str) -> Option<TopicPartition> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seconds_count_from_the_first_end_that_is_not_reached() {
-        let mut looks = VecDeque::new();
-        assert_eq!(behind_ms(&mut looks, 5, 5, 1_000), 0);
-        assert_eq!(behind_ms(&mut looks, 5, 8, 2_000), 0, "seen just now");
-        assert_eq!(behind_ms(&mut looks, 6, 9, 5_000), 3_000);
-        assert_eq!(behind_ms(&mut looks, 8, 9, 6_000), 1_000, "the 8 is reached, the 9 isn't");
-        assert_eq!(behind_ms(&mut looks, 9, 9, 7_000), 0);
-    }
 
     #[test]
     fn an_input_has_a_name() {

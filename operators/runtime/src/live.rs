@@ -48,7 +48,7 @@ pub(crate) fn json(topology: &Topology, workers: &[WorkerStatus], lags: &[InputL
         let same = |lag: &&InputLag| {
             lag.application == application && format!("{}[{}]", lag.topic, lag.partition) == input
         };
-        lags.iter().find(same).map(|lag| json!({"records": lag.records, "seconds": lag.seconds}))
+        lags.iter().find(same).map(|lag| lag.records)
     };
     let mut tasks = Vec::new();
     for worker in workers.iter().filter(|worker| worker.application == application) {
