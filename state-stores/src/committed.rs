@@ -7,7 +7,6 @@
 
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::engine::Visit;
 use crate::keys::{self, Sequence, TIME_LEN};
@@ -91,9 +90,9 @@ impl CommittedStore {
         &self.shelf.spec
     }
 
-    /// True while a task owns it; otherwise the rows are as old as the task's end.
+    /// True while a task owns it; otherwise the rows are as old as the task's end, or as a standby's last read.
     pub fn is_owned(&self) -> bool {
-        self.shelf.open.load(Ordering::Acquire)
+        self.shelf.is_owned()
     }
 
     /// The next changelog offset these rows stand for.

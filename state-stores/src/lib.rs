@@ -9,6 +9,8 @@
 //!   [`SessionStore`] are typed views of it; a [`Codec`] says how keys and values become bytes. A store of your own is
 //!   another view: see [`TaskState`].
 //!
+//! A copy of another instance's store follows its changelog as a [`StandbyState`], until a task takes the store over.
+//!
 //! A scan is a closure that is called for each row. It borrows the [`TaskState`], so it sees one moment: what was put
 //! before it began, committed or not, and nothing that comes later. Writing meanwhile doesn't compile; there is nothing
 //! to close. A write-back that another thread begins waits until the scan has ended.
@@ -81,6 +83,7 @@ mod shelf;
 mod short_bytes;
 mod span;
 mod spec;
+mod standby;
 mod state_dir;
 mod task_state;
 mod typed;
@@ -105,6 +108,7 @@ pub use rebuild::{ChangelogRange, Rebuild, needs_rebuild};
 pub use rocks::{RocksEngine, RocksOptions};
 pub use session::{Session, SessionStore};
 pub use spec::{StoreIndex, StoreKind, StoreSpec};
+pub use standby::StandbyState;
 pub use state_dir::{StateDir, StateOptions, StoreExtent};
 pub use task_state::{TaskState, VisitDirty};
 pub use typed::TypedStore;

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
@@ -19,13 +19,34 @@ use crate::{Direction, Engine, StoreError, StoreKind, StoreSpec, WriteBatch};
 /// Full keys up to this long are put together on the stack.
 const STACK_KEY: usize = 256;
 
+/// Who has a shelf. A task's may not be taken away, a standby's may, by a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Holder(u64);
+
+impl Holder {
+    const NOBODY: u64 = 0;
+
+    /// `number` counts from 1 and is used once.
+    pub(crate) fn task(number: u64) -> Self {
+        Self(number << 1)
+    }
+
+    /// As [`Self::task`].
+    pub(crate) fn standby(number: u64) -> Self {
+        Self(number << 1 | 1)
+    }
+
+    fn is_standby(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
 /// One store of one partition.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     pub(crate) spec: StoreSpec,
     pub(crate) place: Place,
-    /// True while a `TaskState` owns it.
-    pub(crate) open: AtomicBool,
+    holder: AtomicU64,
     inner: RwLock<Committed>,
     /// Locked after `inner` where both are.
     clean: RwLock<CleanRows>,
@@ -88,7 +109,30 @@ impl Shelf {
             ..Committed::default()
         };
         let (inner, clean) = (RwLock::new(inner), CleanRows::new(Arc::clone(clean)));
-        Ok(Self { spec, place, open: AtomicBool::new(false), inner, clean: RwLock::new(clean) })
+        let holder = AtomicU64::new(Holder::NOBODY);
+        Ok(Self { spec, place, holder, inner, clean: RwLock::new(clean) })
+    }
+
+    /// Whether a task has it.
+    pub(crate) fn is_owned(&self) -> bool {
+        let holder = self.holder.load(Ordering::Acquire);
+        holder != Holder::NOBODY && !Holder(holder).is_standby()
+    }
+
+    /// Whether `whom` may take it.
+    pub(crate) fn is_free_for(&self, whom: Holder) -> bool {
+        let holder = self.holder.load(Ordering::Acquire);
+        holder == Holder::NOBODY || (Holder(holder).is_standby() && !whom.is_standby())
+    }
+
+    /// The caller has asked [`is_free_for`](Self::is_free_for) under the lock of all shelves. A standby that had it finds
+    /// out at its next write, which comes to nothing: it looks at the holder under the lock of the rows.
+    pub(crate) fn hold(&self, whom: Holder) {
+        self.holder.store(whom.0, Ordering::Release);
+    }
+
+    pub(crate) fn is_held_by(&self, whom: Holder) -> bool {
+        self.holder.load(Ordering::Acquire) == whom.0
     }
 
     pub(crate) fn position(&self) -> Option<i64> {
@@ -103,16 +147,28 @@ impl Shelf {
         self.inner.read_recursive().as_of_ms
     }
 
-    /// The owner is gone: from `now_ms` on (`None`: nobody ever told the time) the rows grow old.
-    pub(crate) fn close(&self, now_ms: Option<i64>) {
+    /// The holder is gone: from `now_ms` on (`None`: nobody ever told the time) the rows of a task grow old.
+    pub(crate) fn close(&self, whom: Holder, now_ms: Option<i64>) {
         let inner = &mut *self.inner.write();
-        if std::mem::take(&mut inner.confirmed) {
-            inner.as_of_ms = now_ms.or(inner.as_of_ms);
+        if !whom.is_standby() {
+            let is_fresh = std::mem::take(&mut inner.confirmed);
+            // Those of a restore that was broken off are of now, too, or of shortly before.
+            if is_fresh || inner.as_of_ms.is_none() {
+                inner.as_of_ms = now_ms.or(inner.as_of_ms);
+            }
         }
-        // Nobody reads here any more; what isn't in the base yet goes there with the next write-back.
-        self.clean.write().forget_all();
-        inner.leave_to_base();
-        self.open.store(false, Ordering::Release);
+        if self.is_held_by(whom) {
+            // Nobody reads here any more; what isn't in the base yet goes there with the next write-back.
+            self.clean.write().forget_all();
+            inner.leave_to_base();
+        }
+        // Not where a task has it that took it from a standby.
+        let _another = self.holder.compare_exchange(
+            whom.0,
+            Holder::NOBODY,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
     }
 
     /// The committed value of `key`.
@@ -254,20 +310,44 @@ impl Shelf {
         total: &AtomicUsize,
     ) {
         let inner = &mut *self.inner.write();
-        let before = inner.live.bytes();
-        let (mut stream_time, mut confirmed) = (None, true);
-        for (key, value) in rows {
-            stream_time = stream_time.max(self.spec.kind.put_time(key, value));
-            inner.live.put(Hashed::new(key), value.map(Into::into));
-            confirmed = false;
-        }
-        inner.account(before, stream_time, Some(next_offset), total);
-        inner.confirmed |= confirmed;
+        inner.confirmed |= inner.take_over(self.spec.kind, rows, next_offset, total) == 0;
     }
 
-    /// Forgets everything, in the base too. The caller holds the write-back lock.
-    pub(crate) fn clear(&self, engine: &dyn Engine, total: &AtomicUsize) -> Result<(), StoreError> {
+    /// As [`restore`](Self::restore) for a standby, whose rows nobody confirms for good. Nothing, where it isn't its any
+    /// more.
+    pub(crate) fn follow<'r>(
+        &self,
+        whom: Holder,
+        rows: impl IntoIterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+        next_offset: i64,
+        total: &AtomicUsize,
+    ) {
         let inner = &mut *self.inner.write();
+        if self.is_held_by(whom) {
+            inner.take_over(self.spec.kind, rows, next_offset, total);
+        }
+    }
+
+    /// The rows of a standby were the changelog's at this time, and from then on they grow old.
+    pub(crate) fn set_as_of(&self, whom: Holder, at_ms: i64) {
+        let inner = &mut *self.inner.write();
+        if self.is_held_by(whom) && inner.as_of_ms < Some(at_ms) {
+            inner.as_of_ms = Some(at_ms);
+            inner.changed = true;
+        }
+    }
+
+    /// Forgets everything, in the base too, unless somebody else has it by now. The caller holds the write-back lock.
+    pub(crate) fn clear(
+        &self,
+        whom: Holder,
+        engine: &dyn Engine,
+        total: &AtomicUsize,
+    ) -> Result<(), StoreError> {
+        let inner = &mut *self.inner.write();
+        if !self.is_held_by(whom) {
+            return Ok(());
+        }
         let mut batch = WriteBatch::new();
         self.place.clear(&mut batch);
         engine.write(&batch, crate::Durability::None)?;
@@ -359,6 +439,25 @@ impl Committed {
             self.base_newest = self.base_newest.max(self.settled_newest.take());
             self.settled = Arc::default();
         }
+    }
+
+    /// Puts rows read from the changelog; how many.
+    fn take_over<'r>(
+        &mut self,
+        kind: StoreKind,
+        rows: impl IntoIterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+        next_offset: i64,
+        total: &AtomicUsize,
+    ) -> usize {
+        let before = self.live.bytes();
+        let (mut stream_time, mut taken) = (None, 0);
+        for (key, value) in rows {
+            stream_time = stream_time.max(kind.put_time(key, value));
+            self.live.put(Hashed::new(key), value.map(Into::into));
+            taken += 1;
+        }
+        self.account(before, stream_time, Some(next_offset), total);
+        taken
     }
 
     fn account(

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::base::{self, Place, Replaced};
 use crate::clean_rows::CleanBudget;
 use crate::committed::CommittedStore;
-use crate::shelf::Shelf;
+use crate::shelf::{Holder, Shelf};
 use crate::write_back::WriteBack;
-use crate::{Durability, Engine, Extent, StoreError, StoreSpec, TaskState, WriteBatch};
+use crate::{
+    Durability, Engine, Extent, StandbyState, StoreError, StoreSpec, TaskState, WriteBatch,
+};
 
 /// A quiet instance renews the age of its state this many times less often than a busy one writes it.
 const QUIET_FACTOR: i64 = 10;
@@ -50,6 +52,8 @@ pub struct StateDir {
     shelves: Mutex<Shelves>,
     replaced_log: Option<String>,
     last_write_back_ms: AtomicI64,
+    /// How many have held something.
+    holders: AtomicU64,
 }
 
 /// What the base holds of one store on one partition.
@@ -114,6 +118,7 @@ impl StateDir {
             shelves: Mutex::default(),
             replaced_log,
             last_write_back_ms: AtomicI64::new(i64::MIN),
+            holders: AtomicU64::new(0),
         }))
     }
 
@@ -137,7 +142,8 @@ impl StateDir {
         self.shared.engine.flush()
     }
 
-    /// The stores of a task on one partition. Cheap: opens no file.
+    /// The stores of a task on one partition. Cheap: opens no file. A [`StandbyState`] that has them loses them to the
+    /// task, with the rows it has read so far.
     ///
     /// # Errors
     /// [`StoreError::InUse`] while another `TaskState` has one of them; [`StoreError::Spec`] for a name given twice or
@@ -147,6 +153,38 @@ impl StateDir {
         partition: u32,
         stores: &[StoreSpec],
     ) -> Result<TaskState, StoreError> {
+        let holder = Holder::task(self.holder_number());
+        let own = self.take_shelves(holder, partition, stores)?;
+        Ok(TaskState::new(Arc::clone(&self.shared), partition, holder, own))
+    }
+
+    /// The same stores for a standby, which follows their changelogs until a task takes them.
+    ///
+    /// # Errors
+    /// As [`task_state`](Self::task_state); [`StoreError::InUse`] also while another standby has one of them.
+    pub fn standby_state(
+        &self,
+        partition: u32,
+        stores: &[StoreSpec],
+        now_ms: i64,
+    ) -> Result<StandbyState, StoreError> {
+        let holder = Holder::standby(self.holder_number());
+        let own = self.take_shelves(holder, partition, stores)?;
+        let state = TaskState::new(Arc::clone(&self.shared), partition, holder, own);
+        Ok(StandbyState::new(state, now_ms))
+    }
+
+    fn holder_number(&self) -> u64 {
+        self.holders.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// All of them, or none.
+    fn take_shelves(
+        &self,
+        holder: Holder,
+        partition: u32,
+        stores: &[StoreSpec],
+    ) -> Result<Vec<Arc<Shelf>>, StoreError> {
         let mut shelves = self.shelves.lock();
         let mut own: Vec<Arc<Shelf>> = Vec::with_capacity(stores.len());
         for (index, spec) in stores.iter().enumerate() {
@@ -155,7 +193,7 @@ impl StateDir {
             }
             own.push(self.shelf(&mut shelves, partition, spec)?);
         }
-        if let Some(taken) = own.iter().find(|shelf| shelf.open.load(Ordering::Acquire)) {
+        if let Some(taken) = own.iter().find(|shelf| !shelf.is_free_for(holder)) {
             return Err(StoreError::InUse {
                 store: taken.spec.name.as_ref().to_owned(),
                 partition,
@@ -163,9 +201,9 @@ impl StateDir {
         }
         // No other caller can open one between the check and here: the lock is held.
         for shelf in &own {
-            shelf.open.store(true, Ordering::Release);
+            shelf.hold(holder);
         }
-        Ok(TaskState::new(Arc::clone(&self.shared), partition, own))
+        Ok(own)
     }
 
     /// Committed rows of a store, for queries from other threads; `None` if no task of this instance ever had it.

@@ -8,7 +8,7 @@ use crate::engine::Visit;
 use crate::overlay::{Overlay, Savepoint};
 use crate::rebuild::{ChangelogRange, Rebuild, needs_rebuild};
 use crate::rows::Hashed;
-use crate::shelf::Shelf;
+use crate::shelf::{Holder, Shelf};
 use crate::state_dir::Shared;
 use crate::{Direction, StoreError, StoreIndex, StoreSpec};
 
@@ -81,15 +81,21 @@ pub type VisitDirty<'a> = dyn FnMut(StoreIndex, &[u8], Option<&[u8]>) + 'a;
 pub struct TaskState {
     shared: Arc<Shared>,
     partition: u32,
+    holder: Holder,
     shelves: Vec<Arc<Shelf>>,
     overlay: Overlay,
 }
 
 impl TaskState {
-    /// `shelves` are marked open already, and closed again when this is dropped.
-    pub(crate) fn new(shared: Arc<Shared>, partition: u32, shelves: Vec<Arc<Shelf>>) -> Self {
+    /// `shelves` are held by `holder` already, and let go of when this is dropped.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        partition: u32,
+        holder: Holder,
+        shelves: Vec<Arc<Shelf>>,
+    ) -> Self {
         let overlay = Overlay::new(shelves.len());
-        Self { shared, partition, shelves, overlay }
+        Self { shared, partition, holder, shelves, overlay }
     }
 
     /// The partition these stores belong to; also their changelogs' partition.
@@ -258,6 +264,27 @@ impl TaskState {
         self.shelves[store.0].restore(rows, next_offset, &self.shared.live_bytes);
     }
 
+    pub(crate) fn follow<'r>(
+        &self,
+        store: StoreIndex,
+        rows: impl IntoIterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+        next_offset: i64,
+    ) {
+        self.shelves[store.0].follow(self.holder, rows, next_offset, &self.shared.live_bytes);
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.shelves.iter().all(|shelf| shelf.is_held_by(self.holder))
+    }
+
+    pub(crate) fn as_of_ms(&self, store: StoreIndex) -> Option<i64> {
+        self.shelves[store.0].as_of_ms()
+    }
+
+    pub(crate) fn set_as_of(&self, store: StoreIndex, at_ms: i64) {
+        self.shelves[store.0].set_as_of(self.holder, at_ms);
+    }
+
     /// Whether the store must be rebuilt from the start of its changelog rather than continued, and why.
     pub fn needs_rebuild(
         &self,
@@ -275,7 +302,7 @@ impl TaskState {
     pub fn rebuild(&mut self, store: StoreIndex) -> Result<(), StoreError> {
         self.discard();
         let _no_write_back = self.shared.writing.lock();
-        self.shelves[store.0].clear(&*self.shared.engine, &self.shared.live_bytes)
+        self.shelves[store.0].clear(self.holder, &*self.shared.engine, &self.shared.live_bytes)
     }
 
     /// Number of rows, counted one by one: for tests and small stores.
@@ -293,7 +320,7 @@ impl Drop for TaskState {
     fn drop(&mut self) {
         let now_ms = self.shared.clock_ms.load(Ordering::Relaxed);
         for shelf in &self.shelves {
-            shelf.close((now_ms != i64::MIN).then_some(now_ms));
+            shelf.close(self.holder, (now_ms != i64::MIN).then_some(now_ms));
         }
     }
 }

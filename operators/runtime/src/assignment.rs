@@ -21,7 +21,7 @@ use crate::level::Waits;
 use crate::pace::{Pace, TaskPace};
 use crate::restore::{Restore, RestoreError, Restoring};
 use crate::topics;
-use crate::worker::{Clients, Phase, Progress, Slot, TakeUp, Then, Worker};
+use crate::worker::{Clients, Phase, Progress, Slot, TakeUp, Then, Worker, client_id};
 
 impl Worker {
     pub(crate) fn start(&mut self, now: i64) -> Result<Progress, WorkerError> {
@@ -32,8 +32,7 @@ impl Worker {
         let agreed = self.agree(admin.as_ref(), &plan.partitions)?;
         plan.create(admin.as_ref()).map_err(|e| self.log_failed(e))?;
         let transactional_id = self.settings.transactional_id(&application);
-        let client_id =
-            format!("{:04}-{application}-{}", self.settings.thread, self.settings.instance);
+        let client_id = client_id(&application, &self.settings.instance, self.settings.thread);
         let mut producer = self
             .log
             .txn_producer(&format!("{application}-producer"), &transactional_id)
@@ -182,9 +181,9 @@ impl Worker {
         tasks
     }
 
-    /// `None` while another thread of this process has the task's state.
+    /// `None` while another thread of this process has the task's state. A standby gives it up.
     pub(crate) fn restoring(
-        &self,
+        &mut self,
         id: TaskId,
         inputs: Vec<TopicPartition>,
     ) -> Result<Option<Restoring>, WorkerError> {
@@ -200,10 +199,14 @@ impl Worker {
             Err(StoreError::InUse { .. }) => return Ok(None),
             Err(error) => return Err(self.state_failed(error)),
         };
-        let changelogs = stores
+        let changelogs: Vec<_> = stores
             .iter()
             .map(|store| TopicPartition::new(store.changelog_topic.clone(), id.partition))
             .collect();
+        // It has lost the state to the task by now: what is in memory stays there.
+        if self.standbys.as_mut().is_some_and(|standbys| standbys.give_up(id)) {
+            self.count_takeover();
+        }
         Ok(Some(Restoring {
             id,
             resets: inputs.iter().map(|at| self.topology.offset_reset(&at.topic)).collect(),
@@ -261,6 +264,9 @@ impl Worker {
     ) -> Result<Progress, WorkerError> {
         let (restored, rows) = restore.finish();
         let count = restored.len();
+        self.restored_rows += rows;
+        metrics::counter!("stream_restored_records_total", "application" => self.topology.application_id().to_owned())
+            .increment(rows);
         for one in restored {
             let slot = self.slot(one);
             self.slots.push(slot);

@@ -82,6 +82,7 @@ mod scan;
 mod settings;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod standby;
 mod thread;
 mod topics;
 mod waiting;
@@ -105,6 +106,7 @@ pub use queries::{
 };
 pub use restore::RestoringStatus;
 pub use settings::WorkerSettings;
+pub use standby::StandbyStatus;
 pub use thread::{Clock, StatusView, WorkerHandle, spawn};
 pub use topics::{TopicPlan, plan};
 pub use waiting::{CallsStatus, ParkingStatus};

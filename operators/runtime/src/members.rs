@@ -4,6 +4,9 @@
 //! whoever is asked answers only for what it owns. Of two members that claim a task, the one whose record is later in
 //! the topic took it up later, whether or not the other knows yet; unless a record had to be written again, by one that
 //! was put out meanwhile. What can't be told or read here is never a reason not to work: it is tried again.
+//!
+//! Where standbys are on, a member says again and again that it is there and how warm they are. That is a record of its own,
+//! under `<member>/standby`, because it is no claim.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +42,15 @@ pub struct Member {
     pub tasks: Vec<String>,
 }
 
+/// That a thread of an instance is there, with its standbys: records that were still missing in each when it last looked;
+/// none where it hasn't looked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    pub(crate) instance: String,
+    pub(crate) thread: u32,
+    pub(crate) standbys: BTreeMap<String, Option<u64>>,
+}
+
 /// `<application.id>-members`
 pub(crate) fn topic(application: &str) -> String {
     format!("{application}-members")
@@ -50,6 +62,9 @@ pub(crate) struct Announcer {
     topic: String,
     key: String,
     member: Member,
+    thread: u32,
+    /// Of the record beside it; none before the first.
+    standing_key: Option<String>,
     /// The last record didn't get there.
     failed: Arc<AtomicBool>,
     /// When it is written again.
@@ -76,6 +91,8 @@ impl Announcer {
             topic,
             key,
             member,
+            thread,
+            standing_key: None,
             failed: Arc::default(),
             again_at: None,
             has_left: false,
@@ -86,15 +103,32 @@ impl Announcer {
     pub(crate) fn announce(&mut self, tasks: impl Iterator<Item = TaskId>, now: i64) {
         self.member.tasks = tasks.map(|id| id.to_string()).collect();
         match serde_json::to_vec(&self.member) {
-            Ok(text) => self.append(Some(&text), now),
+            Ok(text) => self.append(&self.key, Some(&text), now, &self.failed),
             Err(error) => tracing::error!(%error, "a member can't be described"),
+        }
+    }
+
+    /// The member is there, with these standbys.
+    pub(crate) fn stand(&mut self, standbys: BTreeMap<String, Option<u64>>, now: i64) {
+        let (instance, thread) = (self.member.instance.clone(), self.thread);
+        match serde_json::to_vec(&Standing { instance, thread, standbys }) {
+            Ok(text) => {
+                let key = format!("{}/standby", self.key);
+                // It is said again before long in any case.
+                self.append(&key, Some(&text), now, &Arc::default());
+                self.standing_key = Some(key);
+            }
+            Err(error) => tracing::error!(%error, "a member's standbys can't be described"),
         }
     }
 
     /// The member leaves: said once, and if it isn't heard, what it owned is somebody else's soon.
     pub(crate) fn retract(&mut self, now: i64) {
         if !std::mem::replace(&mut self.has_left, true) {
-            self.append(None, now);
+            self.append(&self.key, None, now, &self.failed);
+            if let Some(key) = &self.standing_key {
+                self.append(key, None, now, &self.failed);
+            }
         }
     }
 
@@ -106,10 +140,16 @@ impl Announcer {
         self.again_at.take_if(|at| *at <= now).is_some()
     }
 
-    fn append(&self, value: Option<&[u8]>, timestamp: i64) {
-        let key = Some(self.key.as_bytes());
+    fn append(
+        &self,
+        key: &str,
+        value: Option<&[u8]>,
+        timestamp: i64,
+        failed: &Arc<AtomicBool>,
+    ) {
+        let key = Some(key.as_bytes());
         let record = NewRecord { key, value, timestamp, headers: &[] };
-        let (failed, topic) = (Arc::clone(&self.failed), self.topic.clone());
+        let (failed, topic) = (Arc::clone(failed), self.topic.clone());
         let done = Box::new(move |appended: log::traits::Appended| {
             if let Err(error) = appended {
                 tracing::warn!(topic, %error, "the members' topic took no record; trying again");
@@ -208,10 +248,12 @@ impl Follower {
 }
 
 impl Worker {
-    /// Opens the way to the members' topic, where anybody is to know of this member. If that fails it does without one,
-    /// until the next assignment.
+    /// Opens the way to the members' topic, where anybody is to know of this member or standbys are placed by it. If that
+    /// fails it does without one, until the next assignment.
     pub(crate) fn open_announcer(&self, admin: &dyn Admin) -> Option<Announcer> {
-        let address = self.settings.advertised.clone()?;
+        let places_standbys = self.settings.num_standby_replicas > 0;
+        let nowhere = || places_standbys.then(String::new);
+        let address = self.settings.advertised.clone().or_else(nowhere)?;
         let (application, instance) = (self.topology.application_id(), &self.settings.instance);
         let member = Member {
             application: application.to_owned(),

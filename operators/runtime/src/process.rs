@@ -65,12 +65,13 @@ impl Worker {
             self.dirty_since = Some(now);
         }
         self.adjust_pauses()?;
+        let more = self.follow(round.processed == 0, now)?;
         match self.commit_due(round.processed == 0, now) {
             Ok(()) => {
                 self.phase = Phase::Committing(CommitStage::Stage, Then::Run);
                 Ok(Progress::Busy)
             }
-            Err(_) if round.processed > 0 => Ok(Progress::Busy),
+            Err(_) if round.processed > 0 || more => Ok(Progress::Busy),
             Err(due) => self.idle(due, now),
         }
     }

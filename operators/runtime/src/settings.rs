@@ -48,6 +48,11 @@ pub struct WorkerSettings {
     /// the topic `<application.id>-members`. Empty: it can't be reached. None: nothing is told. Queries aren't passed on to
     /// this member then.
     pub advertised: Option<String>,
+    /// How many other instances keep a copy of each task's stores, ready to take over (`num.standby.replicas`). The same
+    /// for all members: each keeps what falls to it.
+    pub num_standby_replicas: u32,
+    /// Standbys are placed, and measured against their changelogs' ends, this often.
+    pub standby_interval_ms: i64,
     /// Committed records of repartition topics are deleted this often
     /// (`repartition.purge.interval.ms`).
     pub repartition_purge_interval_ms: i64,
@@ -74,6 +79,8 @@ impl WorkerSettings {
             delete_retention_ms: 86_400_000,
             accepted_changes: Vec::new(),
             advertised: None,
+            num_standby_replicas: 0,
+            standby_interval_ms: 1_000,
             repartition_purge_interval_ms: 30_000,
         }
     }

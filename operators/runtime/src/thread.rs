@@ -101,6 +101,7 @@ impl Shown<'_> {
         worker.refresh(now);
         let status = worker.status();
         worker.report_waiting(&status, now);
+        worker.report_standbys(&status);
         if let Ok(mut shown) = self.status.lock() {
             *shown = status;
         }

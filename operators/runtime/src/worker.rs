@@ -26,6 +26,7 @@ use crate::purge::Purge;
 use crate::queries::{Peers, Publisher, Queries, Render};
 use crate::restore::{Restore, RestoringStatus};
 use crate::settings::WorkerSettings;
+use crate::standby::{StandbyStatus, Standbys};
 use crate::topics::TopicPlan;
 use crate::waiting::{CallsStatus, ParkingStatus};
 
@@ -160,6 +161,12 @@ pub struct Worker {
     pub(crate) announcer: Option<Announcer>,
     /// An assignment waits for state that another thread of the process has.
     pub(crate) held_up: bool,
+    /// None where there are to be none.
+    pub(crate) standbys: Option<Standbys>,
+    /// Read from changelogs to bring tasks level.
+    pub(crate) restored_rows: u64,
+    /// Tasks that took their state over from a standby here.
+    pub(crate) takeovers: u64,
 }
 
 impl std::fmt::Debug for Worker {
@@ -184,6 +191,7 @@ impl Worker {
     ) -> Self {
         let (purge, totals) = (Purge::new(&topology), NodeTotals::new(&topology));
         let group = group_of(&topology);
+        let standbys = Standbys::new(topology.application_id(), &settings);
         Self {
             topology,
             log,
@@ -212,6 +220,9 @@ impl Worker {
             totals,
             announcer: None,
             held_up: false,
+            standbys,
+            restored_rows: 0,
+            takeovers: 0,
         }
     }
 
@@ -224,6 +235,7 @@ impl Worker {
         if now < self.retry_at {
             return Ok(Progress::IdleUntil(self.retry_at));
         }
+        self.stand(now);
         match &self.phase {
             Phase::Starting if self.closing => self.leave(now),
             Phase::Starting => {
@@ -309,6 +321,9 @@ impl Worker {
                 Phase::Restoring(restore, _) => restore.progress(),
                 _ => Vec::new(),
             },
+            standbys: self.standbys.as_ref().map(Standbys::status).unwrap_or_default(),
+            restored_rows: self.restored_rows,
+            takeovers: self.takeovers,
         }
     }
 
@@ -344,6 +359,11 @@ pub(crate) fn group_of(topology: &Topology) -> String {
     format!("{}-group", topology.application_id())
 }
 
+/// The client id of a member, by which the group orders its members.
+pub(crate) fn client_id(application: &str, instance: &str, thread: u32) -> String {
+    format!("{thread:04}-{application}-{instance}")
+}
+
 /// What a worker is doing.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct WorkerStatus {
@@ -360,6 +380,15 @@ pub struct WorkerStatus {
     /// Tasks whose state is being brought level with the log.
     #[serde(default)]
     pub restoring: Vec<RestoringStatus>,
+    /// Its copies of others' tasks.
+    #[serde(default)]
+    pub standbys: Vec<StandbyStatus>,
+    /// Rows read from changelogs since its start to bring tasks level that it took up.
+    #[serde(default)]
+    pub restored_rows: u64,
+    /// How many of them took their state over from a standby that was here.
+    #[serde(default)]
+    pub takeovers: u64,
 }
 
 /// What a task is doing.

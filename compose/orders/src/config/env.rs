@@ -9,8 +9,16 @@ use std::str::FromStr;
 use anyhow::{Context, Result, anyhow, bail};
 
 /// Prefixes under which an unknown name is a mistake, not somebody else's.
-const OWN_PREFIXES: &[&str] =
-    &["RATE_LIMIT_", "JWT_", "WEBHOOK_", "WEBSOCKET_", "FRAUD_", "SIMULATION_", "STREAM_"];
+const OWN_PREFIXES: &[&str] = &[
+    "RATE_LIMIT_",
+    "JWT_",
+    "WEBHOOK_",
+    "WEBSOCKET_",
+    "FRAUD_",
+    "SIMULATION_",
+    "STREAM_",
+    "STANDBY_",
+];
 
 /// The variables of one process.
 #[derive(Clone, Debug, Default)]

@@ -53,6 +53,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "GROUP_SESSION_TIMEOUT_SECONDS",
     "ACCEPT_TOPOLOGY_CHANGE",
     "STREAM_THREADS",
+    "STANDBY_REPLICAS",
     "SIMULATION_STEP_MS",
     "CARRIER_DELIVERY_SECONDS",
     "WEBHOOK_SCHEDULE",
@@ -111,6 +112,8 @@ pub(crate) struct Config {
     pub accepted_changes: Vec<String>,
     /// Per application and process (`num.stream.threads`).
     pub stream_threads: u32,
+    /// Copies of each task's state on other instances (`num.standby.replicas`).
+    pub standby_replicas: u32,
     pub simulation_step_ms: u32,
     /// None = only the carrier's interface or an administrator delivers.
     pub carrier_delivery_seconds: Option<u32>,
@@ -183,6 +186,7 @@ impl Config {
             group: Group::read(env)?,
             accepted_changes: env.list("ACCEPT_TOPOLOGY_CHANGE"),
             stream_threads: stream_threads(env)?,
+            standby_replicas: standby_replicas(env)?,
             simulation_step_ms: simulation_step(env, development)?,
             carrier_delivery_seconds: delivery(env, development)?,
             webhook_schedule: schedule(env)?,
@@ -303,6 +307,10 @@ fn stream_threads(env: &Env) -> Result<u32> {
     env.within("STREAM_THREADS", "threads per application, from 1 to 64", 1..=64, 1)
 }
 
+fn standby_replicas(env: &Env) -> Result<u32> {
+    env.within("STANDBY_REPLICAS", "copies on other processes, from 0 to 8", 0..=8, 0)
+}
+
 fn simulation_step(env: &Env, development: bool) -> Result<u32> {
     env.parsed_or("SIMULATION_STEP_MS", "milliseconds", if development { 200 } else { 0 })
 }
@@ -379,6 +387,8 @@ mod tests {
             ("RATE_LIMIT_WEBHOOKS_PER_HOUR", "0"),
             ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "61"),
             ("INSTANCE_ID", "a b"),
+            ("STANDBY_REPLICAS", "9"),
+            ("STANDBY_REPLICAS", "one"),
         ] {
             let refused = Config::read(&Env::of(&[(name, value)])).unwrap_err().to_string();
             assert!(refused.starts_with(&format!("{name}={value:?}")), "{refused}");

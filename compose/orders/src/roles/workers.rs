@@ -59,6 +59,7 @@ pub(crate) fn start(
                 accepted_changes: config.accepted_changes.clone(),
                 // Without an address it is known at least who owns what.
                 advertised: Some(config.admin_advertised.clone().unwrap_or_default()),
+                num_standby_replicas: config.standby_replicas,
                 ..WorkerSettings::new(instance.as_str())
             };
             let (topology, replication) = (application.topology.clone(), config.topic_replication);

@@ -137,6 +137,9 @@ impl Cluster {
         settings.poll_records_max = 3;
         settings.process_records_max = 2;
         settings.repartition_purge_interval_ms = 200;
+        // None, one, or one on every other member.
+        settings.num_standby_replicas = u32::try_from(self.seed / 2 % 3).unwrap_or(0);
+        settings.standby_interval_ms = 20;
         if self.seed % 2 == 1 {
             // Partitions are paused and resumed all the time.
             settings.buffered_records_max = 2;

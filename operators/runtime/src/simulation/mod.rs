@@ -22,6 +22,7 @@
 //! | clock jumps | `Pass` of nine or ten seconds or an hour |
 //! | rebalances at the worst moment | `Close`, `Freeze`, jumps beyond the session while others are in the middle of a commit |
 //! | members unaware of their loss | `Fault::Unaware`, zombies of frozen members, members that stand still in a commit and go on |
+//! | standbys, and their take-over by a task | none, one, or one on every other member, by the seed |
 //! | markers that come late | `Fault::Late` |
 //!
 //! Invariant: a run depends on its schedule alone; the same schedule does the same every time. The log keeps open

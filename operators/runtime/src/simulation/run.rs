@@ -72,6 +72,8 @@ pub struct Events {
     pub disruptions: BTreeMap<&'static str, u32>,
     /// Injected faults by call and kind.
     pub faults: Happened,
+    /// Tasks that the members who ran at the end had taken over from their standbys.
+    pub takeovers: u64,
 }
 
 impl std::ops::AddAssign for Events {
@@ -82,6 +84,7 @@ impl std::ops::AddAssign for Events {
         for (fault, count) in other.faults {
             *self.faults.entry(fault).or_default() += count;
         }
+        self.takeovers += other.takeovers;
     }
 }
 
@@ -132,6 +135,7 @@ pub fn run(flow: &Flow, schedule: &Schedule) -> Result<Events, Box<Violation>> {
         }
         settle(&mut cluster, scenario.as_mut())?;
         events.faults = cluster.world.faults().happened();
+        events.takeovers = cluster.doing().iter().map(|worker| worker.takeovers).sum();
         Ok(events)
     });
     ran.map_err(|(kind, what)| Box::new(Violation { kind, what, schedule: schedule.clone() }))

@@ -1,0 +1,328 @@
+//! Standbys (`num.standby.replicas`; R11, A04): copies of the stores of tasks that run on other instances, so that who
+//! takes such a task over restores the tail of its changelogs and not all of them.
+//!
+//! A worker follows its standbys between its own steps, a bounded batch each, while nothing of its own is restored. A
+//! copy holds committed rows only, forwards nothing and is written by nobody else. It lies in the state folder like any
+//! task's state: the memory budget counts it, it is written back with the offsets it stands for, and a task takes it over
+//! by opening it, through the same tail check as a task that comes back (invariant 1 of `ARCHITECTURE.md`).
+//!
+//! Who has which standby follows from the members' topic alone (`placement`). Members that have read different parts of
+//! it may keep one copy too many or too few for a moment; that is all a wrong view can do, for a copy decides nothing.
+//!
+//! | dies while | left behind | then |
+//! |---|---|---|
+//! | rows are taken | rows and offset in memory only | read again from the base's offset |
+//! | the layer is written back | rows, perhaps without their offset | the same: rows are whole values |
+//! | a copy is opened or given up | its place is taken or free, in memory only | members place anew by what they read |
+//! | a task takes a copy over | a state that stands for an offset | the next to take it over restores its tail |
+//! | the owner, before anybody has taken over | its record in the members' topic | copies stay where they are until somebody claims the tasks |
+//!
+//! Invariants: a copy is never newer than it says nor said to be fresher than it is: its offset follows the rows, its age
+//! counts from the last moment whose ends it is known to have reached. One that nobody knew to be level for half of
+//! `delete.retention.ms` begins anew.
+
+mod copy;
+mod placement;
+mod view;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::error::LogError;
+use log::record::TopicPartition;
+use log::traits::{Admin, Isolation, Log, Reader, Visibility};
+use operators::{SubTopology, TaskId, Topology};
+use state_stores::{StateDir, StoreError, StoreIndex};
+
+use self::copy::Copy;
+use self::placement::{Place, places};
+use self::view::View;
+use crate::members;
+use crate::restore::RestoreError;
+use crate::settings::WorkerSettings;
+use crate::worker::client_id;
+
+/// Copies that are opened at one look: each asks the log for offsets.
+const OPENED_MAX: usize = 8;
+
+/// A standby of this member.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StandbyStatus {
+    /// `<sub-topology>_<partition>`.
+    pub id: String,
+    /// Offsets of its changelogs' committed part that it was behind at the last look; none before the first.
+    pub lag: Option<u64>,
+    /// It holds at least what was committed then (ms since 1970).
+    pub as_of_ms: Option<i64>,
+}
+
+/// What the worker lends to its standbys.
+pub(crate) struct Around<'w> {
+    pub(crate) topology: &'w Topology,
+    pub(crate) log: &'w dyn Log,
+    pub(crate) admin: &'w dyn Admin,
+    pub(crate) state_dir: &'w StateDir,
+    /// Tasks per sub-topology.
+    pub(crate) tasks: &'w BTreeMap<u32, u32>,
+    /// Its own.
+    pub(crate) owned: BTreeSet<TaskId>,
+    pub(crate) delete_retention_ms: i64,
+}
+
+/// The standbys of one worker.
+pub(crate) struct Standbys {
+    replicas: u32,
+    me: Place,
+    /// Who is silent for longer isn't there.
+    presence_ms: i64,
+    interval_ms: i64,
+    look_at: i64,
+    stand_at: i64,
+    members: TopicPartition,
+    view: View,
+    copies: BTreeMap<TaskId, Copy>,
+    /// Copy and store by topic, then partition.
+    routes: HashMap<Arc<str>, Vec<Option<(TaskId, StoreIndex)>>>,
+    /// Of the members' topic and all changelogs; none: to be made by the next look.
+    reader: Option<Box<dyn Reader>>,
+    /// It reads what nobody needs any more.
+    is_stale: bool,
+}
+
+impl Standbys {
+    /// None where there are to be none.
+    pub(crate) fn new(application: &str, settings: &WorkerSettings) -> Option<Self> {
+        let replicas = settings.num_standby_replicas;
+        let instance = settings.instance.clone();
+        let client_id = client_id(application, &instance, settings.thread) + "-";
+        let session_ms = i64::try_from(settings.session_timeout.as_millis()).unwrap_or(i64::MAX);
+        (replicas > 0).then(|| Self {
+            replicas,
+            me: Place { client_id, instance },
+            presence_ms: session_ms.saturating_mul(2),
+            interval_ms: settings.standby_interval_ms,
+            look_at: i64::MIN,
+            stand_at: i64::MIN,
+            members: TopicPartition::new(members::topic(application), 0),
+            view: View::default(),
+            copies: BTreeMap::new(),
+            routes: HashMap::new(),
+            reader: None,
+            is_stale: false,
+        })
+    }
+
+    /// Takes up to `max` records; true if there may be more. Looks round when it is time.
+    pub(crate) fn step(
+        &mut self,
+        around: &Around<'_>,
+        max: usize,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let done = if now >= self.look_at {
+            self.look_at = now + self.interval_ms;
+            self.look(around, now)
+        } else {
+            Ok(())
+        };
+        match done.and_then(|()| self.read(around.topology.application_id(), max)) {
+            Ok(read) => Ok(read >= max),
+            Err(RestoreError::Store(error)) => Err(error),
+            Err(RestoreError::Log(error)) => {
+                let application = around.topology.application_id();
+                tracing::warn!(application, %error, "standbys can't follow; trying again");
+                self.reader = None;
+                Ok(false)
+            }
+        }
+    }
+
+    /// A task of this worker takes its state from here. False: there was no copy.
+    pub(crate) fn give_up(&mut self, id: TaskId) -> bool {
+        let was_here = self.copies.remove(&id).is_some();
+        // Its reader goes later: the task is waited for.
+        self.is_stale |= was_here;
+        was_here
+    }
+
+    /// What to tell the other members, when it is time.
+    pub(crate) fn standing(&mut self, now: i64) -> Option<BTreeMap<String, Option<u64>>> {
+        if now < self.stand_at {
+            return None;
+        }
+        // Four words until a silence counts.
+        self.stand_at = now + self.presence_ms / 4;
+        Some(self.copies.iter().map(|(id, copy)| (id.to_string(), copy.lag)).collect())
+    }
+
+    pub(crate) fn status(&self) -> Vec<StandbyStatus> {
+        let status = |(id, copy): (&TaskId, &Copy)| StandbyStatus {
+            id: id.to_string(),
+            lag: copy.lag,
+            as_of_ms: copy.as_of_ms(),
+        };
+        self.copies.iter().map(status).collect()
+    }
+
+    /// Opens and gives up copies as the members' topic has it, then sees how far behind they are.
+    fn look(&mut self, around: &Around<'_>, now: i64) -> Result<(), RestoreError> {
+        self.confirm(now)?;
+        let wanted = self.wanted(around, now);
+        let before = self.copies.len();
+        self.copies.retain(|id, copy| wanted.contains(id) && copy.is_held());
+        let mut is_changed = self.is_stale || self.copies.len() != before;
+        let new: Vec<TaskId> =
+            wanted.into_iter().filter(|id| !self.copies.contains_key(id)).collect();
+        for id in new.into_iter().take(OPENED_MAX) {
+            if let Some(copy) = open(around, id, now)? {
+                self.copies.insert(id, copy);
+                is_changed = true;
+            }
+        }
+        if is_changed || self.reader.is_none() {
+            self.connect(around)?;
+            // The others are to know.
+            self.stand_at = now;
+        }
+        let all: Vec<TopicPartition> =
+            self.copies.values().flat_map(|copy| copy.changelogs.iter().cloned()).collect();
+        let ends = around.admin.end_offsets(&all, Isolation::ReadCommitted)?;
+        let mut ends = ends.as_slice();
+        for copy in self.copies.values_mut() {
+            let (own, others) = ends.split_at(copy.changelogs.len().min(ends.len()));
+            copy.see_ends(own, now);
+            ends = others;
+        }
+        Ok(())
+    }
+
+    /// Notes how far the reader has come.
+    fn confirm(&mut self, now: i64) -> Result<(), RestoreError> {
+        let Some(reader) = &self.reader else { return Ok(()) };
+        let mut unsound = Vec::new();
+        for (id, copy) in &mut self.copies {
+            copy.advance(reader.as_ref());
+            if !copy.is_sound() {
+                tracing::warn!(task = %id, "a standby was behind for too long; it begins anew");
+                copy.rebuild(now)?;
+                unsound.push(*id);
+            }
+        }
+        for id in unsound {
+            self.copies.remove(&id);
+            self.reader = None;
+        }
+        Ok(())
+    }
+
+    /// The tasks whose standby falls to this member.
+    fn wanted(&self, around: &Around<'_>, now: i64) -> BTreeSet<TaskId> {
+        let application = around.topology.application_id();
+        let present = self.view.present(application, now.saturating_sub(self.presence_ms));
+        let owners = self.view.owners();
+        let falls_here = |id: &TaskId, count: u32| {
+            let Some(owner) = owners.get(id.to_string().as_str()) else { return false };
+            let chosen = places(&present, owner, (id.partition, count), self.replicas);
+            chosen.contains(&&self.me) && !around.owned.contains(id)
+        };
+        let parts = around.topology.subtopologies().iter().filter(|part| !part.stores.is_empty());
+        parts
+            .flat_map(|part| {
+                let count = around.tasks.get(&part.id).copied().unwrap_or(0);
+                let ids = (0..count).map(|partition| TaskId { subtopology: part.id, partition });
+                ids.filter(|id| falls_here(id, count)).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Reads the members' topic and the changelogs of all copies on from where they are. With a new reader: what the old
+    /// one has fetched is of other positions.
+    fn connect(&mut self, around: &Around<'_>) -> Result<(), RestoreError> {
+        self.reader = None;
+        self.routes.clear();
+        let members = match self.view.next {
+            Some(next) => next,
+            None => {
+                let start = around.admin.start_offsets(std::slice::from_ref(&self.members))?;
+                start.first().copied().unwrap_or(0)
+            }
+        };
+        let mut positions = vec![(self.members.clone(), members)];
+        for (id, copy) in &self.copies {
+            for (number, (at, next)) in copy.positions().enumerate() {
+                let partitions = self.routes.entry(Arc::clone(&at.topic)).or_default();
+                let index = at.partition as usize;
+                partitions.resize(partitions.len().max(index + 1), None);
+                if let Some(route) = partitions.get_mut(index) {
+                    *route = Some((*id, StoreIndex(number)));
+                }
+                positions.push((at, next));
+            }
+        }
+        let mut reader =
+            around.log.reader("standby", Isolation::ReadCommitted, Visibility::Written)?;
+        reader.assign(&positions)?;
+        (self.reader, self.is_stale) = (Some(reader), false);
+        Ok(())
+    }
+
+    fn read(&mut self, application: &str, max: usize) -> Result<usize, RestoreError> {
+        let Self { reader: Some(reader), members, view, copies, routes, .. } = self else {
+            return Ok(0);
+        };
+        let mut rows = 0;
+        let polled = reader.poll(Duration::ZERO, max, &mut |record| {
+            if *record.topic == *members.topic {
+                view.take(&record);
+                return;
+            }
+            let partitions = routes.get(record.topic);
+            let route = partitions.and_then(|all| all.get(record.partition as usize)).copied();
+            if let Some(Some((id, store))) = route
+                && let (Some(copy), Some(key)) = (copies.get_mut(&id), record.key)
+            {
+                copy.take(store, (key, record.value), record.offset + 1);
+                rows += 1;
+            }
+        });
+        if rows > 0 {
+            metrics::counter!("stream_standby_records_total", "application" => application.to_owned())
+                .increment(rows);
+        }
+        match polled {
+            Ok(read) => Ok(read),
+            Err(LogError::OffsetOutOfRange { at, .. }) => {
+                // Opened again, it begins where the changelog does.
+                copies.retain(|_, copy| !copy.changelogs.contains(&at));
+                if at == *members {
+                    *view = View::default();
+                }
+                self.reader = None;
+                Ok(0)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// None while somebody else in this process has the state.
+fn open(around: &Around<'_>, id: TaskId, now: i64) -> Result<Option<Copy>, RestoreError> {
+    let stores = stores_of(around.topology.subtopologies(), id);
+    let state = match around.state_dir.standby_state(id.partition, stores, now) {
+        Ok(state) => state,
+        Err(StoreError::InUse { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let topics = stores.iter().map(|store| Arc::clone(&store.changelog_topic));
+    let changelogs = topics.map(|topic| TopicPartition::new(topic, id.partition)).collect();
+    let mut copy = Copy::new(changelogs, state, around.delete_retention_ms);
+    copy.begin(around.admin, now)?;
+    Ok(Some(copy))
+}
+
+fn stores_of(parts: &[SubTopology], id: TaskId) -> &[state_stores::StoreSpec] {
+    let part = parts.iter().find(|part| part.id == id.subtopology);
+    part.map(|part| part.stores.as_slice()).unwrap_or_default()
+}
