@@ -397,7 +397,8 @@ impl Shelf {
         let inner = &mut *self.inner.write();
         inner.settled_written = written;
         inner.changed |= !written;
-        if !self.open.load(Ordering::Acquire) {
+        // A standby's rows aren't read: the memory is better used by tasks.
+        if !self.is_owned() {
             inner.leave_to_base();
         }
     }
