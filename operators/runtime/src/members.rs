@@ -140,13 +140,7 @@ impl Announcer {
         self.again_at.take_if(|at| *at <= now).is_some()
     }
 
-    fn append(
-        &self,
-        key: &str,
-        value: Option<&[u8]>,
-        timestamp: i64,
-        failed: &Arc<AtomicBool>,
-    ) {
+    fn append(&self, key: &str, value: Option<&[u8]>, timestamp: i64, failed: &Arc<AtomicBool>) {
         let key = Some(key.as_bytes());
         let record = NewRecord { key, value, timestamp, headers: &[] };
         let (failed, topic) = (Arc::clone(failed), self.topic.clone());
