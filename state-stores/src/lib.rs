@@ -65,6 +65,7 @@ mod coder;
 mod committed;
 mod engine;
 mod error;
+mod holder;
 mod key_value;
 mod keyed;
 pub mod keys;

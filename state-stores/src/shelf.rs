@@ -13,33 +13,12 @@ use parking_lot::RwLock;
 use crate::base::{self, Mark, PREFIX_LEN, Place};
 use crate::clean_rows::{CleanBudget, CleanRows, Epoch};
 use crate::engine::Visit;
+use crate::holder::Holder;
 use crate::rows::{Hashed, Merged, Rows};
 use crate::{Direction, Engine, StoreError, StoreKind, StoreSpec, WriteBatch};
 
 /// Full keys up to this long are put together on the stack.
 const STACK_KEY: usize = 256;
-
-/// Who has a shelf. A task's may not be taken away, a standby's may, by a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Holder(u64);
-
-impl Holder {
-    const NOBODY: u64 = 0;
-
-    /// `number` counts from 1 and is used once.
-    pub(crate) fn task(number: u64) -> Self {
-        Self(number << 1)
-    }
-
-    /// As [`Self::task`].
-    pub(crate) fn standby(number: u64) -> Self {
-        Self(number << 1 | 1)
-    }
-
-    fn is_standby(self) -> bool {
-        self.0 & 1 == 1
-    }
-}
 
 /// One store of one partition.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use crate::base::{self, Place, Replaced};
 use crate::clean_rows::CleanBudget;
 use crate::committed::CommittedStore;
-use crate::shelf::{Holder, Shelf};
+use crate::holder::Holder;
+use crate::shelf::Shelf;
 use crate::write_back::WriteBack;
 use crate::{
     Durability, Engine, Extent, StandbyState, StoreError, StoreSpec, TaskState, WriteBatch,

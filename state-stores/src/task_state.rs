@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::engine::Visit;
+use crate::holder::Holder;
 use crate::overlay::{Overlay, Savepoint};
 use crate::rebuild::{ChangelogRange, Rebuild, needs_rebuild};
 use crate::rows::Hashed;
-use crate::shelf::{Holder, Shelf};
+use crate::shelf::Shelf;
 use crate::state_dir::Shared;
 use crate::{Direction, StoreError, StoreIndex, StoreSpec};
 
