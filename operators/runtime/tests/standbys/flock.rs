@@ -66,7 +66,7 @@ pub(crate) struct Flock {
 
 impl Flock {
     pub(crate) fn of(names: &[&'static str], replicas: u32) -> Self {
-        let log = ClockedLog::open(Arc::new(MemoryEngine::new()), NOON, None);
+        let log = ClockedLog::with(Arc::new(MemoryEngine::new()), NOON, None, true);
         log.make_topics([("in", PARTITIONS), ("out", PARTITIONS), ("dead_letters", 1)]);
         let mut flock = Self { log, birds: Vec::new(), replicas, said: BTreeMap::new() };
         names.iter().for_each(|name| flock.join(name));
