@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::contract::{LogFixture, Scene, scene::unique};
-use log::{Isolation, NewRecord, TopicPartition};
+use log::{Isolation, LogError, NewRecord, TopicPartition};
 use operators::{DEAD_LETTERS, I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
 use runtime::{Worker, WorkerSettings};
 use state_stores::partition::partition_for_key;
@@ -87,8 +87,8 @@ impl<'k> Story<'k> {
     fn take_over(self) -> TookOver {
         let mut owner = self.member(0);
         let survivor = self.member(1);
-        self.fill();
-        self.until("all is counted", || self.is_counted());
+        let filled = self.fill();
+        self.until("all is counted", || self.is_counted(&filled));
         if self.replicas > 0 {
             // What they saw when they said it was there before.
             let since_ms = member::now_ms() + SEEN_BEFORE_MS;
@@ -97,8 +97,8 @@ impl<'k> Story<'k> {
         let before = self.said().len();
         let killed = Instant::now();
         owner.kill().unwrap();
-        let again = self.once_more();
-        self.until("the survivor has taken over", || self.is_counted());
+        let (again, appended) = self.once_more();
+        self.until("the survivor has taken over", || self.is_counted(&appended));
         let until_counted = killed.elapsed();
         for (key, count) in self.last_counts() {
             assert_eq!(count, if again.contains(&key) { 2 } else { 1 }, "{key}");
@@ -128,9 +128,10 @@ impl<'k> Story<'k> {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Each key once.
-    fn fill(&self) {
+    /// Each key once; where each partition ends.
+    fn fill(&self) -> Vec<i64> {
         let mut producer = self.scene.producer("filler");
+        let mut ends = vec![0; PARTITIONS as usize];
         for first in (0..self.keys).step_by(BATCH) {
             producer.begin().unwrap();
             for number in first..self.keys.min(first + BATCH) {
@@ -138,6 +139,14 @@ impl<'k> Story<'k> {
             }
             producer.flush().unwrap();
             producer.commit().unwrap();
+            self.acknowledged(producer.as_ref(), &mut ends);
+        }
+        ends
+    }
+
+    fn acknowledged(&self, producer: &dyn log::TxnProducer, ends: &mut [i64]) {
+        for (end, at) in ends.iter_mut().zip(self.partitions("lines")) {
+            *end = producer.acknowledged(&at).unwrap_or(*end);
         }
     }
 
@@ -152,8 +161,8 @@ impl<'k> Story<'k> {
         producer.send(&self.scene.name("lines"), at, record).unwrap();
     }
 
-    /// A known key of each partition.
-    fn once_more(&self) -> Vec<String> {
+    /// A known key of each partition, and where each ends then.
+    fn once_more(&self) -> (Vec<String>, Vec<i64>) {
         let known = |partition| {
             let mut keys = (0..self.keys).map(key);
             keys.find(|key| partition_for_key(key.as_bytes(), PARTITIONS) == partition).unwrap()
@@ -164,16 +173,21 @@ impl<'k> Story<'k> {
         keys.iter().for_each(|key| self.send(producer.as_mut(), key));
         producer.flush().unwrap();
         producer.commit().unwrap();
-        keys
+        let mut ends = vec![0; PARTITIONS as usize];
+        self.acknowledged(producer.as_ref(), &mut ends);
+        (keys, ends)
     }
 
-    /// True when the group has committed all that was appended; the filler's markers can't be.
-    fn is_counted(&self) -> bool {
-        let lines = self.partitions("lines");
+    /// True when the group has committed all that was appended.
+    fn is_counted(&self, ends: &[i64]) -> bool {
         let group = format!("{}-group", self.scene.name("application"));
-        let committed = self.scene.admin.committed_offsets(&group, &lines).unwrap();
-        let ends = self.scene.admin.end_offsets(&lines, Isolation::ReadCommitted).unwrap();
-        committed.into_iter().zip(ends).all(|(next, end)| next.is_some_and(|next| next >= end - 1))
+        let committed = match self.scene.admin.committed_offsets(&group, &self.partitions("lines"))
+        {
+            // The broker has just started, or the group has.
+            Err(LogError::Retriable(_)) => return false,
+            committed => committed.unwrap(),
+        };
+        committed.into_iter().zip(ends).all(|(next, end)| next.is_some_and(|next| next >= *end))
     }
 
     /// True when each member has said of its standbys, two of them, that they lack nothing.
