@@ -25,18 +25,22 @@ pub enum Token {
 const TWO_SECONDS: i64 = 2_000;
 
 impl Token {
+    /// What callers may write.
+    pub const NAMES: [(&'static str, Self); 7] = [
+        ("pm_card_ok", Self::Ok),
+        ("pm_card_declined", Self::Declined),
+        ("pm_card_insufficient_funds", Self::InsufficientFunds),
+        ("pm_slow", Self::Slow),
+        ("pm_provider_down", Self::Down),
+        ("pm_auth_expires", Self::AuthExpires),
+        ("pm_refund_fails_once", Self::RefundFailsOnce),
+    ];
+
     /// From the caller's text.
     #[must_use]
     pub fn parse(token: Option<&str>) -> Self {
-        match token {
-            Some("pm_card_declined") => Self::Declined,
-            Some("pm_card_insufficient_funds") => Self::InsufficientFunds,
-            Some("pm_slow") => Self::Slow,
-            Some("pm_provider_down") => Self::Down,
-            Some("pm_auth_expires") => Self::AuthExpires,
-            Some("pm_refund_fails_once") => Self::RefundFailsOnce,
-            _ => Self::Ok,
-        }
+        let known = Self::NAMES.iter().find(|(name, _)| token == Some(*name));
+        known.map_or(Self::Ok, |(_, token)| *token)
     }
 
     /// How long the provider takes, ms; none = it never answers. `step_ms` is

@@ -13,6 +13,7 @@ use schemas::topics;
 
 use super::world::{Running, World};
 use crate::books::Books;
+use crate::payment::provider::Token;
 use crate::{FlowSettings, samples};
 
 #[derive(Clone, Debug)]
@@ -35,16 +36,8 @@ enum Fate {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let token = select(vec![
-        None,
-        None,
-        None,
-        Some("pm_card_declined"),
-        Some("pm_slow"),
-        Some("pm_provider_down"),
-        Some("pm_auth_expires"),
-        Some("pm_refund_fails_once"),
-    ]);
+    let named = Token::NAMES.map(|(name, _)| Some(name));
+    let token = select([&[None; 3][..], &named].concat());
     let actor = select(vec![ActorKind::Customer, ActorKind::Admin]);
     prop_oneof![
         4 => (0..6_u8, 1..4_i64, token)

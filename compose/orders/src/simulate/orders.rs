@@ -12,6 +12,7 @@ use schemas::messages::{
 };
 use schemas::{Currency, Micros, Money, OrderId, Sku, UserId, topics};
 use topology::books::Books;
+use topology::payment::provider::Token;
 use topology::{FlowSettings, applications};
 use uuid::Uuid;
 
@@ -170,16 +171,8 @@ fn command(number: usize, now: i64, dice: &mut Dice) -> OrderCommand {
 
 fn placing(command: OrderCommand, dice: &mut Dice) -> OrderCommand {
     let quantity = 1 + dice.below(3) as i64;
-    let token = dice.choose(&[
-        None,
-        None,
-        None,
-        Some("pm_card_declined"),
-        Some("pm_slow"),
-        Some("pm_provider_down"),
-        Some("pm_auth_expires"),
-        Some("pm_refund_fails_once"),
-    ]);
+    let named = Token::NAMES.map(|(name, _)| Some(name));
+    let token = dice.choose(&[&[None; 3][..], &named].concat());
     let items = vec![line("a", quantity, 1_000), line("b", 1, 2_500)];
     let place = PlaceOrder {
         total_minor: items.iter().map(|line| line.quantity * line.unit_price).sum(),
