@@ -25,6 +25,22 @@ pub async fn settled(orders: &Orders, application: &str) -> Result<Value> {
     .await
 }
 
+/// What the admin endpoint says of the topology: status and body.
+pub async fn topology(orders: &Orders, query: &str) -> Result<(u16, String)> {
+    let url = format!("http://127.0.0.1:{}/topology?{query}", orders.ports().admin);
+    let answer = reqwest::get(url).await?;
+    Ok((answer.status().as_u16(), answer.text().await?))
+}
+
+/// How many records came to a node of an application that this process runs alone.
+pub async fn records(orders: &Orders, application: &str, node: &str) -> Result<Option<u64>> {
+    let (_, text) = topology(orders, &format!("format=json&application={application}")).await?;
+    let drawn: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
+    let nodes = drawn[0]["subtopologies"][0]["nodes"].as_array().with_context(|| text.clone())?;
+    let found = nodes.iter().find(|one| one["name"] == node).with_context(|| text.clone())?;
+    Ok(found["records"].as_u64())
+}
+
 /// A command that must fail, and what it says then.
 pub async fn refused(orders: &Orders, arguments: &[&str]) -> Result<String> {
     let done = orders.run(arguments).await;

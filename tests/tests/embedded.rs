@@ -30,6 +30,10 @@ async fn an_order_goes_its_whole_way_and_survives_kill_9() -> Result<()> {
     ensure!(order["order_id"] == json!(id), "{order}");
     let (kept, _) = queries::order(&orders, &id, None).await?;
     ensure!(kept["status"] == "delivered", "{kept:#}");
+    let came = apps::records(&orders, "order-lifecycle", "source-order_commands").await?;
+    ensure!(came == Some(1), "{came:?} commands came to the lifecycle");
+    let (status, said) = apps::topology(&orders, "format=xml").await?;
+    ensure!(status == 400 && said.contains("json, mermaid, text"), "{status} {said}");
 
     let half_way = api.place(&guide_order()).await?;
     orders.kill().await?;
