@@ -8,8 +8,9 @@
 //! 00 "store:" name                              u32: the store's number
 //! 01 | store u32 | partition u32 | key          a row
 //! 02 | store u32 | partition u32                a mark (see [`Mark`])
-//! 03 | store u32 | partition u32 | time | key   a row's time, for stores that expire; empty value
 //! ```
+//!
+//! Format 1 also had a row for the time of each row that expires, tagged 03; opening such a base removes them.
 //!
 //! Invariant: a mark is written after the rows it stands for, so rows may be newer than their mark but never older.
 
@@ -18,11 +19,13 @@ use std::ops::ControlFlow;
 use crate::{Direction, Durability, Engine, StoreError, WriteBatch, keys};
 
 /// Version of the layouts above.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const META: u8 = 0;
 const ROWS: u8 = 1;
 const MARKS: u8 = 2;
+/// Its rows of times, which nothing needs any more.
+const FORMAT_WITH_TIMES: u32 = 1;
 const TIMES: u8 = 3;
 /// Tag and two numbers.
 pub(crate) const PREFIX_LEN: usize = 9;
@@ -60,8 +63,12 @@ impl Place {
         self.prefix(MARKS)
     }
 
-    pub(crate) fn times(self) -> [u8; PREFIX_LEN] {
-        self.prefix(TIMES)
+    /// Place and store key of a row's full key.
+    pub(crate) fn of_row(full: &[u8]) -> Option<(Self, &[u8])> {
+        let (&[tag, ref numbers @ ..], row) = full.split_first_chunk::<PREFIX_LEN>()?;
+        let (&[store, partition], []) = numbers.as_chunks::<4>() else { return None };
+        let [store, partition] = [store, partition].map(u32::from_be_bytes);
+        (tag == ROWS).then_some((Self { store, partition }, row))
     }
 
     /// The smallest key above all that begin with this place's prefix of `tag`.
@@ -85,7 +92,6 @@ impl Place {
     pub(crate) fn clear(self, batch: &mut WriteBatch) {
         batch.delete(&self.mark());
         batch.delete_range(&self.rows(), &self.rows_end());
-        batch.delete_range(&self.times(), &Self::end(self.times()));
     }
 }
 
@@ -166,10 +172,15 @@ pub(crate) fn open(
     log_id: &str,
     incarnation: Option<&str>,
 ) -> Result<Option<Replaced>, StoreError> {
+    let mut batch = WriteBatch::new();
     if let Some(bytes) = engine.get(&meta("format"))? {
-        let found = number("the format row", &bytes)?;
-        if found != FORMAT {
-            return Err(StoreError::Format { found, expected: FORMAT });
+        match number("the format row", &bytes)? {
+            FORMAT => {}
+            FORMAT_WITH_TIMES => {
+                batch.delete_range(&[TIMES], &[TIMES + 1]);
+                batch.put(&meta("format"), &FORMAT.to_be_bytes());
+            }
+            found => return Err(StoreError::Format { found, expected: FORMAT }),
         }
     }
     let text = |name: &str| {
@@ -180,10 +191,9 @@ pub(crate) fn open(
     let same_log = was.as_deref() == Some(log_id);
     // State from before anybody told is taken for this life's.
     let same_life = incarnation.is_none() || lived.is_none() || lived.as_deref() == incarnation;
-    let mut batch = WriteBatch::new();
     if !same_log || !same_life {
         // Everything but the numbers of stores, in one batch with the new identity.
-        batch.delete_range(&[ROWS], &[TIMES + 1]);
+        batch.delete_range(&[ROWS], &[MARKS + 1]);
         batch.delete(&manifest_row());
         batch.put(&meta("format"), &FORMAT.to_be_bytes());
         batch.put(&meta("log"), log_id.as_bytes());
@@ -271,7 +281,7 @@ mod tests {
         }
         let place = Place { store: 7, partition: 1 };
         assert_eq!(row_key(&place.mark()), None);
-        assert_eq!(row_key(&[&place.times()[..], b"\0\x01"].concat()), None);
+        assert_eq!(row_key(&[&place.mark()[..], b"\0\x01"].concat()), None);
         assert_eq!(row_key(b""), None);
     }
 }

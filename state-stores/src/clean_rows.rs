@@ -2,7 +2,7 @@
 //! once for each key. Keys without a row are kept too.
 //!
 //! Invariant: what is here is what the base answers, for every key that no layer above it has; a row that has expired
-//! may stay here when the base's was swept, so who reads rows that expire looks at their times. Else such a key's row in
+//! may stay here when the base's was dropped, so who reads rows that expire looks at their times. Else such a key's row in
 //! the base changes only by a write-back of the layers, so each write-back begins by [`forget`](CleanRows::forget)ting its
 //! keys, and a row that was read before that and comes after it is refused ([`Epoch`]). Nothing is lost with a row here:
 //! whatever is too much is dropped.

@@ -170,7 +170,7 @@ impl CommittedStore {
         })
     }
 
-    /// Rows of lower times have expired, whether they were swept yet or not.
+    /// Rows of lower times have expired, whether they were dropped yet or not.
     fn first_time(&self) -> i64 {
         let horizon = self.shelf.stream_time().and_then(|time| self.spec().kind.horizon(time));
         horizon.map_or(i64::MIN, |horizon| horizon.saturating_add(1))

@@ -4,8 +4,9 @@
 //! The order of write-back (rows, then the offsets they stand for) relies on that.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use crate::{StoreError, WriteBatch};
+use crate::{Horizons, StoreError, WriteBatch};
 
 /// Which way a scan runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,4 +78,9 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
 
     /// Makes everything written so far, [`Durability::None`] included, survive the end of the machine.
     fn flush(&self) -> Result<(), StoreError>;
+
+    /// Rows that have expired by `horizons` may be dropped, now or whenever it is cheap, and need not be dropped at all:
+    /// nobody reads them. Called when the state is opened and after each write-back; the last `horizons` count, with
+    /// what they will come to say.
+    fn expire(&self, horizons: &Arc<Horizons>);
 }

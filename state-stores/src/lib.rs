@@ -66,6 +66,7 @@ mod committed;
 mod engine;
 mod error;
 mod holder;
+mod horizons;
 mod key_value;
 mod keyed;
 pub mod keys;
@@ -100,6 +101,7 @@ pub use codec::{
 pub use committed::{CommittedRow, CommittedStore, Keys, RowTime, Select};
 pub use engine::{Direction, Durability, Engine, Extent, Visit};
 pub use error::StoreError;
+pub use horizons::Horizons;
 pub use key_value::{KeyValueStore, TimestampedKeyValueStore};
 pub use list::ListStore;
 pub use memory::{Crash, MemoryEngine};

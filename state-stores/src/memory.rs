@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 use crate::engine::Visit;
-use crate::{BatchOp, Direction, Durability, Engine, Extent, StoreError, WriteBatch};
+use crate::{BatchOp, Direction, Durability, Engine, Extent, Horizons, StoreError, WriteBatch};
 
 type Map = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
@@ -36,6 +37,8 @@ struct Inner {
     now: Map,
     /// What a crash leaves, and the batches since; `None` when crashes aren't simulated.
     durable: Option<(Map, Vec<(WriteBatch, Durability)>)>,
+    /// Operations since expired rows were looked for.
+    written: usize,
 }
 
 impl MemoryEngine {
@@ -46,14 +49,14 @@ impl MemoryEngine {
 
     /// An empty engine whose [`crash`](Self::crash) loses what real files would lose. Keeps every row twice.
     pub fn with_crashes() -> Self {
-        let inner = Inner { now: Map::new(), durable: Some(Default::default()) };
+        let inner = Inner { durable: Some(Default::default()), ..Inner::default() };
         Self { inner: RwLock::new(inner) }
     }
 
     /// Loses what wasn't durable. Does nothing unless made by [`with_crashes`](Self::with_crashes).
     pub fn crash(&self, how: Crash) {
         let mut inner = self.inner.write();
-        let Inner { now, durable: Some((files, pending)) } = &mut *inner else { return };
+        let Inner { now, durable: Some((files, pending)), .. } = &mut *inner else { return };
         for (index, (batch, durability)) in pending.drain(..).enumerate() {
             let survives = match how {
                 Crash::Process => durability >= Durability::Wal,
@@ -71,7 +74,8 @@ impl MemoryEngine {
     #[must_use]
     pub fn after(&self, how: Crash) -> Self {
         let inner = self.inner.read();
-        let copy = Inner { now: inner.now.clone(), durable: inner.durable.clone() };
+        let (now, durable) = (inner.now.clone(), inner.durable.clone());
+        let copy = Inner { now, durable, written: inner.written };
         drop(inner);
         let copy = Self { inner: RwLock::new(copy) };
         copy.crash(how);
@@ -146,6 +150,7 @@ impl Engine for MemoryEngine {
     fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {
         let mut inner = self.inner.write();
         apply(&mut inner.now, batch);
+        inner.written += batch.len();
         if let Some((_, pending)) = &mut inner.durable {
             pending.push((batch.clone(), durability));
             if durability == Durability::Synced {
@@ -169,6 +174,22 @@ impl Engine for MemoryEngine {
             }
         }
         Ok(())
+    }
+
+    fn expire(&self, horizons: &Arc<Horizons>) {
+        drop_expired(&mut self.inner.write(), horizons);
+    }
+}
+
+/// Not before half as much was written as there is to look through: that bounds what it costs for each row.
+fn drop_expired(inner: &mut Inner, horizons: &Horizons) {
+    if horizons.is_empty() || inner.written < inner.now.len() / 2 {
+        return;
+    }
+    inner.written = 0;
+    inner.now.retain(|key, _| !horizons.is_expired(key));
+    if let Some((files, _)) = &mut inner.durable {
+        files.retain(|key, _| !horizons.is_expired(key));
     }
 }
 

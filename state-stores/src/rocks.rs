@@ -1,22 +1,23 @@
 //! The engine on files: RocksDB, one database per folder.
 //!
 //! Settings are those measured for this system (one column family, universal compaction, lz4, bloom filters of 10 bits,
-//! memtables of 16 MiB). Rows of one key of a window or session store lie together and have a bloom filter of their own
-//! (`key_of`): a join looks for a key that mostly isn't there. The write-buffer budget is *not* charged to the block cache: a budget that isn't much smaller
+//! memtables of 16 MiB). Rows of one key of a window or session store lie together, and the filters know keys, not rows
+//! (`key_of`): a join looks for a key that mostly isn't there. Compactions drop what has expired. The write-buffer budget is *not* charged to the block cache: a budget that isn't much smaller
 //! than the cache starves index and filter blocks, silently and tenfold.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompactionStyle, DBCompressionType, LogLevel, Options, Range,
-    SliceTransform, WriteOptions,
+    BlockBasedOptions, Cache, CompactionDecision, DB, DBCompactionStyle, DBCompressionType,
+    LogLevel, Options, Range, SliceTransform, WriteOptions,
 };
 
 use crate::base::row_key;
 use crate::engine::Visit;
 use crate::rocks_scan::{Reach, Scans};
-use crate::{BatchOp, Direction, Durability, Engine, Extent, StoreError, WriteBatch};
+use crate::{BatchOp, Direction, Durability, Engine, Extent, Horizons, StoreError, WriteBatch};
 
 const MEMTABLE_BYTES: usize = 16 << 20;
 /// One written to, two being flushed.
@@ -44,12 +45,17 @@ impl Default for RocksOptions {
     }
 }
 
+/// Shared with the compactions' filter.
+type Expired = Arc<RwLock<Arc<Horizons>>>;
+
 /// A RocksDB database. Its folder stays locked until this is dropped.
 pub struct RocksEngine {
     scans: Scans,
     db: Arc<DB>,
     path: PathBuf,
     wal: bool,
+    /// What compactions may drop.
+    expired: Expired,
 }
 
 impl std::fmt::Debug for RocksEngine {
@@ -68,10 +74,11 @@ impl RocksEngine {
     /// [`StoreError::Locked`] when it is open elsewhere, [`StoreError::Engine`] for everything else.
     pub fn open(path: impl AsRef<Path>, options: RocksOptions) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
-        match DB::open(&database_options(&options), &path) {
+        let expired = Expired::default();
+        match DB::open(&database_options(&options, &expired), &path) {
             Ok(db) => {
                 let scans = Scans::new(!options.wal);
-                Ok(Self { scans, db: Arc::new(db), path, wal: options.wal })
+                Ok(Self { scans, db: Arc::new(db), path, wal: options.wal, expired })
             }
             Err(error) if is_lock_error(&error) => Err(StoreError::Locked { path }),
             Err(error) => Err(engine_error("open", &path, &error)),
@@ -96,13 +103,12 @@ impl RocksEngine {
     }
 }
 
-fn database_options(options: &RocksOptions) -> Options {
+fn database_options(options: &RocksOptions, expired: &Expired) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&Cache::new_lru_cache(options.cache_bytes));
     table.set_bloom_filter(BLOOM_BITS, false);
     let mut database = Options::default();
     database.create_if_missing(true);
-    database.set_block_based_table_factory(&table);
     database.set_compaction_style(DBCompactionStyle::Universal);
     database.set_compression_type(DBCompressionType::Lz4);
     database.set_write_buffer_size(MEMTABLE_BYTES.min(options.write_buffer_bytes));
@@ -113,19 +119,25 @@ fn database_options(options: &RocksOptions) -> Options {
     database.set_log_level(LogLevel::Error);
     database.set_keep_log_file_num(2);
     if !options.wal {
-        let of_key = SliceTransform::create("rows of one key", key_of, Some(has_key));
-        database.set_prefix_extractor(of_key);
+        // Every row has such a part, if need be all of it: one filter serves lookups and scans.
+        table.set_whole_key_filtering(false);
+        database.set_prefix_extractor(SliceTransform::create("key of rows", key_of, None));
+        let expired = Arc::clone(expired);
+        database.set_compaction_filter("expired rows", move |_level, key, _value| {
+            if expired.read().is_expired(key) {
+                CompactionDecision::Remove
+            } else {
+                CompactionDecision::Keep
+            }
+        });
     }
+    database.set_block_based_table_factory(&table);
     database
 }
 
-/// What the rows of one key of a window or session store have in common.
+/// What the rows of one key of a window or session store have in common; any other row as it is.
 fn key_of(row: &[u8]) -> &[u8] {
     row_key(row).unwrap_or(row)
-}
-
-fn has_key(row: &[u8]) -> bool {
-    row_key(row).is_some()
 }
 
 /// True if all rows of `[from, to)` are those of one key.
@@ -216,5 +228,12 @@ impl Engine for RocksEngine {
         let flushed = self.db.flush();
         self.scans.written();
         flushed.map_err(|error| self.error("flush", &error))
+    }
+
+    fn expire(&self, horizons: &Arc<Horizons>) {
+        let is_known = Arc::ptr_eq(&self.expired.read(), horizons);
+        if !is_known {
+            *self.expired.write() = Arc::clone(horizons);
+        }
     }
 }

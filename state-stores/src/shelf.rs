@@ -15,6 +15,7 @@ use crate::clean_rows::{CleanBudget, CleanRows, Epoch};
 use crate::engine::Visit;
 use crate::holder::Holder;
 use crate::rows::{Hashed, Merged, Rows};
+use crate::state_dir::Shared;
 use crate::{Direction, Engine, StoreError, StoreKind, StoreSpec, WriteBatch};
 
 /// Full keys up to this long are put together on the stack.
@@ -48,8 +49,6 @@ struct Committed {
     confirmed: bool,
     /// The mark in the base is older than this layer.
     changed: bool,
-    /// Rows of these times and below were swept from the base.
-    swept_to: Option<i64>,
 }
 
 /// What a write-back has to write for one shelf.
@@ -317,21 +316,17 @@ impl Shelf {
     }
 
     /// Forgets everything, in the base too, unless somebody else has it by now. The caller holds the write-back lock.
-    pub(crate) fn clear(
-        &self,
-        whom: Holder,
-        engine: &dyn Engine,
-        total: &AtomicUsize,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn clear(&self, whom: Holder, shared: &Shared) -> Result<(), StoreError> {
         let inner = &mut *self.inner.write();
         if !self.is_held_by(whom) {
             return Ok(());
         }
         let mut batch = WriteBatch::new();
         self.place.clear(&mut batch);
-        engine.write(&batch, crate::Durability::None)?;
+        shared.horizons.forget(self.place);
+        shared.engine.write(&batch, crate::Durability::None)?;
         self.clean.write().forget_all();
-        total.fetch_sub(inner.live.bytes(), Ordering::Relaxed);
+        shared.live_bytes.fetch_sub(inner.live.bytes(), Ordering::Relaxed);
         *inner = Committed { settled_written: true, ..Committed::default() };
         Ok(())
     }
@@ -380,14 +375,6 @@ impl Shelf {
         if !self.is_owned() {
             inner.leave_to_base();
         }
-    }
-
-    pub(crate) fn swept_to(&self) -> Option<i64> {
-        self.inner.read_recursive().swept_to
-    }
-
-    pub(crate) fn set_swept_to(&self, time: i64) {
-        self.inner.write().swept_to = Some(time);
     }
 
     /// Memory of both layers.

@@ -13,7 +13,8 @@ use crate::holder::Holder;
 use crate::shelf::Shelf;
 use crate::write_back::WriteBack;
 use crate::{
-    Durability, Engine, Extent, StandbyState, StoreError, StoreSpec, TaskState, WriteBatch,
+    Durability, Engine, Extent, Horizons, StandbyState, StoreError, StoreSpec, TaskState,
+    WriteBatch,
 };
 
 /// A quiet instance renews the age of its state this many times less often than a busy one writes it.
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     /// Memory of rows that aren't in the base yet.
     pub(crate) live_bytes: AtomicUsize,
     clean: Arc<CleanBudget>,
+    pub(crate) horizons: Arc<Horizons>,
     /// The latest time anybody told us; `i64::MIN` before that.
     pub(crate) clock_ms: AtomicI64,
     /// Held during a write-back.
@@ -106,8 +108,11 @@ impl StateDir {
             }
             None => None,
         };
+        let horizons = Arc::default();
+        engine.expire(&horizons);
         let shared = Shared {
             engine,
+            horizons,
             live_bytes: AtomicUsize::new(0),
             clean: CleanBudget::new(options.layer_bytes / 4),
             clock_ms: AtomicI64::new(i64::MIN),
@@ -286,7 +291,8 @@ impl StateDir {
         }
         result?;
         metrics::gauge!("state_layer_bytes").set(self.layer_bytes() as f64);
-        write_back.sweep().map_err(E::from)
+        write_back.expire(&self.shared.horizons);
+        Ok(())
     }
 
     fn shelf(

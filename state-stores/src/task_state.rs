@@ -303,7 +303,7 @@ impl TaskState {
     pub fn rebuild(&mut self, store: StoreIndex) -> Result<(), StoreError> {
         self.discard();
         let _no_write_back = self.shared.writing.lock();
-        self.shelves[store.0].clear(self.holder, &*self.shared.engine, &self.shared.live_bytes)
+        self.shelves[store.0].clear(self.holder, &self.shared)
     }
 
     /// Number of rows, counted one by one: for tests and small stores.

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use state_stores::{
-    Direction, Durability, Engine, MemoryEngine, StateDir, StateOptions, StoreError, StoreIndex,
-    StoreKind, StoreSpec, TaskState, Visit, WriteBatch,
+    Direction, Durability, Engine, Horizons, MemoryEngine, StateDir, StateOptions, StoreError,
+    StoreIndex, StoreKind, StoreSpec, TaskState, Visit, WriteBatch,
 };
 
 const STORE: StoreIndex = StoreIndex(0);
@@ -60,6 +60,10 @@ impl Engine for Watched {
 
     fn flush(&self) -> Result<(), StoreError> {
         self.behind.flush()
+    }
+
+    fn expire(&self, horizons: &Arc<Horizons>) {
+        self.behind.expire(horizons);
     }
 }
 

@@ -109,7 +109,7 @@ fn nothing_expires_below_a_stream_time_that_is_not_flushed() {
     dir.write_back(1).unwrap();
     drop((state, dir));
     let (_dir, state) = open(&engine, kind);
-    assert_eq!(state.count(STORE).unwrap(), 1, "swept once its end was durable");
+    assert_eq!(state.count(STORE).unwrap(), 1, "dropped once its end was durable");
 }
 
 #[test]

@@ -241,8 +241,28 @@ fn an_unknown_format_is_refused_with_the_remedy() {
     batch.put(b"\0format", &9u32.to_be_bytes());
     engine.write(&batch, Durability::None).unwrap();
     let error = StateDir::open(engine, options()).unwrap_err();
-    assert!(matches!(error, StoreError::Format { found: 9, expected: 1 }));
+    assert!(matches!(error, StoreError::Format { found: 9, expected: 2 }));
     assert!(error.to_string().contains("remove the state folder"));
+}
+
+#[test]
+fn a_base_of_the_first_format_goes_on_without_its_rows_of_times() {
+    let engine = Arc::new(MemoryEngine::new());
+    let dir = open(&engine);
+    put(&mut dir.task_state(0, &[spec("a")]).unwrap(), b"k", b"v", 9);
+    dir.write_back(0).unwrap();
+    drop(dir);
+    let rows = engine.len();
+    let mut batch = WriteBatch::new();
+    batch.put(b"\0format", &1u32.to_be_bytes());
+    batch.put(b"\x03 the time of a row", b"");
+    engine.write(&batch, Durability::None).unwrap();
+    for _ in 0..2 {
+        let state = open(&engine).task_state(0, &[spec("a")]).unwrap();
+        assert_eq!((state.changelog_position(STORE), state.count(STORE).unwrap()), (Some(9), 1));
+        assert_eq!(engine.len(), rows);
+        assert_eq!(engine.get(b"\0format").unwrap().unwrap(), 2u32.to_be_bytes());
+    }
 }
 
 #[test]

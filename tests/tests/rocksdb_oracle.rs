@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use flows::replay::replay;
 use machine::{Disks, Machine, Mode};
 use state_stores::{
-    BatchOp, Direction, Durability, Engine, RocksEngine, RocksOptions, StoreError, Visit,
+    BatchOp, Direction, Durability, Engine, Horizons, RocksEngine, RocksOptions, StoreError, Visit,
     WriteBatch, keys,
 };
 
@@ -79,6 +79,9 @@ impl Engine for Part {
     fn flush(&self) -> Result<(), StoreError> {
         self.whole.flush()
     }
+
+    /// Their keys lie elsewhere.
+    fn expire(&self, _horizons: &Arc<Horizons>) {}
 }
 
 /// A machine's parts of the two databases.

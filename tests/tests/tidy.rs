@@ -17,6 +17,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// What each of our crates may depend on. `orders`, `load-tests` and
 /// `system-tests` may use anything; nothing may use them.
 const DIRECTION: &[(&str, &[&str])] = &[
+    ("allocator", &[]),
     ("schemas", &[]),
     ("state-stores", &[]),
     ("schema-registry", &["schemas"]),

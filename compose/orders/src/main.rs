@@ -19,6 +19,8 @@ mod simulate;
 mod table;
 mod telemetry;
 
+use allocator as _;
+
 use std::process::ExitCode;
 use std::time::Duration;
 

@@ -107,9 +107,9 @@ fn shows_nothing_that_has_expired<D: Disk>() {
         ControlFlow::Continue(())
     };
     rows.scan(b"", None, Direction::Forward, &mut count).unwrap();
-    assert_eq!((get(), seen), (None, 1), "not swept yet");
+    assert_eq!((get(), seen), (None, 1), "not dropped yet");
     settle(&dir);
-    assert_eq!(get(), None, "swept");
+    assert_eq!(get(), None);
 }
 
 fn a_selection_of_one_key_begins_at_its_time<D: Disk>() {
@@ -136,25 +136,6 @@ fn a_selection_of_one_key_begins_at_its_time<D: Disk>() {
     let (count, slices) = select(0..=i64::MAX);
     assert_eq!(count, 5_000);
     assert!(slices > 4, "{slices}");
-}
-
-macro_rules! on_all_engines {
-    ($($name:ident),+) => {$(
-        mod $name {
-            use super::*;
-
-            #[test]
-            fn in_memory() {
-                super::$name::<Memory>();
-            }
-
-            #[cfg(feature = "rocksdb")]
-            #[test]
-            fn on_rocksdb() {
-                super::$name::<crate::disk::rocks::Rocks>();
-            }
-        }
-    )+};
 }
 
 on_all_engines!(

@@ -2,9 +2,30 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+/// A module for each test that is generic over the disk, with one test per engine.
+macro_rules! on_all_engines {
+    ($($name:ident),+) => {$(
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn in_memory() {
+                super::$name::<crate::disk::Memory>();
+            }
+
+            #[cfg(feature = "rocksdb")]
+            #[test]
+            fn on_rocksdb() {
+                super::$name::<crate::disk::rocks::Rocks>();
+            }
+        }
+    )+};
+}
+
 mod committed;
 mod contract;
 mod disk;
+mod expiry;
 mod keyed;
 mod lists;
 mod sessions;

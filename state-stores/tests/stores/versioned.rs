@@ -151,7 +151,7 @@ fn only_the_newest_of_each_key_outlives_the_history() {
     put(&mut world, b"", 1000, Some(1));
     world.step(Step::Restart);
     world.check();
-    assert_eq!(world.state().count(STORE).unwrap(), 2, "history and deletions were swept");
+    assert_eq!(world.state().count(STORE).unwrap(), 2, "history and deletions were dropped");
     // A key that goes on takes its expired history from the changelog too.
     for time in 1001..1100 {
         put(&mut world, b"", time, Some(1));

@@ -1,10 +1,11 @@
 //! An engine that fails in the middle of a write-back.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use state_stores::{
-    BatchOp, Direction, Durability, Engine, MemoryEngine, StoreError, Visit, WriteBatch,
+    BatchOp, Direction, Durability, Engine, Horizons, MemoryEngine, StoreError, Visit, WriteBatch,
 };
 
 /// An engine whose writes fail on demand, the failing ones partly done: where a write-back is cut into batches
@@ -88,5 +89,9 @@ impl<E: Engine> Engine for TornEngine<E> {
     fn flush(&self) -> Result<(), StoreError> {
         self.count_down()?;
         self.behind.flush()
+    }
+
+    fn expire(&self, horizons: &Arc<Horizons>) {
+        self.behind.expire(horizons);
     }
 }

@@ -18,6 +18,7 @@ mod timed;
 mod topics;
 mod topologies;
 
+use allocator as _;
 use std::process::ExitCode;
 
 use anyhow::Result;

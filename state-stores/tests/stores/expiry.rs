@@ -1,0 +1,105 @@
+//! Rows that have expired leave the base some day; others never do.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use state_stores::{
+    Direction, Engine, StateDir, StateOptions, StoreIndex, StoreKind, StoreSpec, TaskState, keys,
+};
+
+use super::disk::Disk;
+
+const STORE: StoreIndex = StoreIndex(0);
+const RETENTION_MS: i64 = 100;
+/// Rows of one write-back, all of one time.
+const ROWS: u8 = 20;
+/// Many more than any engine needs to drop something.
+const WRITE_BACKS: i64 = 400;
+
+struct Opened<D: Disk> {
+    engine: Arc<D::Engine>,
+    dir: Arc<StateDir>,
+    state: TaskState,
+    _disk: D,
+}
+
+fn row(time: i64, number: u8) -> Vec<u8> {
+    let mut full = Vec::new();
+    keys::window(&[number], time, None, &mut full);
+    full
+}
+
+impl<D: Disk> Opened<D> {
+    fn new() -> Self {
+        let (disk, engine) = D::create();
+        let engine = Arc::new(engine);
+        let dir = StateDir::open(Arc::clone(&engine) as _, StateOptions::new("log-1")).unwrap();
+        let kind = StoreKind::Window { retention_ms: RETENTION_MS, duplicates: false };
+        let spec = StoreSpec { name: "a".into(), changelog_topic: "a-changelog".into(), kind };
+        let state = dir.task_state(0, &[spec]).unwrap();
+        Self { engine, dir, state, _disk: disk }
+    }
+
+    /// A write-back of rows of this time.
+    fn write(&mut self, time: i64) {
+        (0..ROWS).for_each(|number| self.state.put(STORE, &row(time, number), Some(b"value")));
+        let position = self.state.changelog_position(STORE).unwrap_or(0) + 1;
+        self.state.apply(&[(STORE, position)]);
+        self.dir.write_back(0).unwrap();
+    }
+
+    /// Times of the rows that are in the base, expired or not.
+    fn times_in_base(&self) -> BTreeSet<i64> {
+        let (mut times, all) = (BTreeSet::new(), [2]);
+        let visit = &mut |key: &[u8], _: &[u8]| {
+            times.extend(keys::time_before(key, 0));
+            ControlFlow::Continue(())
+        };
+        self.engine.scan(&[1], Some(&all), Direction::Forward, visit).unwrap();
+        times
+    }
+
+    /// Rows in layers and base, expired ones included.
+    fn rows_of(&self, time: i64) -> usize {
+        let rows = 0..ROWS;
+        let is_there = |number: &u8| {
+            self.state.get_with(STORE, &row(time, *number), |value| value.is_some()).unwrap()
+        };
+        rows.filter(is_there).count()
+    }
+}
+
+fn what_has_expired_leaves_the_base_and_nothing_else_does<D: Disk>() {
+    let mut opened = Opened::<D>::new();
+    let (mut time, mut gone) = (0, 0);
+    while gone < 3 * RETENTION_MS {
+        time += 10;
+        assert!(time < 10 * WRITE_BACKS, "{:?}", opened.times_in_base());
+        opened.write(time);
+        let in_base = opened.times_in_base();
+        let alive = (time - RETENTION_MS + 10..=time).step_by(10).filter(|time| *time > 0);
+        assert!(alive.clone().all(|alive| in_base.contains(&alive)), "{in_base:?} at {time}");
+        assert!(alive.clone().all(|alive| opened.rows_of(alive) == usize::from(ROWS)));
+        gone = in_base.first().copied().unwrap();
+    }
+}
+
+fn a_store_that_is_built_anew_begins_with_its_oldest_rows<D: Disk>() {
+    let mut opened = Opened::<D>::new();
+    opened.write(1_000_000);
+    opened.state.rebuild(STORE).unwrap();
+    for time in 0..60 {
+        let rows: Vec<Vec<u8>> = (0..ROWS).map(|number| row(time, number)).collect();
+        let rows = rows.iter().map(|row| (&row[..], Some(&b"value"[..])));
+        opened.state.restore(STORE, rows, time);
+        opened.dir.write_back(0).unwrap();
+    }
+    assert_eq!(opened.times_in_base(), (0..60).collect());
+    assert!((0..60).all(|time| opened.rows_of(time) == usize::from(ROWS)));
+}
+
+on_all_engines!(
+    what_has_expired_leaves_the_base_and_nothing_else_does,
+    a_store_that_is_built_anew_begins_with_its_oldest_rows
+);
