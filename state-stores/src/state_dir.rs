@@ -326,3 +326,30 @@ impl StateDir {
 fn spec_error(spec: &StoreSpec, detail: &str) -> StoreError {
     StoreError::Spec { store: spec.name.as_ref().to_owned(), detail: detail.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryEngine, StoreIndex, StoreKind, keys};
+
+    #[test]
+    fn nothing_has_expired_of_a_store_that_is_about_to_be_built_anew() {
+        let dir = StateDir::open(Arc::new(MemoryEngine::new()), StateOptions::new("log")).unwrap();
+        let kind = StoreKind::Window { retention_ms: 100, duplicates: false };
+        let spec = StoreSpec { name: "a".into(), changelog_topic: "a".into(), kind };
+        let mut state = dir.task_state(0, &[spec]).unwrap();
+        let full = |time| {
+            let mut full = Vec::new();
+            keys::window(b"k", time, None, &mut full);
+            full
+        };
+        let in_base = [&Place { store: 0, partition: 0 }.rows()[..], &full(900)].concat();
+        state.put(StoreIndex(0), &full(1_000), Some(b"row"));
+        state.apply(&[(StoreIndex(0), 1)]);
+        assert!(!dir.shared.horizons.is_expired(&in_base), "its time isn't durable");
+        dir.write_back(0).unwrap();
+        assert!(dir.shared.horizons.is_expired(&in_base));
+        state.rebuild(StoreIndex(0)).unwrap();
+        assert!(!dir.shared.horizons.is_expired(&in_base));
+    }
+}

@@ -6,8 +6,6 @@
 macro_rules! on_all_engines {
     ($($name:ident),+) => {$(
         mod $name {
-            use super::*;
-
             #[test]
             fn in_memory() {
                 super::$name::<crate::disk::Memory>();
