@@ -8,6 +8,7 @@ mod flows;
 
 use std::process::ExitCode;
 
+use flows::choice::{CASES, Choice};
 use flows::replay::replay;
 use flows::vectors::{OutputTopic, Round, Step, written};
 use flows::{Case, cases};
@@ -15,7 +16,7 @@ use operators::{DriverOptions, RawBytes, TestOutputTopic, Topic, Topology, Topol
 use serde_json::Value;
 
 const HELP: &str = "\
-cargo test -p operators --test oracle [-- PART_OF_A_NAME…]
+cargo test -p operators --test oracle [-- PART_OF_A_NAME… | --list]
 
 Replays Kafka Streams' vectors, of all cases or of those whose name has one of these parts in it, and
 prints which passed and which failed, with the first difference. Each case runs in every mode:
@@ -25,7 +26,13 @@ prints which passed and which failed, with the first difference. Each case runs 
   seeded     with a seed that decides when tasks run and commit and where the application dies
 
 ORACLE_DIR    folder of vectors made by ks-oracle; default: the committed copy
-ORACLE_MODES  the modes to run, with commas between them; default: all";
+ORACLE_MODES  the modes to run, with commas between them; default: all
+ORACLE_CASES  whole names of the cases to run, with commas between them; parts of names are ignored then
+
+A name that no case has is an error, with the names that come close. A part of a name that none has is one
+only if any of these variables is set, for `cargo test NAME` asks every test binary for it: else it is told.";
+
+const VARIABLES: [&str; 3] = ["ORACLE_DIR", "ORACLE_MODES", CASES];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
@@ -52,14 +59,25 @@ fn main() -> ExitCode {
         println!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    let filters: Vec<String> =
-        arguments.into_iter().filter(|argument| !argument.starts_with('-')).collect();
-    let names = include_str!("vectors/all.txt");
-    let unknown: Vec<&str> =
-        names.lines().filter(|name| cases().iter().all(|case| case.name != *name)).collect();
-    assert!(unknown.is_empty(), "cases without a flow: {unknown:?}");
-    assert_eq!((names.lines().count(), cases().len()), (72, 72));
-    replay(&modes(), &filters, usize::MAX, run)
+    let cases = cases();
+    let names: Vec<&str> = include_str!("vectors/all.txt").lines().collect();
+    let without_flow: Vec<&&str> =
+        names.iter().filter(|name| cases.iter().all(|case| case.name != **name)).collect();
+    assert!(without_flow.is_empty(), "cases without a flow: {without_flow:?}");
+    assert_eq!((names.len(), cases.len()), (72, 72));
+    if arguments.iter().any(|argument| argument == "--list") {
+        names.iter().for_each(|name| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let choice = Choice::of(std::env::var(CASES).ok(), arguments.into_iter());
+    let unmatched = choice.unmatched(&names);
+    let is_meant = VARIABLES.iter().any(|variable| std::env::var_os(variable).is_some());
+    let severity = if is_meant { "error" } else { "warning" };
+    unmatched.iter().for_each(|line| eprintln!("{severity}: oracle: {line}"));
+    if is_meant && !unmatched.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    replay(&modes(), &choice, usize::MAX, run)
 }
 
 /// Those of `ORACLE_MODES`, or all.

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use flows::choice::Choice;
 use flows::replay::replay;
 use machine::{Disks, Machine, Mode};
 use state_stores::{
@@ -110,7 +111,7 @@ fn kafka_streams_output_is_matched_on_rocksdb() {
     };
     let (log, state) = (open("log", true), open("state", false));
     let machines = AtomicU32::new(0);
-    let outcome = replay(&[Mode::Restarts], &[], 1, |case, topology, round, mode| {
+    let outcome = replay(&[Mode::Restarts], &Choice::All, 1, |case, topology, round, mode| {
         let prefix = machines.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let part = |whole: &Arc<RocksEngine>| Arc::new(Part { whole: Arc::clone(whole), prefix });
         let parts = Parts { log: part(&log), state: part(&state) };

@@ -15,6 +15,7 @@ mod machine;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use flows::choice::Choice;
 use flows::replay::replay;
 use machine::{Disks, Machine, Mode};
 use state_stores::{Engine, MemoryEngine};
@@ -35,7 +36,7 @@ impl Disks for InMemory {
 #[test]
 fn kafka_streams_output_is_matched_by_the_worker() {
     let modes = [Mode::Plain, Mode::Restarts, Mode::FailedCommits];
-    let outcome = replay(&modes, &[], usize::MAX, |case, topology, round, mode| {
+    let outcome = replay(&modes, &Choice::All, usize::MAX, |case, topology, round, mode| {
         Machine::start(case, topology, round, mode, &InMemory).run(round)
     });
     assert_eq!(outcome, ExitCode::SUCCESS);

@@ -1,6 +1,8 @@
 //! The flows of the vectors, after `cases.md` of the oracle.
 
 mod accepted;
+pub(crate) mod choice;
+mod forgotten;
 mod joins;
 mod processors;
 pub(crate) mod replay;
@@ -11,7 +13,6 @@ mod tables;
 pub(crate) mod vectors;
 mod windows;
 
-pub(crate) use accepted::ACCEPTED;
 use operators::{I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
 use serde_json::{Value, json};
 

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use operators::Headers;
 use serde_json::{Value, json};
 
-use super::{ACCEPTED, KeyKind, ValueKind};
+use super::accepted::{ACCEPTED, Expected, differing};
+use super::{KeyKind, ValueKind};
 
 /// `ORACLE_DIR`, or the committed copy.
 pub(crate) fn folder() -> PathBuf {
@@ -42,35 +43,52 @@ pub(crate) struct Round {
     pub(crate) start_wall_ms: i64,
     pub(crate) input: Vec<Value>,
     expected: Vec<Value>,
+    /// Records in which the vector and `expected` differ, as is accepted.
+    pub(crate) excused: usize,
     number: i64,
 }
 
 /// The rounds of a case, one after the other, with the output that is accepted for it.
 pub(crate) fn rounds(case: &str) -> impl Iterator<Item = Round> {
     let accepted = ACCEPTED.iter().find(|accepted| accepted.case == case);
-    let instead = accepted.map(|accepted| lines(accepted.instead));
-    let mut instead = instead.into_iter().flatten();
-    lines(case).map(move |own| {
-        let expected = match accepted {
-            None => own["output"].clone(),
-            Some(accepted) => {
-                let matched = instead.next().expect("as many rounds as the accepted case");
-                assert_eq!(own["input"], matched["input"], "{accepted:?}");
-                matched["output"].clone()
+    let mut instead = match accepted.map(|accepted| &accepted.expected) {
+        Some(Expected::OutputOf(instead)) => Some(lines(instead)),
+        _ => None,
+    };
+    lines(case).map(move |mut own| {
+        let (input, output) = (list(&mut own, "input"), list(&mut own, "output"));
+        let (expected, excused) = match accepted.map(|accepted| &accepted.expected) {
+            None => (output, 0),
+            Some(Expected::Corrected(correct)) => correct(&input, output),
+            Some(Expected::OutputOf(name)) => {
+                let matched = instead.as_mut().and_then(Iterator::next);
+                let mut matched = matched.expect("as many rounds as the accepted case");
+                assert_eq!(input, list(&mut matched, "input"), "inputs of {case} and {name}");
+                let expected = list(&mut matched, "output");
+                let excused = differing(&output, &expected);
+                (expected, excused)
             }
         };
-        let (Value::Array(input), Value::Array(expected)) = (own["input"].clone(), expected) else {
-            panic!("case {case}: `input` and `output` are lists");
-        };
         let start_wall_ms = own["start_wall_ms"].as_i64().unwrap();
-        Round { start_wall_ms, input, expected, number: own["round"].as_i64().unwrap() }
+        Round { start_wall_ms, input, expected, excused, number: own["round"].as_i64().unwrap() }
     })
 }
 
+fn list(line: &mut Value, name: &str) -> Vec<Value> {
+    match line[name].take() {
+        Value::Array(list) => list,
+        other => panic!("`{name}` of a round is a list, not {other}"),
+    }
+}
+
+/// Those of the folder, and of its subfolder `more` if that has any of the case.
 fn lines(case: &str) -> impl Iterator<Item = Value> + use<> {
-    let path = path(case);
-    let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    BufReader::new(file).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+    let more = folder().join("more").join(format!("{case}.jsonl"));
+    let paths = std::iter::once(path(case)).chain(more.is_file().then_some(more));
+    paths.flat_map(|path| {
+        let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        BufReader::new(file).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+    })
 }
 
 impl Round {
