@@ -28,6 +28,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+/// Records of a table, `true`, and of a stream that looks into it: key and value.
+fn lookups() -> impl Strategy<Value = Vec<(usize, Option<i64>, bool)>> {
+    prop::collection::vec((0..KEYS.len(), prop::option::of(-9i64..10), any::<bool>()), 1..60)
+}
+
 fn numbers(name: &str) -> Topic<str, i64> {
     Topic::new(name, Utf8, I64Be)
 }
@@ -125,9 +130,7 @@ proptest! {
 
     #[test]
     fn a_join_sees_the_last_row_of_its_key(
-        steps in prop::collection::vec((0..KEYS.len(), prop::option::of(-9i64..10), any::<bool>()), 1..60),
-        partitions in 1u32..4,
-        seed: u64,
+        steps in lookups(), partitions in 1u32..4, seed: u64,
     ) {
         let builder = StreamsBuilder::new("test");
         let table = builder.table("t", &numbers("table"));
@@ -146,5 +149,36 @@ proptest! {
             }
         }
         prop_assert_eq!(driver.output(&numbers("out")).read_values(), expected);
+    }
+
+    #[test]
+    fn a_global_join_sees_the_last_row_of_the_key_it_selects(
+        steps in lookups(), partitions in 1u32..4, seed: u64,
+    ) {
+        let builder = StreamsBuilder::new("test");
+        let table = builder.global_table("t", &numbers("table"));
+        // Mostly another key than the record's, whose row is in another partition; for a quarter none.
+        let select = |_: Option<&str>, n: &i64| KEYS.get(n.rem_euclid(4) as usize).map(|key| (*key).to_owned());
+        let stream = builder.stream(&numbers("in"));
+        stream.join_global("i", &table, select, |n, row| n * 100 + row).to(&numbers("inner"));
+        stream.left_join_global("l", &table, select, |n, row| n * 100 + row.unwrap_or(&50)).to(&numbers("left"));
+        let options = DriverOptions { partitions, ..DriverOptions::seeded(seed) };
+        let driver = TopologyTestDriver::with(&builder.build().unwrap(), options);
+        let (mut rows, mut inner, mut left) = ([None; 3], Vec::new(), Vec::new());
+        for (key, value, to_table) in steps {
+            let topic = numbers(if to_table { "table" } else { "in" });
+            driver.input(&topic).try_pipe(Some(KEYS[key]), value.as_ref(), 0, &Default::default()).unwrap();
+            match (to_table, value) {
+                (true, value) => rows[key] = value,
+                (false, Some(n)) => {
+                    let row = rows.get(n.rem_euclid(4) as usize).copied().flatten();
+                    inner.extend(row.map(|row| n * 100 + row));
+                    left.push(n * 100 + row.unwrap_or(50));
+                }
+                (false, None) => {}
+            }
+        }
+        prop_assert_eq!(driver.output(&numbers("inner")).read_values(), inner);
+        prop_assert_eq!(driver.output(&numbers("left")).read_values(), left);
     }
 }
