@@ -125,5 +125,6 @@ fn a_process_with_the_embedded_log_that_is_killed_gives_what_the_test_driver_giv
     let fixture = Folder::open(folder);
     let scene = Scene::on(fixture.log(), &fixture, &name);
     outcome::check(&scene, &outcome::expected(&|base| scene.name(base)));
+    outcome::check_letters_to_nowhere(&scene);
     check_calls(&scene);
 }

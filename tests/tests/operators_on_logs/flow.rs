@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use operators::{
-    AsyncCall, BufferConfig, EmitStrategy, I64Be, JoinWindows, KStream, Materialized,
-    SessionWindows, SlidingWindows, StreamsBuilder, Suppressed, TimeWindows, Topic, Topology, Utf8,
+    AsyncCall, BufferConfig, EmitStrategy, ErrorPolicy, I64Be, JoinWindows, KStream, Materialized,
+    Produced, SessionWindows, SlidingWindows, StreamsBuilder, Suppressed, TimeWindows, Topic,
+    Topology, Utf8,
 };
 
 /// What the order of an output's records can be relied on for.
@@ -22,7 +23,7 @@ pub(crate) enum Order {
 }
 
 /// The output topics.
-pub(crate) const OUTPUTS: [(&str, Order); 13] = [
+pub(crate) const OUTPUTS: [(&str, Order); 16] = [
     ("even", Order::Partition),
     ("odd", Order::Partition),
     ("once", Order::Partition),
@@ -32,6 +33,9 @@ pub(crate) const OUTPUTS: [(&str, Order); 13] = [
     ("pairs", Order::Partition),
     ("totals", Order::Partition),
     ("priced", Order::Partition),
+    ("box-a", Order::Partition),
+    ("box-b", Order::Partition),
+    ("box-c", Order::Partition),
     ("kinds", Order::Key),
     ("scores", Order::Key),
     ("booked", Order::Key),
@@ -39,7 +43,10 @@ pub(crate) const OUTPUTS: [(&str, Order); 13] = [
 ];
 
 /// The topics the test writes to, beside the control of what is parked.
-pub(crate) const INPUTS: [&str; 4] = ["events", "prices", "orders", "users"];
+pub(crate) const INPUTS: [&str; 5] = ["events", "prices", "orders", "users", "mail"];
+
+/// A topic that letters name, and that isn't there.
+pub(crate) const NO_BOX: &str = "box-d";
 
 /// Whether the cause of failures is mended.
 pub(crate) type Mended = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -103,6 +110,11 @@ pub(crate) fn topology(name: &dyn Fn(&str) -> String, mended: &Mended) -> Topolo
         .to_stream()
         .to(&Topic::new(name("kinds"), Utf8, I64Be));
     tables(&builder, name);
+    let (boxes, produced) =
+        (name("box"), Produced::with(Utf8, Utf8).on_error(ErrorPolicy::DeadLetter));
+    builder
+        .stream(&text(name("mail")))
+        .to_named(produced, move |letter| Some(format!("{boxes}-{}", letter.value?).into()));
 
     kind('A')
         .map_async(

@@ -1,6 +1,6 @@
 //! The operators beyond counting, on real logs, as processes that are killed: calls with durable pending rows, parked
 //! keys, cogroup, deduplication, suppression, sliding and session windows, joins of streams, of a versioned table and by
-//! foreign key, dynamic topics. What is committed must be what `TopologyTestDriver` gives for the same input.
+//! foreign key, topics that records name, one of which isn't there. What is committed must be what `TopologyTestDriver` gives for the same input.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
@@ -61,6 +61,7 @@ fn two_members_on_kafka_that_are_killed_give_what_the_test_driver_gives() {
     first.leave().unwrap();
     second.leave().unwrap();
     outcome::check(&story.scene, &expected);
+    outcome::check_letters_to_nowhere(&story.scene);
     check_calls(&story.scene);
 }
 

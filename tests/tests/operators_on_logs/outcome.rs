@@ -1,14 +1,14 @@
 //! What comes out, in a form that two logs can be compared by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use log::contract::Scene;
-use operators::{RawBytes, Topic};
+use log::contract::{Scene, scene::Owned};
+use operators::{DEAD_LETTERS, RawBytes, Topic};
 
-use crate::flow::{OUTPUTS, Order, score, topology};
-use crate::script::{PARTITIONS, played};
+use crate::flow::{NO_BOX, OUTPUTS, Order, score, topology};
+use crate::script::{Line, PARTITIONS, acts, played};
 use crate::service::reply;
 
 /// Of one topic: what its order can be relied on for, and then the records in that order.
@@ -97,6 +97,8 @@ pub(crate) fn wait_for(scene: &Scene, expected: &BTreeMap<&'static str, Shown>) 
             }
         });
     }
+    let all = to_nowhere();
+    scene.until("all letters to nowhere are dead letters", || buried(scene).len() >= all);
 }
 
 /// Holds what is on the log against what should be.
@@ -120,4 +122,40 @@ pub(crate) fn check(scene: &Scene, expected: &BTreeMap<&'static str, Shown>) {
         }
         assert_eq!(found.len(), wanted.len(), "{output} has groups that it shouldn't");
     }
+}
+
+fn header(letter: &Owned, name: &str) -> String {
+    let found = letter.headers.iter().find(|(header, _)| header == name);
+    found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap()
+}
+
+/// Dead letters of this scene's letters.
+fn buried(scene: &Scene) -> Vec<Owned> {
+    let described = scene.admin.describe(&[DEAD_LETTERS]).unwrap();
+    let mut buried = scene.read_now(DEAD_LETTERS, described[0].as_ref().unwrap().partitions);
+    buried.retain(|letter| header(letter, "__streams.errors.topic") == scene.name("mail"));
+    buried
+}
+
+/// How many letters are sent to a topic that isn't there.
+fn to_nowhere() -> usize {
+    let to_nowhere = |line: &&Line| line.topic == "mail" && line.value.as_deref() == Some("d");
+    acts().iter().flatten().filter(to_nowhere).count()
+}
+
+/// Letters to a topic that isn't there are dead letters which say so, each exactly once, and nobody has made the topic.
+pub(crate) fn check_letters_to_nowhere(scene: &Scene) {
+    let nowhere = scene.name(NO_BOX);
+    assert_eq!(scene.admin.describe(&[&nowhere]).unwrap(), [None], "made by naming it");
+    let (buried, cause) = (buried(scene), format!("topic `{nowhere}` doesn't exist; create it"));
+    for letter in &buried {
+        assert_eq!(letter.text(), "d");
+        let message = header(letter, "__streams.errors.message");
+        assert!(message.contains(&cause), "{message}");
+    }
+    let place = |letter: &Owned| {
+        ["partition", "offset"].map(|part| header(letter, &format!("__streams.errors.{part}")))
+    };
+    let places: BTreeSet<_> = buried.iter().map(place).collect();
+    assert_eq!((buried.len(), places.len()), (to_nowhere(), to_nowhere()));
 }

@@ -5,7 +5,7 @@ use log::contract::Scene;
 use operators::{DriverOptions, Headers, Topology, TopologyTestDriver};
 use state_stores::partition::partition_for_key;
 
-use crate::flow::INPUTS;
+use crate::flow::{INPUTS, NO_BOX};
 
 /// Of every topic.
 pub(crate) const PARTITIONS: u32 = 3;
@@ -81,6 +81,10 @@ fn act(act: usize) -> Vec<Line> {
             let order = (dice % 7 != 0).then(|| format!("u{}:{number}", dice / 7 % 12));
             lines.push(line("orders", format!("o{}", dice / 100 % 40), order, time));
         }
+        if number % 10 == 0 {
+            let to = ["a", "b", "c", "d"][number / 10 % 4];
+            lines.push(line("mail", format!("k{}", dice / 11 % KEYS), to.to_owned(), time));
+        }
         if number % 30 == 0 {
             let user = (dice % 9 != 0).then(|| format!("name{number}"));
             lines.push(line("users", format!("u{}", dice / 9 % 12), user, time));
@@ -129,7 +133,9 @@ pub(crate) fn played(
     mend: impl Fn(),
     answer: impl Fn(&TopologyTestDriver),
 ) -> TopologyTestDriver {
-    let options = DriverOptions { partitions: PARTITIONS, ..DriverOptions::default() };
+    let missing_topics = [name(NO_BOX).into()].into();
+    let options =
+        DriverOptions { partitions: PARTITIONS, missing_topics, ..DriverOptions::default() };
     let driver = TopologyTestDriver::with(topology, options);
     for (act, lines) in acts().iter().enumerate() {
         if act == MENDED_IN {
