@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::accepted::{ACCEPTED, Expected};
 use super::choice::Choice;
-use super::vectors::{Round, exists, folder, is_committed, rounds};
+use super::vectors::{Round, exists, folder, is_committed, rounds, twin};
 use super::{Case, cases};
 
 /// Cases by fate, sorted by name.
@@ -63,6 +63,9 @@ fn replay_case<M: Copy + Debug>(
 ) -> Result<usize, String> {
     let (start, mut steps, mut excused) = (Instant::now(), 0, 0);
     let topology = (case.flow)();
+    if let Some(twin) = twin(case.name).filter(|twin| !exists(twin)) {
+        return Err(format!("it must give the output of {twin}, which has no vectors here"));
+    }
     for round in rounds(case.name).take(rounds_most) {
         steps += round.input.len();
         excused += round.excused;

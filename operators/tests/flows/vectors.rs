@@ -50,20 +50,17 @@ pub(crate) struct Round {
 
 /// The rounds of a case, one after the other, with the output that is accepted for it.
 pub(crate) fn rounds(case: &str) -> impl Iterator<Item = Round> {
-    let accepted = ACCEPTED.iter().find(|accepted| accepted.case == case);
-    let mut instead = match accepted.map(|accepted| &accepted.expected) {
-        Some(Expected::OutputOf(instead)) => Some(lines(instead)),
-        _ => None,
-    };
+    let accepted = accepted(case);
+    let mut instead = twin(case).map(lines);
     lines(case).map(move |mut own| {
         let (input, output) = (list(&mut own, "input"), list(&mut own, "output"));
-        let (expected, excused) = match accepted.map(|accepted| &accepted.expected) {
+        let (expected, excused) = match accepted {
             None => (output, 0),
             Some(Expected::Corrected(correct)) => correct(&input, output),
-            Some(Expected::OutputOf(name)) => {
+            Some(Expected::OutputOf(twin)) => {
                 let matched = instead.as_mut().and_then(Iterator::next);
                 let mut matched = matched.expect("as many rounds as the accepted case");
-                assert_eq!(input, list(&mut matched, "input"), "inputs of {case} and {name}");
+                assert_eq!(input, list(&mut matched, "input"), "inputs of {case} and {twin}");
                 let expected = list(&mut matched, "output");
                 let excused = differing(&output, &expected);
                 (expected, excused)
@@ -72,6 +69,19 @@ pub(crate) fn rounds(case: &str) -> impl Iterator<Item = Round> {
         let start_wall_ms = own["start_wall_ms"].as_i64().unwrap();
         Round { start_wall_ms, input, expected, excused, number: own["round"].as_i64().unwrap() }
     })
+}
+
+/// What is accepted for a case in place of its vector's output.
+fn accepted(case: &str) -> Option<&'static Expected> {
+    ACCEPTED.iter().find(|accepted| accepted.case == case).map(|accepted| &accepted.expected)
+}
+
+/// The case whose output is accepted for this one.
+pub(crate) fn twin(case: &str) -> Option<&'static str> {
+    match accepted(case) {
+        Some(Expected::OutputOf(twin)) => Some(twin),
+        _ => None,
+    }
 }
 
 fn list(line: &mut Value, name: &str) -> Vec<Value> {
