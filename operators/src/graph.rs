@@ -257,8 +257,13 @@ impl Graph {
 
     /// `<application.id>-<name>-changelog`
     pub(crate) fn changelog_topic(&self, store: &str) -> Arc<str> {
-        Arc::from(format!("{}-{store}-changelog", self.application_id))
+        changelog_topic(&self.application_id, store).into()
     }
+}
+
+/// As [`Graph::changelog_topic`].
+pub(crate) fn changelog_topic(application: &str, store: &str) -> String {
+    format!("{application}-{store}-changelog")
 }
 
 impl std::fmt::Debug for Graph {

@@ -95,6 +95,11 @@ impl CommittedStore {
         self.shelf.is_owned()
     }
 
+    /// Who has the store, as a number that is given once; `None` unless that is a standby.
+    pub fn standby_term(&self) -> Option<u64> {
+        self.shelf.standby_term()
+    }
+
     /// The next changelog offset these rows stand for.
     pub fn changelog_position(&self) -> Option<i64> {
         self.shelf.position()

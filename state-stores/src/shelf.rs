@@ -97,6 +97,12 @@ impl Shelf {
         holder != Holder::NOBODY && !Holder(holder).is_standby()
     }
 
+    /// The number of the standby that has it.
+    pub(crate) fn standby_term(&self) -> Option<u64> {
+        let holder = self.holder.load(Ordering::Acquire);
+        Holder(holder).is_standby().then_some(holder)
+    }
+
     /// Whether `whom` may take it.
     pub(crate) fn is_free_for(&self, whom: Holder) -> bool {
         let holder = self.holder.load(Ordering::Acquire);

@@ -42,6 +42,10 @@ pub struct GroupMetadata {
     /// Negative where the member isn't in the group; refused locally. On Kafka
     /// not the broker's number but a count of this client's assignments.
     pub generation: i32,
+    /// The group's own number of the assignment (the broker's generation; the member's epoch in a KIP-848 group): of two
+    /// members' assignments of one partition the later has the higher one. For telling claims apart, never for fencing.
+    /// `None` where the member isn't in the group.
+    pub epoch: Option<i32>,
     /// Empty where the member isn't in the group; refused locally.
     pub member: String,
     /// Opaque: which implementation's metadata this is, for `send_offsets`.

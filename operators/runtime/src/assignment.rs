@@ -39,7 +39,8 @@ impl Worker {
             .map_err(|e| self.log_failed(e))?;
         producer.init().map_err(|e| self.log_failed(e))?;
         self.keep(&agreed, producer.as_mut(), now)?;
-        self.announcer = self.open_announcer(admin.as_ref());
+        self.life = agreed.life;
+        self.announcer = self.announcer();
         let mut consumer = self
             .log
             .group_consumer(&GroupOptions {
@@ -102,6 +103,17 @@ impl Worker {
             Polled::Records(_) => {}
             Polled::Revoke { lost, partitions } => self.begin_revoke(lost, partitions)?,
             Polled::Assign(partitions) => {
+                match self.confirm() {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        let application = self.topology.application_id().to_owned();
+                        return Err(WorkerError::InReset { application });
+                    }
+                    Err(error) => {
+                        self.pending = Some(Polled::Assign(partitions));
+                        return self.log_trouble(error, now);
+                    }
+                }
                 let is_begun = self.begin_assign(&partitions)?;
                 if !is_begun && !self.held_up {
                     let application = self.topology.application_id();
@@ -118,6 +130,17 @@ impl Worker {
             }
         }
         Ok(Progress::Busy)
+    }
+
+    /// False: the application was reset, or a reset was announced, after this worker had looked and before it joined, or
+    /// while it was out of the group.
+    fn confirm(&mut self) -> Result<bool, LogError> {
+        if !self.is_confirmed
+            && let Some(clients) = &self.clients
+        {
+            self.is_confirmed = !self.is_reset(clients.admin.as_ref())?;
+        }
+        Ok(self.is_confirmed)
     }
 
     /// False: another thread of this process hasn't let go of a task yet. It was put out of the group and will hear of it.
@@ -407,6 +430,7 @@ impl Worker {
     ) -> Result<(), WorkerError> {
         self.revoking = Some((lost, partitions));
         if lost {
+            self.is_confirmed = false;
             self.abandon();
             return self.finish_revoke();
         }

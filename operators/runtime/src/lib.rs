@@ -97,12 +97,12 @@ pub use dead_letters::{
 pub use error::WorkerError;
 pub use lag::{InputLag, LagWatch};
 pub use manifest::incarnation;
-pub use members::{Member, members};
+pub use members::{Announcements, Member, members};
 pub use pace::{NodePace, TaskPace};
 pub use parked::{LetGo, Parked, ParkedError, let_go, parked_keys};
 pub use queries::{
-    Answer, AnsweredBy, PeerError, Peers, Queries, QueryDoor, QueryError, Render, Row,
-    StoreListing, StoreQuery, TypedQuery, WindowTimes, render_plain,
+    Answer, AnsweredBy, PeerError, Peers, Queries, QueryDoor, QueryError, Render, Row, Stale,
+    StandbyLag, StoreListing, StoreQuery, TypedQuery, WindowTimes, render_plain,
 };
 pub use restore::RestoringStatus;
 pub use settings::WorkerSettings;

@@ -7,7 +7,7 @@
 //! record is processed. So a crash leaves copies that are those of the state, or of a topology that the state fits:
 //! the same start again goes through, whichever of the two was written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(crate) struct Agreed {
     manifest: Manifest,
     in_log: bool,
     in_folder: bool,
+    /// Of the topic: another one after each reset. Empty where the broker doesn't tell.
+    pub(crate) life: String,
 }
 
 /// What the topic holds.
@@ -42,6 +44,20 @@ pub(crate) struct Kept {
     manifest: Option<Vec<u8>>,
     /// A reset was begun and isn't finished: what is there is of no use any more.
     pub(crate) in_reset: bool,
+}
+
+impl Kept {
+    /// The internal topics of the topology that ran last, and of those before it. None where the manifest can't be read.
+    pub(crate) fn internal_topics(&self) -> BTreeSet<String> {
+        let Some(text) = &self.manifest else { return BTreeSet::new() };
+        match Manifest::from_json(&String::from_utf8_lossy(text)) {
+            Ok(manifest) => manifest.internal_topics(),
+            Err(error) => {
+                tracing::warn!(%error, "topics of former topologies aren't known");
+                BTreeSet::new()
+            }
+        }
+    }
 }
 
 /// `<application.id>-manifest`.
@@ -68,8 +84,13 @@ pub fn incarnation(
 ) -> Result<Option<String>, LogError> {
     let topic = topic(application);
     ensure(admin, &topic, replication)?;
-    let found = admin.describe(&[&topic])?.into_iter().flatten().next();
-    Ok(found.map(|topic| topic.id).filter(|id| !id.is_empty()))
+    Ok(life(admin, &topic)?.filter(|id| !id.is_empty()))
+}
+
+/// The id of the topic, if it is there.
+fn life(admin: &dyn Admin, topic: &str) -> Result<Option<String>, LogError> {
+    let found = admin.describe(&[topic])?.into_iter().flatten().next();
+    Ok(found.map(|topic| topic.id))
 }
 
 impl Worker {
@@ -91,6 +112,7 @@ impl Worker {
         })?;
         let topic = topic(application);
         ensure(admin, &topic, self.replication).map_err(|e| self.log_failed(e))?;
+        let life = life(admin, &topic).map_err(|e| self.log_failed(e))?.unwrap_or_default();
         let Kept { manifest: logged, in_reset } =
             read(self.log.as_ref(), admin, &topic).map_err(|e| self.log_failed(e))?;
         if in_reset {
@@ -111,7 +133,17 @@ impl Worker {
         let is_kept =
             |place: usize| kept.get(place).is_some_and(|old| old.as_ref() == Some(&manifest));
         let (in_log, in_folder) = (is_kept(0), is_kept(1));
-        Ok(Agreed { manifest, in_log, in_folder })
+        Ok(Agreed { manifest, in_log, in_folder, life })
+    }
+
+    /// Whether the application is being reset, or was, since this worker agreed. Asked by a member: the group's offsets can't
+    /// be forgotten while it is one, so what isn't announced by now begins only after it has left.
+    pub(crate) fn is_reset(&self, admin: &dyn Admin) -> Result<bool, LogError> {
+        let topic = topic(self.topology.application_id());
+        match life(admin, &topic)? {
+            Some(life) if life == self.life => Ok(read(self.log.as_ref(), admin, &topic)?.in_reset),
+            _ => Ok(true),
+        }
     }
 
     fn parse(&self, kept_in: &'static str, text: &[u8]) -> Result<Manifest, WorkerError> {

@@ -20,7 +20,7 @@ use crate::commit::CommitStage;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
 use crate::level::Waits;
-use crate::members::{Announcer, Members};
+use crate::members::{Announcements, Announcer, Members};
 use crate::pace::{NodeTotals, Pace, TaskPace};
 use crate::purge::Purge;
 use crate::queries::{Peers, Publisher, Queries, Render};
@@ -159,6 +159,12 @@ pub struct Worker {
     pub(crate) totals: NodeTotals,
     /// None where nobody is to know of this member, and before the start.
     pub(crate) announcer: Option<Announcer>,
+    /// The way that the workers of the process share; none: each has its own.
+    pub(crate) announcements: Option<Arc<Announcements>>,
+    /// The life of the application in which it started.
+    pub(crate) life: String,
+    /// Since it joined the group, it has made sure that this life goes on.
+    pub(crate) is_confirmed: bool,
     /// An assignment waits for state that another thread of the process has.
     pub(crate) held_up: bool,
     /// None where there are to be none.
@@ -191,7 +197,8 @@ impl Worker {
     ) -> Self {
         let (purge, totals) = (Purge::new(&topology), NodeTotals::new(&topology));
         let group = group_of(&topology);
-        let standbys = Standbys::new(topology.application_id(), &settings);
+        let publisher = Publisher::default();
+        let standbys = Standbys::new(topology.application_id(), &settings, publisher.serving());
         Self {
             topology,
             log,
@@ -216,9 +223,12 @@ impl Worker {
             retry_at: i64::MIN,
             purge,
             calls: Calls::new(),
-            publisher: Publisher::default(),
+            publisher,
             totals,
             announcer: None,
+            announcements: None,
+            life: String::new(),
+            is_confirmed: false,
             held_up: false,
             standbys,
             restored_rows: 0,
@@ -291,6 +301,7 @@ impl Worker {
             serving: vec![self.publisher.serving()],
             instance: self.settings.instance.clone(),
             members: Members::new(Arc::clone(&self.log), self.topology.application_id()),
+            log: Arc::clone(&self.log),
             peers,
             render,
         }

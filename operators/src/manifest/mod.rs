@@ -41,7 +41,7 @@ use state_stores::StoreKind;
 
 pub use self::difference::{Comparison, Difference, Verdict};
 pub use self::json::ManifestError;
-use crate::graph::{Graph, WindowShape};
+use crate::graph::{Graph, WindowShape, changelog_topic};
 use crate::topology::{SubTopology, Topology, TopologyError};
 
 /// Version of the JSON form.
@@ -63,6 +63,9 @@ pub struct Manifest {
     pub sources: BTreeMap<String, ManifestSource>,
     /// Stores that former versions had: their changelogs still hold what was known then.
     pub retired: BTreeSet<String>,
+    /// Internal topics that former versions read and this one doesn't, which may still be there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left: BTreeSet<String>,
 }
 
 /// A store.
@@ -149,7 +152,8 @@ impl Topology {
         }
         let (version, row_layouts) = (VERSION, ROW_LAYOUTS);
         let (application, retired) = (self.application_id().to_owned(), BTreeSet::new());
-        Ok(Manifest { version, row_layouts, application, stores, sources, retired })
+        let left = BTreeSet::new();
+        Ok(Manifest { version, row_layouts, application, stores, sources, retired, left })
     }
 }
 
@@ -196,11 +200,33 @@ fn kind(kind: StoreKind) -> ManifestKind {
 }
 
 impl Manifest {
-    /// This manifest as the successor of `old`: it remembers the stores that were removed.
+    /// This manifest as the successor of `old`: it remembers the stores and internal topics that were removed.
     #[must_use]
     pub fn after(mut self, old: &Self) -> Self {
         let gone = old.stores.keys().chain(&old.retired);
         self.retired.extend(gone.filter(|name| !self.stores.contains_key(*name)).cloned());
+        let left = old.read_internally().chain(&old.left);
+        self.left.extend(left.filter(|topic| !self.sources.contains_key(*topic)).cloned());
         self
+    }
+
+    /// The internal topics of this topology, and of those before it that it remembers.
+    pub fn internal_topics(&self) -> BTreeSet<String> {
+        let present = self.stores.values().map(|store| store.changelog.clone());
+        let retired = self.retired.iter().map(|store| changelog_topic(&self.application, store));
+        let read = self.read_internally().chain(&self.left).cloned();
+        present.chain(retired).chain(read).collect()
+    }
+
+    /// Repartition topics, and topics by which parked keys are let go.
+    fn read_internally(&self) -> impl Iterator<Item = &String> {
+        let controls = |topic: &str| {
+            let name = topic.strip_prefix(&*self.application)?.strip_prefix('-')?;
+            self.stores.get(name.strip_suffix("-control")?)
+        };
+        let is_internal = move |(topic, source): &(&String, &ManifestSource)| {
+            source.repartition || controls(topic).is_some()
+        };
+        self.sources.iter().filter(is_internal).map(|(topic, _)| topic)
     }
 }

@@ -19,6 +19,8 @@ pub fn a_stale_generation_is_refused(fixture: &dyn LogFixture) {
         new.turn(&scene);
         old.owned.len() == 1 && new.owned.len() == 1
     });
+    let epochs = [&stale, old.membership(), new.membership()].map(|held| held.epoch.unwrap());
+    assert!(epochs[0] < epochs[1] && epochs[0] < epochs[2], "{epochs:?}: later ones are higher");
     let at = TopicPartition::new(input.as_str(), 0);
     let mut producer = scene.producer("txn");
     producer.begin().unwrap();
@@ -49,6 +51,7 @@ pub fn no_membership_is_refused_locally(fixture: &dyn LogFixture) {
         let nobody = GroupMetadata {
             group: scene.name("group"),
             generation,
+            epoch: Some(generation),
             member: member.to_owned(),
             native: None,
         };

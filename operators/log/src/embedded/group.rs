@@ -192,6 +192,7 @@ impl Groups {
             GroupMetadata {
                 group: group.to_owned(),
                 generation,
+                epoch: Some(generation),
                 member: id.to_owned(),
                 native: None,
             },

@@ -9,7 +9,8 @@
 //!
 //! rdkafka shows neither generation nor member id. [`GroupMetadata::generation`]
 //! therefore counts the assignments this client answered, and `member` is its
-//! client id; a member that was thrown out while it answered gets −1. One that
+//! client id ([`GroupMetadata::epoch`] is the broker's number, for comparing
+//! members only: it may be of a moment after the capture); a member that was thrown out while it answered gets −1. One that
 //! the broker doesn't know any more may slip through with an empty member id,
 //! which the broker refuses beside any generation.
 
@@ -21,6 +22,7 @@ use crate::error::LogError;
 use crate::traits::{GroupMetadata, NativeGroup};
 
 use super::context::Context;
+use super::native::group_epoch;
 use super::settings::GroupProtocol;
 
 enum Membership {
@@ -47,6 +49,7 @@ pub(super) fn capture(
     GroupMetadata {
         group: group.to_owned(),
         generation: if out || membership.is_none() { -1 } else { answered },
+        epoch: group_epoch(consumer.client()),
         member: client_id.to_owned(),
         native: membership.map(|membership| NativeGroup(Arc::new(membership))),
     }

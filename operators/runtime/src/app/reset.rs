@@ -6,8 +6,11 @@
 //! | announcing … setting offsets | refuses: [`WorkerError::InReset`](crate::WorkerError) | does all steps again; what is gone is none to delete |
 //! | finishing | begins anew | finds nothing to do |
 //!
+//! Deleted are the internal topics of the topology as it is, of the one that ran last, and of stores that former ones had:
+//! the manifest remembers them.
+//!
 //! Invariants: nothing is deleted before the reset is announced in the topic of the manifest, which every start reads
-//! and whose deletion is the last step; the log refuses to touch a group that has members. What the application wrote to
+//! and whose deletion is the last step, and reads again once it has joined; the log refuses to touch a group that has members. What the application wrote to
 //! topics of others stays, and is written again.
 
 use std::collections::BTreeSet;
@@ -111,7 +114,7 @@ pub struct Reset {
     pub begun: bool,
     /// Its inputs from outside; repartition topics are deleted.
     pub inputs: Vec<InputReset>,
-    /// What is deleted, as far as it is there.
+    /// What is deleted, as far as it is there; also what former topologies left.
     pub topics: Vec<ResetTopic>,
     /// Topics of others that it writes, which stay as they are.
     pub outputs: Vec<String>,
@@ -145,11 +148,16 @@ impl Reset {
             parts().flat_map(|part| &part.sinks).filter(outside).collect();
         let inputs = inputs(admin.as_ref(), &group, &sources, start_at).map_err(&failed)?;
         let manifest = manifest::topic(&application);
-        let named = internal.iter().map(ToString::to_string);
-        let names = named.chain([members::topic(&application), manifest.clone()]).collect();
+        let kept = if admin.describe(&[&manifest]).map_err(&failed)? == [None] {
+            manifest::Kept::default()
+        } else {
+            manifest::read(log.as_ref(), admin.as_ref(), &manifest).map_err(&failed)?
+        };
+        let mut names: BTreeSet<String> = internal.iter().map(ToString::to_string).collect();
+        names.extend(kept.internal_topics());
+        names.extend([members::topic(&application), manifest]);
         let topics = present(admin.as_ref(), names).map_err(&failed)?;
-        let begun = topics.iter().any(|topic| topic.name == manifest)
-            && manifest::read(log.as_ref(), admin.as_ref(), &manifest).map_err(&failed)?.in_reset;
+        let begun = kept.in_reset;
         let outputs = outputs.into_iter().map(ToString::to_string).collect();
         Ok(Self { application, group, begun, inputs, topics, outputs })
     }
@@ -256,7 +264,7 @@ fn inputs(
 }
 
 /// Those of the topics that exist.
-fn present(admin: &dyn Admin, names: Vec<String>) -> Result<Vec<ResetTopic>, LogError> {
+fn present(admin: &dyn Admin, names: BTreeSet<String>) -> Result<Vec<ResetTopic>, LogError> {
     let mut present = Vec::new();
     for name in names {
         let Some(found) = admin.describe(&[&name])?.into_iter().flatten().next() else { continue };

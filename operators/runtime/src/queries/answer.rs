@@ -61,8 +61,27 @@ pub struct AnsweredBy {
     pub instance: String,
     /// What it answered for.
     pub partitions: Vec<u32>,
-    /// `topic[partition]` with the next offset: the rows cover what lies below.
+    /// `topic[partition]` with the next offset: the rows cover what lies below. Of a standby, whose changelog doesn't tell
+    /// this, only where the query asked for a position.
     pub positions: BTreeMap<String, i64>,
+    /// Where it answered as a standby, not as the owner: how old the rows may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<StandbyLag>,
+}
+
+/// How far a standby is behind its owner (KIP-535, `LagInfo`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandbyLag {
+    /// Next offset of the store's changelog to read: the rows are at least those below.
+    pub current_offset: i64,
+    /// Where the committed part of the changelog ended when the member looked last, which it does every second.
+    pub end_offset: i64,
+    /// Offsets between the two.
+    pub offset_lag: u64,
+    /// The rows hold at least what was committed then (ms since 1970, by the member's clock).
+    pub as_of_ms: i64,
+    /// How long ago that was when it answered: the rows are not older than this.
+    pub behind_ms: u64,
 }
 
 /// Rows of some partitions, in order.

@@ -61,6 +61,19 @@ pub enum QueryError {
         /// Of the store.
         partition: u32,
     },
+    /// The query was passed on to this member, which neither owns the partition nor has a standby that can be asked.
+    #[error(
+        "instance {instance} of {application} has no standby of partition {partition} that can be asked; ask again in a \
+         moment"
+    )]
+    NoStandby {
+        /// `application.id`.
+        application: String,
+        /// Who was asked.
+        instance: String,
+        /// Of the store.
+        partition: u32,
+    },
     /// The query was passed on to another instance, under an address that both tell.
     #[error(
         "instance {instance} of {application} was asked in place of instance {meant}: both tell the same address; \
@@ -168,6 +181,7 @@ impl QueryError {
             Self::Starting { .. } => "starting",
             Self::NoOwner { .. } => "no_owner",
             Self::NotTheOwner { .. } => "not_the_owner",
+            Self::NoStandby { .. } => "no_standby",
             Self::AnotherInstance { .. } => "another_instance",
             Self::Unreachable { .. } | Self::NoAddress { .. } => "owner_unreachable",
             Self::NotCaughtUp { .. } => "not_caught_up",
@@ -179,6 +193,11 @@ impl QueryError {
             Self::State(_) => "store_failed",
             Self::Told { code, .. } => code,
         }
+    }
+
+    /// Whether another member may answer instead, as one that has a standby.
+    pub(crate) fn is_of_who_was_asked(&self) -> bool {
+        matches!(self.status(), 421 | 503)
     }
 
     /// The HTTP status that says the same.
@@ -195,6 +214,7 @@ impl QueryError {
             Self::Starting { .. }
             | Self::NoOwner { .. }
             | Self::NotTheOwner { .. }
+            | Self::NoStandby { .. }
             | Self::Unreachable { .. }
             | Self::NoAddress { .. }
             | Self::Busy

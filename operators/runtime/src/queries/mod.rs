@@ -1,13 +1,14 @@
 //! Interactive queries (Q01–Q05): what the stores hold, asked from outside.
 //!
-//! Invariants: an answer holds committed rows only, each of a moment at which its member owned it; a range is read in
-//! slices, which may be of several moments. A query is passed on once at most. An answer is whole: where one partition
+//! Invariants: an answer holds committed rows only, each of a moment at which its member owned it, or had it as a standby
+//! where the query allows that; a range is read in slices, which may be of several moments. A query is passed on once at most. An answer is whole: where one partition
 //! can't be had, the query fails and says why.
 //!
 //! | question | who answers |
 //! |---|---|
 //! | a key | the owner of the partition where the topics' partitioner puts it |
 //! | a key of a processor's store, which may be anywhere; a range | the owners of all partitions, asked by who was asked first |
+//! | one that allows stale answers | the same, and where an owner can't be asked, a member with a standby of its task |
 //!
 //! A member that was given up by its group and hasn't heard of it yet answers with what it committed last; who needs
 //! more asks for a position ([`StoreQuery::after`]).
@@ -22,23 +23,25 @@ mod render;
 mod request;
 mod route;
 mod serving;
+mod stand_in;
+mod standby;
 mod typed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use log::traits::Log;
 use operators::{StoreInfo, TaskId, Topology};
 use serde::{Deserialize, Serialize};
 use state_stores::{StateDir, StoreExtent, StoreKind};
 
-pub use answer::{Answer, AnsweredBy, Row, WindowTimes};
+pub use answer::{Answer, AnsweredBy, Row, StandbyLag, WindowTimes};
 pub use error::QueryError;
 pub use http::QueryDoor;
 pub(crate) use http::routes;
 pub use render::{Render, render_plain};
-pub use request::StoreQuery;
-pub(crate) use serving::Publisher;
-use serving::Serving;
+pub use request::{Stale, StoreQuery};
+pub(crate) use serving::{Kept, Publisher, Serving};
 pub use typed::TypedQuery;
 
 use crate::app::StoreDescription;
@@ -72,6 +75,7 @@ pub struct Queries {
     pub(crate) serving: Vec<Arc<Serving>>,
     pub(crate) instance: String,
     pub(crate) members: Members,
+    pub(crate) log: Arc<dyn Log>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) render: Arc<Render>,
 }
@@ -100,6 +104,9 @@ pub struct StoreListing {
     pub partitions: Option<u32>,
     /// Those this member owns, each with the positions of its inputs: `topic[partition]`, next offset.
     pub here: BTreeMap<u32, BTreeMap<String, i64>>,
+    /// Those it has as standbys that can be asked (`allLocalStorePartitionLags`).
+    #[serde(default)]
+    pub standbys: BTreeMap<u32, StandbyLag>,
 }
 
 impl Queries {
@@ -160,6 +167,9 @@ impl Queries {
             value: info.value.clone(),
             partitions,
             here: served.collect(),
+            standbys: (0..partitions.unwrap_or(0))
+                .filter_map(|partition| Some((partition, self.lag_of(info, partition)?)))
+                .collect(),
         }
     }
 

@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use log::record::TopicPartition;
 use operators::{RowParts, StoreInfo};
-use state_stores::{CommittedRow, Keys, RowTime, StoreError};
+use state_stores::{CommittedRow, CommittedStore, Keys, RowTime, StoreError};
 
-use super::answer::{AnsweredBy, Part, Row, WindowTimes};
+use super::answer::{AnsweredBy, Part, Row, StandbyLag, WindowTimes};
 use super::render::{digits, shown};
 use super::request::Asked;
 use super::serving::{Absent, Served};
@@ -14,6 +15,13 @@ use super::{Queries, QueryError, task};
 
 /// Bytes of rows in an answer, about, before they are JSON: each partition has its share.
 const BYTES_MAX: usize = 8 << 20;
+
+/// Takes rows of a store until it breaks.
+pub(super) type VisitRow<'v> =
+    dyn FnMut(CommittedRow<'_>) -> Result<ControlFlow<()>, QueryError> + 'v;
+
+/// Next offsets of inputs that rows cover, and how old the rows may be if they are a standby's.
+pub(super) type Covered = (Vec<(TopicPartition, i64)>, Option<StandbyLag>);
 
 impl Queries {
     /// The rows of a partition that this member owns.
@@ -26,13 +34,27 @@ impl Queries {
         partition: u32,
         asked: &Asked,
     ) -> Result<Part, QueryError> {
+        self.collect(info, partition, asked, |visit| {
+            let served = self.visit_here(info, partition, asked, visit)?;
+            Ok((served.inputs, None))
+        })
+    }
+
+    /// What `read` visits, as far as it fits into an answer; `read` gives the positions it covers, and its age.
+    pub(super) fn collect(
+        &self,
+        info: &StoreInfo,
+        partition: u32,
+        asked: &Asked,
+        read: impl FnOnce(&mut VisitRow<'_>) -> Result<Covered, QueryError>,
+    ) -> Result<Part, QueryError> {
         let (mut part, mut bytes) = (Part::default(), 0);
         let partitions = match asked.select.keys {
             Keys::One(_) if info.unpartitioned.is_some() => 1,
             _ => self.partition_count(info).unwrap_or(1).max(1),
         };
         let bytes_max = BYTES_MAX / usize::try_from(partitions).unwrap_or(usize::MAX);
-        let served = self.visit_here(info, partition, asked, &mut |row| {
+        let (positions, standby) = read(&mut |row| {
             // One row at least, or nobody could go on behind it.
             if part.rows.len() == asked.limit || bytes > bytes_max {
                 part.more = true;
@@ -42,9 +64,9 @@ impl Queries {
             part.rows.push(self.row(info, partition, row)?);
             Ok(ControlFlow::Continue(()))
         })?;
-        let positions = served.inputs.iter().map(|(at, next)| (at.to_string(), *next)).collect();
+        let positions = positions.iter().map(|(at, next)| (at.to_string(), *next)).collect();
         let (instance, partitions) = (self.instance.clone(), vec![partition]);
-        part.from.push(AnsweredBy { instance, partitions, positions });
+        part.from.push(AnsweredBy { instance, partitions, positions, standby });
         Ok(part)
     }
 
@@ -54,7 +76,7 @@ impl Queries {
         info: &StoreInfo,
         partition: u32,
         asked: &Asked,
-        visit: &mut dyn FnMut(CommittedRow<'_>) -> Result<ControlFlow<()>, QueryError>,
+        visit: &mut VisitRow<'_>,
     ) -> Result<Served, QueryError> {
         let id = task(info, partition);
         let after: Vec<_> =
@@ -65,6 +87,23 @@ impl Queries {
             .wait_for(id, &after, asked.until)
             .map_err(|absent| self.absent(info, partition, asked, &after, absent))?;
         let store = self.state_dir.committed(&info.spec.name, partition).ok_or_else(no_owner)?;
+        let visited = self.visit_rows(info, &store, asked, visit)?;
+        // Given up meanwhile, the rows may be those of a restore.
+        if thread.served(id).is_none_or(|now| now.term != served.term) {
+            return Err(no_owner());
+        }
+        visited.map(|()| served)
+    }
+
+    /// Visits the selected rows of a store; what the inner result says counts only if the rows are of a store that can
+    /// still be asked.
+    pub(super) fn visit_rows(
+        &self,
+        info: &StoreInfo,
+        store: &CommittedStore,
+        asked: &Asked,
+        visit: &mut VisitRow<'_>,
+    ) -> Result<Result<(), QueryError>, QueryError> {
         let (mut failed, mut is_late) = (None, false);
         let mut pause = || {
             is_late = asked.deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -76,14 +115,7 @@ impl Queries {
                 ControlFlow::Break(())
             })
         })?;
-        // Given up meanwhile, the rows may be those of a restore.
-        if thread.served(id).is_none_or(|now| now.term != served.term) {
-            return Err(no_owner());
-        }
-        if is_late {
-            return Err(self.timed_out(info, asked));
-        }
-        failed.map_or(Ok(served), Err)
+        Ok(if is_late { Err(self.timed_out(info, asked)) } else { failed.map_or(Ok(()), Err) })
     }
 
     fn row(
@@ -117,7 +149,7 @@ impl Queries {
         info: &StoreInfo,
         partition: u32,
         asked: &Asked,
-        after: &[(log::record::TopicPartition, i64)],
+        after: &[(TopicPartition, i64)],
         absent: Absent,
     ) -> QueryError {
         match absent {

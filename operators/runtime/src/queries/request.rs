@@ -64,9 +64,27 @@ pub struct StoreQuery {
     /// Answer or fail within this time, wait and all, 1–15,000 ms (the wait and 3,000 more).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within_ms: Option<u64>,
-    /// Set by a member that passes the query on: the instance that is to answer it, from what it owns.
+    /// Whether a standby may answer (never).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Stale>,
+    /// Set by a member that passes the query on: the instance that is to answer it, from what it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+}
+
+/// Who may answer with rows that are behind the owner's (KIP-535; `enableStaleStores` of Kafka Streams). The answer says
+/// how far ([`StandbyLag`](crate::StandbyLag)). What holds for all answers holds for these: committed rows only, and where
+/// a position is asked for ([`StoreQuery::after`]), they cover it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stale {
+    /// Nobody: the owner or an error.
+    #[default]
+    Never,
+    /// A standby, where the owner can't be asked.
+    Allow,
+    /// The member that is asked, from its own standby; else as with `Allow`.
+    Prefer,
 }
 
 /// A query that is understood.
@@ -81,6 +99,7 @@ pub(crate) struct Asked {
     pub(crate) within: Duration,
     /// None: however long it takes.
     pub(crate) deadline: Option<Instant>,
+    pub(crate) stale: Stale,
 }
 
 impl StoreQuery {
@@ -117,6 +136,7 @@ impl StoreQuery {
             until: now + wait,
             within: self.within(),
             deadline: Some(deadline),
+            stale: self.stale.unwrap_or_default(),
         })
     }
 

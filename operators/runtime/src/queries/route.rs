@@ -1,14 +1,17 @@
-//! Who is asked: what is owned here is read here, the rest is passed on to its owners, once.
+//! Who is asked: what is owned here is read here, the rest is passed on to its owners, once, and where stale answers are
+//! allowed and the owner can't be asked, to those who keep a standby.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use operators::{StoreInfo, TaskId};
+use operators::StoreInfo;
 use state_stores::{Direction, Keys};
 
 use super::answer::{Answer, Part};
-use super::request::{Asked, StoreQuery};
-use super::{PeerError, Queries, QueryError, task};
+use super::request::{Asked, Stale, StoreQuery};
+use super::stand_in::Unanswered;
+use super::standby::at_once;
+use super::{PeerError, Queries, QueryError};
 use crate::members::Member;
 
 /// What is kept of a query's time for the way to another member and back.
@@ -34,19 +37,14 @@ impl Queries {
         self.check_offsets(info, &asked, &partitions)?;
         let (mut parts, mut elsewhere) = (Vec::new(), Vec::new());
         for partition in partitions {
-            match self.read_here(info, partition, &asked) {
+            match self.read_what_is_here(info, partition, &asked, is_passed_on) {
                 Ok(part) => parts.push(part),
                 Err(QueryError::NoOwner { .. }) if !is_passed_on => elsewhere.push(partition),
-                Err(QueryError::NoOwner { .. }) => {
-                    let (application, instance) =
-                        (self.application().into(), self.instance.clone());
-                    return Err(QueryError::NotTheOwner { application, instance, partition });
-                }
                 Err(error) => return Err(error),
             }
         }
-        for (member, partitions) in self.owners(info, &elsewhere)?.into_values() {
-            parts.push(self.pass_on(info, (query, &asked), &member, &partitions)?);
+        if !elsewhere.is_empty() {
+            parts.extend(self.ask_others(info, (query, &asked), &elsewhere)?);
         }
         let is_reverse = asked.select.direction == Direction::Reverse;
         let mut whole = Part::merge(parts, is_reverse, asked.limit);
@@ -110,50 +108,113 @@ impl Queries {
         Ok(())
     }
 
-    /// Who owns the partitions that aren't owned here, by instance.
-    fn owners(
+    /// A partition as its owner; as its standby, where the query prefers that, or was passed on to one.
+    fn read_what_is_here(
         &self,
         info: &StoreInfo,
-        partitions: &[u32],
-    ) -> Result<BTreeMap<String, (Member, Vec<u32>)>, QueryError> {
-        let mut owners: BTreeMap<String, (Member, Vec<u32>)> = BTreeMap::new();
-        if partitions.is_empty() {
-            return Ok(owners);
-        }
-        let tasks: Vec<TaskId> = partitions.iter().map(|number| task(info, *number)).collect();
-        let found = self.members.owners(&tasks).map_err(|source| QueryError::Log {
-            application: self.application().to_owned(),
-            source,
-        })?;
-        for (partition, owner) in partitions.iter().zip(found) {
-            match owner {
-                // Its own record may be older than what it owns.
-                Some(member) if member.instance != self.instance => {
-                    if member.address.is_empty() {
-                        let (instance, partition) = (member.instance, *partition);
-                        return Err(QueryError::NoAddress { instance, partition });
-                    }
-                    let instance = member.instance.clone();
-                    let (_, asked) = owners.entry(instance).or_insert((member, Vec::new()));
-                    asked.push(*partition);
-                }
-                _ => return Err(self.no_owner(info, *partition)),
+        partition: u32,
+        asked: &Asked,
+        is_passed_on: bool,
+    ) -> Result<Part, QueryError> {
+        if asked.stale == Stale::Prefer {
+            // One that doesn't cover the position yet is no reason to wait: its owner does.
+            let read = self.read_standby(info, partition, &at_once(asked));
+            if !matches!(&read, Err(QueryError::NoStandby { .. } | QueryError::NotCaughtUp { .. }))
+            {
+                return read;
             }
         }
-        Ok(owners)
+        match self.read_here(info, partition, asked) {
+            Err(QueryError::NoOwner { .. }) if is_passed_on && asked.stale != Stale::Never => {
+                self.read_standby(info, partition, asked)
+            }
+            Err(QueryError::NoOwner { .. }) if is_passed_on => {
+                let (application, instance) = (self.application().into(), self.instance.clone());
+                Err(QueryError::NotTheOwner { application, instance, partition })
+            }
+            read => read,
+        }
     }
 
-    fn pass_on(
+    /// What isn't owned here: of its owners, and where the query allows that, of standbys in their place.
+    fn ask_others(
+        &self,
+        info: &StoreInfo,
+        of: (&StoreQuery, &Asked),
+        partitions: &[u32],
+    ) -> Result<Vec<Part>, QueryError> {
+        let allows_stale = of.1.stale != Stale::Never;
+        let mut unanswered = Unanswered::default();
+        let mut places = match self.places(info, partitions) {
+            Ok(places) => places,
+            Err(error) if allows_stale => {
+                unanswered.add(partitions.to_vec(), error);
+                return self.ask_standbys(info, of, unanswered, BTreeMap::new());
+            }
+            Err(error) => return Err(error),
+        };
+        let (mut parts, mut owners) = (Vec::new(), BTreeMap::new());
+        for partition in partitions {
+            let owner = places.get_mut(partition).and_then(|place| place.owner.take());
+            match self.addressed(info, *partition, owner) {
+                Ok(owner) => {
+                    let (_, asked) =
+                        owners.entry(owner.instance.clone()).or_insert((owner, Vec::new()));
+                    asked.push(*partition);
+                }
+                Err(error) if allows_stale => unanswered.add(vec![*partition], error),
+                Err(error) => return Err(error),
+            }
+        }
+        for (owner, partitions) in owners.into_values() {
+            match self.pass_on(info, of, &owner, &partitions, Stale::Never) {
+                Ok(part) => parts.push(part),
+                Err(error) if allows_stale && error.is_of_who_was_asked() => {
+                    unanswered.add(partitions, error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        parts.extend(self.ask_standbys(info, of, unanswered, places)?);
+        Ok(parts)
+    }
+
+    /// The owner of a partition that isn't owned here, if it can be asked.
+    fn addressed(
+        &self,
+        info: &StoreInfo,
+        partition: u32,
+        owner: Option<Member>,
+    ) -> Result<Member, QueryError> {
+        match owner {
+            // Its own record may be older than what it owns.
+            Some(Member { instance, .. }) if instance == self.instance => {
+                Err(self.no_owner(info, partition))
+            }
+            Some(Member { instance, address, .. }) if address.is_empty() => {
+                Err(QueryError::NoAddress { instance, partition })
+            }
+            Some(member) => Ok(member),
+            None => Err(self.no_owner(info, partition)),
+        }
+    }
+
+    pub(super) fn pass_on(
         &self,
         info: &StoreInfo,
         (query, asked): (&StoreQuery, &Asked),
         member: &Member,
         partitions: &[u32],
+        stale: Stale,
     ) -> Result<Part, QueryError> {
         let left = |until: Instant| until.saturating_duration_since(Instant::now());
-        let Some(time) = left(asked.deadline.unwrap_or(asked.until)).checked_sub(ANSWER) else {
+        let Some(mut time) = left(asked.deadline.unwrap_or(asked.until)).checked_sub(ANSWER) else {
             return Err(self.timed_out(info, asked));
         };
+        if asked.stale != Stale::Never {
+            // Whoever comes after one that says nothing needs time, too.
+            time /= 2;
+        }
         let after = asked.after.iter().filter(|(at, _)| partitions.contains(&at.partition));
         let after: Vec<_> = after.map(|(at, offset)| format!("{at}@{offset}")).collect();
         let numbers: Vec<_> = partitions.iter().map(ToString::to_string).collect();
@@ -163,6 +224,7 @@ impl Queries {
             wait_ms: Some(millis(left(asked.until))),
             within_ms: Some(millis(time).max(1)),
             instance: Some(member.instance.clone()),
+            stale: (stale != Stale::Never).then_some(stale),
             ..query.clone()
         };
         match self.peers.ask(member, &info.spec.name, &query) {

@@ -2,11 +2,12 @@
 //!
 //! Invariants: a task is here only while its member owns it and its state is level with the log; it is gone before the
 //! revoke is answered, so before another member can have it. Positions are told after the rows they stand for, so rows
-//! that are read after a position cover it.
+//! that are read after a position cover it. A standby is here only while it is this worker's, and was level once.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::record::TopicPartition;
 use operators::TaskId;
@@ -18,6 +19,8 @@ use crate::worker::Slot;
 pub(crate) struct Serving {
     state: Mutex<State>,
     changed: Condvar,
+    /// A query waits for the standbys to move on.
+    is_awaited: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -26,7 +29,24 @@ struct State {
     tasks: BTreeMap<u32, u32>,
     served: BTreeMap<TaskId, Served>,
     taken_up: u64,
+    kept: BTreeMap<TaskId, Kept>,
 }
+
+/// A standby that can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Differs each time it is opened.
+    pub(crate) term: u64,
+    /// Where the committed parts of its changelogs ended at the last look, in the order of the task's stores.
+    pub(crate) ends: Vec<i64>,
+    /// It holds at least what could be read then, by the worker's clock.
+    pub(crate) as_of_ms: i64,
+    /// The worker's clock when it said so, and the machine's.
+    pub(crate) told: (i64, Instant),
+}
+
+/// A pause of who waits for what nobody tells.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A task that can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +97,36 @@ impl Serving {
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// The standby, if it can be asked.
+    pub(crate) fn kept(&self, id: TaskId) -> Option<Kept> {
+        self.state().kept.get(&id).cloned()
+    }
+
+    /// These are the worker's standbys, and no others.
+    pub(crate) fn keep(&self, kept: BTreeMap<TaskId, Kept>) {
+        self.state().kept = kept;
+        self.changed.notify_all();
+    }
+
+    /// No standby but those can be asked any more.
+    pub(crate) fn keep_only(&self, stays: &dyn Fn(&TaskId) -> bool) {
+        self.state().kept.retain(|id, _| stays(id));
+    }
+
+    /// Whether a query has waited for a standby since the last call.
+    pub(crate) fn take_awaited(&self) -> bool {
+        self.is_awaited.load(Ordering::Relaxed) && self.is_awaited.swap(false, Ordering::Relaxed)
+    }
+
+    /// A short wait for the standbys, not beyond `until`; false: that is over.
+    pub(crate) fn pause(&self, until: Instant) -> bool {
+        self.is_awaited.store(true, Ordering::Relaxed);
+        let left = until.saturating_duration_since(Instant::now());
+        let waited = self.changed.wait_timeout(self.state(), left.min(PAUSE));
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        !left.is_zero()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -143,7 +193,10 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        self.0.state().served.clear();
+        let mut state = self.0.state();
+        state.served.clear();
+        state.kept.clear();
+        drop(state);
         self.0.changed.notify_all();
     }
 }

@@ -7,7 +7,7 @@ use operators::{Direction, Materialized, StoreInfo};
 use state_stores::{CodecError, Decoder, Encoder, Keys, RowTime, Select, StoreError};
 
 use super::read::parts;
-use super::request::Asked;
+use super::request::{Asked, Stale};
 use super::{Queries, QueryError};
 
 /// Typed queries of the partitions of one store that this member owns (Q01). Holds codecs and scratch, no rows.
@@ -116,6 +116,7 @@ impl<K: ?Sized, V: ?Sized> TypedQuery<'_, K, V> {
             until: Instant::now(),
             within: Duration::MAX,
             deadline: None,
+            stale: Stale::Never,
         };
         let Self { queries, info, key_decoder, value_decoder, .. } = self;
         let queries: &Queries = queries;

@@ -9,8 +9,9 @@ use operators::Topology;
 use state_stores::{Crash, MemoryEngine, StateDir, StateOptions};
 
 use super::faults::Faults;
+use super::stale;
 use super::world::World;
-use crate::{Progress, Worker, WorkerError, WorkerSettings, WorkerStatus};
+use crate::{Progress, Queries, Worker, WorkerError, WorkerSettings, WorkerStatus};
 
 /// Called with every worker before it starts.
 pub type Prepare = Box<dyn Fn(&mut Worker, &World)>;
@@ -44,6 +45,8 @@ struct Place {
     /// Of the present process, or the last.
     state: Option<Arc<StateDir>>,
     worker: Option<Worker>,
+    /// What asks it, or the last one.
+    queries: Option<Queries>,
     /// A process that stood still and was given up by the group.
     zombie: Option<Worker>,
 }
@@ -116,6 +119,12 @@ impl Cluster {
         self.worker(member, 0).map(Worker::status)
     }
 
+    /// What asks the workers that run, where there are standbys.
+    pub(super) fn queries(&self) -> impl Iterator<Item = &Queries> {
+        let running = self.members.iter().flatten().filter(|place| place.worker.is_some());
+        running.filter_map(|place| place.queries.as_ref())
+    }
+
     /// Bytes of the committed layers of a member's first worker.
     #[must_use]
     pub fn layer_bytes(&self, member: usize) -> usize {
@@ -138,7 +147,8 @@ impl Cluster {
         settings.process_records_max = 2;
         settings.repartition_purge_interval_ms = 200;
         // None, one, or one on every other member.
-        settings.num_standby_replicas = u32::try_from(self.seed / 2 % 3).unwrap_or(0);
+        let standbys = u32::try_from(self.seed / 2 % 3).unwrap_or(0);
+        settings.num_standby_replicas = standbys;
         settings.standby_interval_ms = 20;
         if self.seed % 2 == 1 {
             // Partitions are paused and resumed all the time.
@@ -147,6 +157,8 @@ impl Cluster {
         let application = &self.applications[worker];
         let mut worker = Worker::new(application.topology.clone(), log, state, settings, 1);
         (application.prepare)(&mut worker, &self.world);
+        // Nobody asks where there are no standbys.
+        place.queries = (standbys > 0).then(|| stale::queries(&worker));
         place.worker = Some(worker);
     }
 

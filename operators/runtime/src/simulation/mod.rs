@@ -23,6 +23,7 @@
 //! | rebalances at the worst moment | `Close`, `Freeze`, jumps beyond the session while others are in the middle of a commit |
 //! | members unaware of their loss | `Fault::Unaware`, zombies of frozen members, members that stand still in a commit and go on |
 //! | standbys, and their take-over by a task | none, one, or one on every other member, by the seed |
+//! | stale reads | after each step every standby is asked for all it has (`stale`): nothing uncommitted may be shown |
 //! | markers that come late | `Fault::Late` |
 //!
 //! Invariant: a run depends on its schedule alone; the same schedule does the same every time. The log keeps open
@@ -37,6 +38,7 @@ pub mod flows;
 pub mod run;
 pub mod schedule;
 pub mod shrink;
+mod stale;
 pub mod world;
 
 use std::fmt;

@@ -12,6 +12,7 @@ use super::Flow;
 use super::cluster::{Application, Cluster};
 use super::faults::{Faults, Happened};
 use super::schedule::{Schedule, Step};
+use super::stale::Committed;
 use super::world::World;
 use log::TopicSpec;
 
@@ -74,6 +75,10 @@ pub struct Events {
     pub faults: Happened,
     /// Tasks that the members who ran at the end had taken over from their standbys.
     pub takeovers: u64,
+    /// Rows that standbys showed when they were asked.
+    pub stale_rows: u64,
+    /// What the log held at the end, as a number ([`World::fingerprint`]); over several runs the sum.
+    pub log: u64,
 }
 
 impl std::ops::AddAssign for Events {
@@ -85,6 +90,8 @@ impl std::ops::AddAssign for Events {
             *self.faults.entry(fault).or_default() += count;
         }
         self.takeovers += other.takeovers;
+        self.stale_rows += other.stale_rows;
+        self.log = self.log.wrapping_add(other.log);
     }
 }
 
@@ -130,11 +137,14 @@ pub fn run(flow: &Flow, schedule: &Schedule) -> Result<Events, Box<Violation>> {
         let mut events = Events::default();
         scenario.begin(&cluster.world);
         cluster.world.faults().begin();
+        let mut committed = Committed::default();
         for step in &schedule.steps {
             take(*step, &mut cluster, scenario.as_mut(), &mut events);
+            committed.compare(&cluster).map_err(|what| (Kind::Wrong, what))?;
         }
         settle(&mut cluster, scenario.as_mut())?;
         events.faults = cluster.world.faults().happened();
+        (events.stale_rows, events.log) = (committed.shown, cluster.world.fingerprint());
         events.takeovers = cluster.doing().iter().map(|worker| worker.takeovers).sum();
         Ok(events)
     });

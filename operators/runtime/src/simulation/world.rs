@@ -1,13 +1,15 @@
 //! What lies outside the workers: the log, its disk, and a clock that only the simulation moves.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use log::embedded::{EmbeddedLog, EmbeddedOptions};
 use log::{Isolation, Log, NewRecord, TopicPartition, TopicSpec, Visibility};
-use state_stores::{Crash, MemoryEngine};
+use state_stores::{Crash, Direction, Engine, MemoryEngine};
 
 use super::faults::Faults;
 
@@ -90,10 +92,15 @@ impl World {
     /// What is committed in a topic, each partition in order.
     #[must_use]
     pub fn committed(&self, topic: &str) -> Vec<Committed> {
-        let parts = self.log.admin().unwrap().describe(&[topic]).unwrap();
-        let count = parts[0].as_ref().map_or(0, |topic| topic.partitions);
-        let from = (0..count).map(|part| (TopicPartition::new(topic, part), 0)).collect();
-        self.read(from).1
+        self.read(self.partitions(topic).into_iter().map(|at| (at, 0)).collect()).1
+    }
+
+    /// The partitions of a topic; none where it isn't there.
+    #[must_use]
+    pub fn partitions(&self, topic: &str) -> Vec<TopicPartition> {
+        let found = self.faults.without(|| self.log.admin().unwrap().describe(&[topic]).unwrap());
+        let count = found[0].as_ref().map_or(0, |topic| topic.partitions);
+        (0..count).map(|part| TopicPartition::new(topic, part)).collect()
     }
 
     /// What is committed from these offsets on, and where each partition was read to.
@@ -122,12 +129,21 @@ impl World {
     /// How many offsets of a topic lie between start and end.
     #[must_use]
     pub fn kept(&self, topic: &str) -> i64 {
-        let admin = self.log.admin().unwrap();
-        let parts = admin.describe(&[topic]).unwrap();
-        let count = parts[0].as_ref().map_or(0, |topic| topic.partitions);
-        let all: Vec<_> = (0..count).map(|part| TopicPartition::new(topic, part)).collect();
+        let (admin, all) = (self.log.admin().unwrap(), self.partitions(topic));
         let ends = admin.end_offsets(&all, Isolation::ReadUncommitted).unwrap();
         ends.iter().sum::<i64>() - admin.start_offsets(&all).unwrap().iter().sum::<i64>()
+    }
+
+    /// A number for all that lies on the log's disk: the same for the same contents.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            (key, value).hash(&mut hasher);
+            ControlFlow::Continue(())
+        };
+        self.disk.scan(&[], None, Direction::Forward, &mut visit).unwrap();
+        hasher.finish()
     }
 
     /// Opens what a loss of power would leave, as often as it is called, at the moment of the call.

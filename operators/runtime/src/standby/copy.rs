@@ -11,6 +11,12 @@ use crate::restore::RestoreError;
 pub(super) struct Copy {
     pub(super) changelogs: Vec<TopicPartition>,
     state: StandbyState,
+    /// Differs from that of every other copy of this worker.
+    pub(super) term: u64,
+    /// Where the changelogs ended at the last look.
+    pub(super) ends: Vec<i64>,
+    /// When it was last level, since it was opened. Before that it may lack rows of any age, and queries are not answered.
+    pub(super) level_at: Option<i64>,
     /// Ends that the stores are to reach, and when they were read.
     aim: Option<(i64, Vec<i64>)>,
     /// Records without an end between them and the last look; none before the first look.
@@ -28,11 +34,15 @@ impl Copy {
     pub(super) fn new(
         changelogs: Vec<TopicPartition>,
         state: StandbyState,
+        term: u64,
         delete_retention_ms: i64,
     ) -> Self {
         Self {
             changelogs,
             state,
+            term,
+            ends: Vec::new(),
+            level_at: None,
             aim: None,
             lag: None,
             unsure: false,
@@ -100,6 +110,7 @@ impl Copy {
             u64::try_from(end - position).unwrap_or(0)
         };
         self.lag = Some(ends.iter().enumerate().map(behind).sum());
+        self.ends = ends.to_vec();
         if self.aim.is_none() {
             (self.aim, self.since_aim) = (Some((now, ends.to_vec())), false);
         }
@@ -127,6 +138,7 @@ impl Copy {
             return false;
         }
         stores.for_each(|store| self.state.was_level(store, at));
+        self.level_at = Some(at);
         (self.aim, self.unsure) = (None, self.since_aim);
         true
     }
@@ -162,7 +174,7 @@ mod tests {
         let (name, changelog_topic) = ("s".into(), "c".into());
         let spec = StoreSpec { name, changelog_topic, kind: StoreKind::KeyValue };
         let state = dir.standby_state(0, &[spec], 0).unwrap();
-        Copy::new(vec![TopicPartition::new("c", 0)], state, RETENTION_MS)
+        Copy::new(vec![TopicPartition::new("c", 0)], state, 1, RETENTION_MS)
     }
 
     fn read_to(copy: &mut Copy, next: i64) {
@@ -176,12 +188,14 @@ mod tests {
         copy.see_ends(&[10], 100);
         read_to(&mut copy, 9);
         assert!(copy.is_sound());
+        assert_eq!(copy.level_at, None, "it can't be asked yet");
         assert_eq!((copy.lag, copy.as_of_ms()), (Some(10), Some(0)), "as it was at the look");
         // The owner goes on: what counts is where the changelog ended when it was asked.
         copy.see_ends(&[12], 200);
         read_to(&mut copy, 11);
         assert!(copy.is_sound());
         assert_eq!((copy.lag, copy.as_of_ms()), (Some(3), Some(100)));
+        assert_eq!((copy.level_at, copy.ends), (Some(100), vec![12]));
     }
 
     #[test]

@@ -17,18 +17,19 @@
 //! | a task takes a copy over | a state that stands for an offset | the next to take it over restores its tail |
 //! | the owner, before anybody has taken over | its record in the members' topic | copies stay where they are until somebody claims the tasks |
 //!
+//! Queries may be answered from a copy that has been level once since it was opened, with its age (`queries/standby.rs`).
+//!
 //! Invariants: a copy is never newer than it says nor said to be fresher than it is: its offset follows the rows, its age
 //! counts from the last moment whose ends it is known to have reached. One that nobody knew to be level for half of
 //! `delete.retention.ms` begins anew.
 
 mod copy;
 mod placement;
-mod view;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::error::LogError;
 use log::record::TopicPartition;
@@ -38,8 +39,8 @@ use state_stores::{StateDir, StoreError, StoreIndex};
 
 use self::copy::Copy;
 use self::placement::{Place, places};
-use self::view::View;
-use crate::members;
+use crate::members::{self, Roll};
+use crate::queries::{Kept, Serving};
 use crate::restore::RestoreError;
 use crate::settings::WorkerSettings;
 use crate::worker::client_id;
@@ -81,19 +82,27 @@ pub(crate) struct Standbys {
     look_at: i64,
     stand_at: i64,
     members: TopicPartition,
-    view: View,
+    roll: Roll,
     copies: BTreeMap<TaskId, Copy>,
     /// Copy and store by topic, then partition.
     routes: HashMap<Arc<str>, Vec<Option<(TaskId, StoreIndex)>>>,
     /// Of the members' topic and all changelogs; none: to be made by the next look.
     reader: Option<Box<dyn Reader>>,
+    /// Where queries find the copies.
+    serving: Arc<Serving>,
+    /// How many copies were opened so far.
+    opened: u64,
     /// It reads what nobody needs any more.
     is_stale: bool,
 }
 
 impl Standbys {
     /// None where there are to be none.
-    pub(crate) fn new(application: &str, settings: &WorkerSettings) -> Option<Self> {
+    pub(crate) fn new(
+        application: &str,
+        settings: &WorkerSettings,
+        serving: Arc<Serving>,
+    ) -> Option<Self> {
         let replicas = settings.num_standby_replicas;
         let instance = settings.instance.clone();
         let client_id = client_id(application, &instance, settings.thread) + "-";
@@ -106,10 +115,12 @@ impl Standbys {
             look_at: i64::MIN,
             stand_at: i64::MIN,
             members: TopicPartition::new(members::topic(application), 0),
-            view: View::default(),
+            roll: Roll::default(),
             copies: BTreeMap::new(),
             routes: HashMap::new(),
             reader: None,
+            serving,
+            opened: 0,
             is_stale: false,
         })
     }
@@ -124,6 +135,8 @@ impl Standbys {
         let done = if now >= self.look_at {
             self.look_at = now + self.interval_ms;
             self.look(around, now)
+        } else if self.serving.take_awaited() {
+            self.confirm(now)
         } else {
             Ok(())
         };
@@ -141,6 +154,7 @@ impl Standbys {
 
     /// A task of this worker takes its state from here. False: there was no copy.
     pub(crate) fn give_up(&mut self, id: TaskId) -> bool {
+        self.serving.keep_only(&|kept| *kept != id);
         let was_here = self.copies.remove(&id).is_some();
         // Its reader goes later: the task is waited for.
         self.is_stale |= was_here;
@@ -171,12 +185,13 @@ impl Standbys {
         self.confirm(now)?;
         let wanted = self.wanted(around, now);
         let before = self.copies.len();
-        self.copies.retain(|id, copy| wanted.contains(id) && copy.is_held());
+        self.drop_copies(&|id, copy| !wanted.contains(id) || !copy.is_held());
         let mut is_changed = self.is_stale || self.copies.len() != before;
         let new: Vec<TaskId> =
             wanted.into_iter().filter(|id| !self.copies.contains_key(id)).collect();
         for id in new.into_iter().take(OPENED_MAX) {
-            if let Some(copy) = open(around, id, now)? {
+            if let Some(copy) = open(around, id, self.opened + 1, now)? {
+                self.opened += 1;
                 self.copies.insert(id, copy);
                 is_changed = true;
             }
@@ -195,7 +210,24 @@ impl Standbys {
             copy.see_ends(own, now);
             ends = others;
         }
+        self.tell(now);
         Ok(())
+    }
+
+    /// Tells queries which copies can be asked, and how old they are.
+    fn tell(&self, now: i64) {
+        let told = (now, Instant::now());
+        let kept = |(id, copy): (&TaskId, &Copy)| {
+            let (term, ends) = (copy.term, copy.ends.clone());
+            Some((*id, Kept { term, ends, as_of_ms: copy.level_at?, told }))
+        };
+        self.serving.keep(self.copies.iter().filter_map(kept).collect());
+    }
+
+    /// Those of which `is_over` says so. Queries hear of it before anything happens to their rows.
+    fn drop_copies(&mut self, is_over: &dyn Fn(&TaskId, &Copy) -> bool) {
+        self.serving.keep_only(&|id| self.copies.get(id).is_some_and(|copy| !is_over(id, copy)));
+        self.copies.retain(|id, copy| !is_over(id, copy));
     }
 
     /// Notes how far the reader has come.
@@ -205,6 +237,7 @@ impl Standbys {
         for (id, copy) in &mut self.copies {
             copy.advance(reader.as_ref());
             if !copy.is_sound() {
+                self.serving.keep_only(&|kept| kept != id);
                 tracing::warn!(task = %id, "a standby was behind for too long; it begins anew");
                 copy.rebuild(now)?;
                 unsound.push(*id);
@@ -220,11 +253,17 @@ impl Standbys {
     /// The tasks whose standby falls to this member.
     fn wanted(&self, around: &Around<'_>, now: i64) -> BTreeSet<TaskId> {
         let application = around.topology.application_id();
-        let present = self.view.present(application, now.saturating_sub(self.presence_ms));
-        let owners = self.view.owners();
+        let place = |standing: &members::Standing| Place {
+            client_id: client_id(application, &standing.instance, standing.thread) + "-",
+            instance: standing.instance.clone(),
+        };
+        let there = self.roll.present(now.saturating_sub(self.presence_ms));
+        let mut present: Vec<Place> = there.map(place).collect();
+        present.sort();
+        let owners = self.roll.owners();
         let falls_here = |id: &TaskId, count: u32| {
             let Some(owner) = owners.get(id.to_string().as_str()) else { return false };
-            let chosen = places(&present, owner, (id.partition, count), self.replicas);
+            let chosen = places(&present, &owner.instance, (id.partition, count), self.replicas);
             chosen.contains(&&self.me) && !around.owned.contains(id)
         };
         let parts = around.topology.subtopologies().iter().filter(|part| !part.stores.is_empty());
@@ -242,7 +281,7 @@ impl Standbys {
     fn connect(&mut self, around: &Around<'_>) -> Result<(), RestoreError> {
         self.reader = None;
         self.routes.clear();
-        let members = match self.view.next {
+        let members = match self.roll.next {
             Some(next) => next,
             None => {
                 let start = around.admin.start_offsets(std::slice::from_ref(&self.members))?;
@@ -269,13 +308,13 @@ impl Standbys {
     }
 
     fn read(&mut self, application: &str, max: usize) -> Result<usize, RestoreError> {
-        let Self { reader: Some(reader), members, view, copies, routes, .. } = self else {
+        let Self { reader: Some(reader), members, roll, copies, routes, .. } = self else {
             return Ok(0);
         };
         let mut rows = 0;
         let polled = reader.poll(Duration::ZERO, max, &mut |record| {
             if *record.topic == *members.topic {
-                view.take(&record);
+                roll.take(&record);
                 return;
             }
             let partitions = routes.get(record.topic);
@@ -294,11 +333,11 @@ impl Standbys {
         match polled {
             Ok(read) => Ok(read),
             Err(LogError::OffsetOutOfRange { at, .. }) => {
-                // Opened again, it begins where the changelog does.
-                copies.retain(|_, copy| !copy.changelogs.contains(&at));
                 if at == *members {
-                    *view = View::default();
+                    *roll = Roll::default();
                 }
+                // Opened again, it begins where the changelog does.
+                self.drop_copies(&|_, copy| copy.changelogs.contains(&at));
                 self.reader = None;
                 Ok(0)
             }
@@ -308,7 +347,12 @@ impl Standbys {
 }
 
 /// None while somebody else in this process has the state.
-fn open(around: &Around<'_>, id: TaskId, now: i64) -> Result<Option<Copy>, RestoreError> {
+fn open(
+    around: &Around<'_>,
+    id: TaskId,
+    term: u64,
+    now: i64,
+) -> Result<Option<Copy>, RestoreError> {
     let stores = stores_of(around.topology.subtopologies(), id);
     let state = match around.state_dir.standby_state(id.partition, stores, now) {
         Ok(state) => state,
@@ -317,7 +361,7 @@ fn open(around: &Around<'_>, id: TaskId, now: i64) -> Result<Option<Copy>, Resto
     };
     let topics = stores.iter().map(|store| Arc::clone(&store.changelog_topic));
     let changelogs = topics.map(|topic| TopicPartition::new(topic, id.partition)).collect();
-    let mut copy = Copy::new(changelogs, state, around.delete_retention_ms);
+    let mut copy = Copy::new(changelogs, state, term, around.delete_retention_ms);
     copy.begin(around.admin, now)?;
     Ok(Some(copy))
 }

@@ -59,6 +59,7 @@ fn every_word_is_counted_exactly_once_whatever_happens() {
     let kinds = (events.disruptions.len(), events.faults.len());
     assert!(count < SEEDS || kinds == KINDS, "some of it never happened: {kinds:?}, {events:#?}");
     assert!(count < SEEDS || events.takeovers > 0, "no task ever took its standby's state over");
+    assert!(count < SEEDS || events.stale_rows > 0, "no standby was ever asked");
 }
 
 #[test]

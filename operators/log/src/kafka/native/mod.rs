@@ -16,12 +16,14 @@
 //!   each record.
 //! * [`topic_ids`]: rdkafka's metadata has no topic ids.
 //! * [`describe_group`]: rdkafka lists groups of the classic protocol only.
+//! * [`group_epoch`]: rdkafka's metadata of a group's member is opaque.
 //!
 //! Invariant: no pointer leaves this module; what it gives out borrows from what
 //! owns the memory, or is a copy.
 
 #![expect(unsafe_code, reason = "see the module's page")]
 
+mod epoch;
 mod groups;
 mod message;
 mod out_topic;
@@ -36,6 +38,7 @@ use rdkafka::bindings as native;
 
 use crate::signal::Signal;
 
+pub(super) use epoch::group_epoch;
 pub(super) use groups::describe_group;
 pub(super) use message::Fetched;
 pub(super) use out_topic::OutTopic;

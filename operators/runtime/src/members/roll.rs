@@ -1,0 +1,151 @@
+//! What the members' topic says: who owns what, who is there, who keeps a standby of what.
+//!
+//! A member's own record, its claim, names the tasks it took up, and stays when its process is killed. Its standing, a
+//! second record, is said again and again: who hasn't said anything for two session timeouts isn't there.
+//!
+//! Invariant: of two claims to a task the one of the group's later assignment counts, in whichever order they came into
+//! the topic: a claim may come late, or be written again by a member that was put out of the group and hasn't heard of it.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use log::record::ConsumedRecord;
+
+use super::{Member, Standing};
+
+/// A claim that is so much younger counts whatever its epoch: a group that was removed begins to count anew, and nobody
+/// who was put out of one writes after so long.
+const ANEW_MS: i64 = 24 * 3_600_000;
+
+/// The members of one application, as read so far.
+#[derive(Debug, Default)]
+pub(crate) struct Roll {
+    /// Next offset of the topic to read.
+    pub(crate) next: Option<i64>,
+    /// By key.
+    claims: BTreeMap<Vec<u8>, Claim>,
+    /// By key, with the record's time.
+    standings: BTreeMap<Vec<u8>, (i64, Standing)>,
+}
+
+#[derive(Debug)]
+struct Claim {
+    offset: i64,
+    timestamp: i64,
+    member: Member,
+}
+
+impl Claim {
+    /// Whether this one, later in the topic, counts before the other.
+    fn supersedes(&self, other: &Self) -> bool {
+        match (self.member.epoch, other.member.epoch) {
+            (Some(own), Some(others)) if own < others => {
+                self.timestamp.saturating_sub(other.timestamp) > ANEW_MS
+            }
+            _ => true,
+        }
+    }
+}
+
+impl Roll {
+    /// Takes a record of the topic.
+    pub(crate) fn take(&mut self, record: &ConsumedRecord<'_>) {
+        self.next = Some(record.offset + 1);
+        let Some(key) = record.key else { return };
+        let (offset, timestamp) = (record.offset, record.timestamp);
+        let text = record.value.unwrap_or_default();
+        if let Ok(member) = serde_json::from_slice(text) {
+            self.claims.insert(key.to_vec(), Claim { offset, timestamp, member });
+        } else if let Ok(standing) = serde_json::from_slice(text) {
+            self.standings.insert(key.to_vec(), (timestamp, standing));
+        } else {
+            self.claims.remove(key);
+            self.standings.remove(key);
+        }
+    }
+
+    /// The members, the latest record last.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.in_order().into_iter().map(|claim| &claim.member)
+    }
+
+    /// Who took each task up last.
+    pub(crate) fn owners(&self) -> BTreeMap<&str, &Member> {
+        let mut owners: BTreeMap<&str, &Claim> = BTreeMap::new();
+        for claim in self.in_order() {
+            for task in &claim.member.tasks {
+                let known = owners.entry(task).or_insert(claim);
+                if claim.supersedes(known) {
+                    *known = claim;
+                }
+            }
+        }
+        owners.into_iter().map(|(task, claim)| (task, &claim.member)).collect()
+    }
+
+    /// Who has said something since `oldest_ms`.
+    pub(crate) fn present(&self, oldest_ms: i64) -> impl Iterator<Item = &Standing> {
+        let there = self.standings.values().filter(move |(said_ms, _)| *said_ms >= oldest_ms);
+        there.map(|(_, standing)| standing)
+    }
+
+    /// Who said last that it keeps a standby of the task, and where it can be asked: the least behind first, then who was
+    /// heard last.
+    pub(crate) fn keepers(&self, task: &str) -> Vec<&Standing> {
+        let keeps = |(said_ms, standing): &'_ (i64, Standing)| {
+            let lag = *standing.standbys.get(task)?;
+            (!standing.address.is_empty()).then_some((lag.is_none(), lag, Reverse(*said_ms)))
+        };
+        let found = self.standings.values().filter_map(|it| Some((keeps(it)?, &it.1)));
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|(order, _)| *order);
+        found.into_iter().map(|(_, standing)| standing).collect()
+    }
+
+    fn in_order(&self) -> Vec<&Claim> {
+        let mut claims: Vec<&Claim> = self.claims.values().collect();
+        claims.sort_by_key(|claim| claim.offset);
+        claims
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A roll of these records: key, epoch, time; each claims task `0_0`.
+    fn owner(records: &[(&str, Option<i32>, i64)]) -> String {
+        let mut roll = Roll::default();
+        for (offset, (name, epoch, timestamp)) in (0..).zip(records) {
+            let member = Member {
+                application: "app".to_owned(),
+                instance: (*name).to_owned(),
+                address: String::new(),
+                tasks: vec!["0_0".to_owned()],
+                epoch: *epoch,
+            };
+            let value = serde_json::to_vec(&member).unwrap();
+            let (key, value) = (Some(name.as_bytes()), Some(&*value));
+            let (topic, partition, timestamp, headers) = ("app-members", 0, *timestamp, &[][..]);
+            roll.take(&ConsumedRecord { topic, partition, offset, timestamp, key, value, headers });
+        }
+        roll.owners()["0_0"].instance.clone()
+    }
+
+    #[test]
+    fn the_later_assignment_counts_not_the_later_record() {
+        assert_eq!(owner(&[("a", Some(1), 0), ("b", Some(2), 10)]), "b");
+        assert_eq!(owner(&[("b", Some(2), 10), ("a", Some(1), 20)]), "b", "a's came late");
+        assert_eq!(owner(&[("a", Some(1), 0), ("b", Some(2), 10), ("a", Some(1), 20)]), "b");
+        assert_eq!(owner(&[("b", Some(2), 10), ("a", Some(3), 20)]), "a");
+    }
+
+    #[test]
+    fn the_later_record_counts_where_epochs_say_nothing() {
+        assert_eq!(owner(&[("a", None, 0), ("b", Some(2), 10)]), "b");
+        assert_eq!(owner(&[("b", Some(2), 10), ("a", None, 20)]), "a", "of an older program");
+        assert_eq!(owner(&[("a", Some(1), 0), ("b", Some(1), 10)]), "b", "threads of KIP-848");
+        assert_eq!(owner(&[("a", Some(9), 0), ("b", Some(1), ANEW_MS + 1)]), "b", "a new group");
+        assert_eq!(owner(&[("a", Some(9), 0), ("b", Some(1), ANEW_MS)]), "a");
+    }
+}
