@@ -18,7 +18,10 @@ use std::time::{Duration, Instant};
 use log::contract::{LogFixture, Scene, scene::unique};
 use log::{Isolation, LogError, NewRecord, TopicPartition};
 use operators::{DEAD_LETTERS, I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
-use runtime::{Worker, WorkerSettings};
+use runtime::{
+    Answer, Member as Other, PeerError, Peers, Queries, Stale, StoreQuery, Worker, WorkerHandle,
+    WorkerSettings, render_plain,
+};
 use state_stores::partition::partition_for_key;
 use state_stores::{RocksEngine, RocksOptions, StateDir, StateOptions};
 use system_tests::{Member, member};
@@ -50,6 +53,59 @@ fn a_killed_owner_is_replaced_by_its_standby_which_restores_the_tail_only() {
     }
     assert!(cold.rows >= keys / 4, "{} rows were restored without a standby", cold.rows);
     assert!(warm.rows <= keys / 100, "{} rows were restored with a standby", warm.rows);
+}
+
+#[test]
+fn after_a_kill_the_standby_answers_whom_allows_it_until_it_has_taken_over() {
+    let Some(kafka) = Kafka::from_environment() else { return };
+    let story = Story::new(&kafka, 2_000, 1);
+    let mut owner = story.member(0);
+    let (queries, survivor) = story.survivor();
+    let filled = story.fill();
+    story.until("all is counted", || story.is_counted(&filled));
+    let since_ms = member::now_ms() + SEEN_BEFORE_MS;
+    story.until("both members say that their standbys are level", || story.is_warm(since_ms));
+    let kept = || queries.listings()[0].standbys.keys().next().copied();
+    story.until("its standbys can be asked", || kept().is_some());
+
+    let partition = kept().unwrap();
+    owner.kill().unwrap();
+    let (again, appended) = story.once_more();
+    let place = partition as usize;
+    let ask = |stale, after: Option<i64>| {
+        let query = StoreQuery {
+            key: Some(again[place].clone()),
+            stale,
+            after: after
+                .map(|next| format!("{}[{partition}]@{}", story.scene.name("lines"), next - 1)),
+            wait_ms: Some(if after == Some(appended[place]) { 0 } else { 10_000 }),
+            ..StoreQuery::default()
+        };
+        queries.ask("seen", &query)
+    };
+    let stale = ask(Some(Stale::Allow), Some(filled[place])).unwrap();
+    eprintln!("{:?}", stale.from);
+    assert_eq!(stale.rows[0].value, 1);
+    assert!(stale.from[0].standby.is_some(), "nobody has taken over yet");
+    assert!(stale.from[0].positions.values().any(|next| *next >= filled[place]));
+    let not_yet = ask(Some(Stale::Allow), Some(appended[place])).unwrap_err();
+    assert_eq!(not_yet.code(), "not_caught_up", "the dead one hadn't read it: {not_yet}");
+    assert_eq!(ask(None, None).unwrap_err().code(), "owner_unreachable");
+
+    story.until("the survivor has taken over", || story.is_counted(&appended));
+    let fresh = ask(None, Some(appended[place])).unwrap();
+    assert_eq!((&fresh.rows[0].value, &fresh.from[0].standby), (&2.into(), &None));
+    survivor.close();
+    survivor.join().unwrap();
+}
+
+/// No member can be asked over any wire.
+struct Nobody;
+
+impl Peers for Nobody {
+    fn ask(&self, _: &Other, _: &str, _: &StoreQuery) -> Result<Answer, PeerError> {
+        Err(PeerError::Silent("nobody listens".to_owned()))
+    }
 }
 
 /// What a take-over was like.
@@ -116,6 +172,14 @@ impl<'k> Story<'k> {
         let told = format!("{slot} {} {} {}", self.replicas, self.name, folder.display());
         let log = OpenOptions::new().create(true).append(true).open(self.log(slot)).unwrap();
         Member::spawn(&told, log.into()).unwrap()
+    }
+
+    /// The other member, in this process.
+    fn survivor(&self) -> (Queries, WorkerHandle) {
+        let (kafka, scene) = (self.kafka, Scene::on(self.kafka.log(), self.kafka, &self.name));
+        let worker = worker(kafka, &scene, "1", self.replicas, self.folders[1].path());
+        let queries = worker.queries(Arc::new(Nobody), Arc::new(render_plain));
+        (queries, runtime::spawn(worker, Arc::new(member::now_ms), |_| {}).unwrap())
     }
 
     fn log(&self, slot: usize) -> PathBuf {
@@ -276,12 +340,16 @@ fn the_member() {
     let told: Vec<&str> = told.splitn(4, ' ').collect();
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
     let scene = Scene::on(kafka.log(), &kafka, told[2]);
-    let engine = RocksEngine::open(Path::new(told[3]), RocksOptions::default()).unwrap();
+    let replicas = told[1].parse().unwrap();
+    member::serve(worker(&kafka, &scene, told[0], replicas, Path::new(told[3])), || ()).unwrap();
+}
+
+fn worker(kafka: &Kafka, scene: &Scene, slot: &str, replicas: u32, folder: &Path) -> Worker {
+    let engine = RocksEngine::open(folder, RocksOptions::default()).unwrap();
     let options = StateOptions::new(scene.admin.log_id().unwrap());
     let state = StateDir::open(Arc::new(engine), options).unwrap();
-    let mut settings = WorkerSettings::new(format!("member-{}", told[0]));
+    let mut settings = WorkerSettings::new(format!("member-{slot}"));
     settings.session_timeout = kafka.session_timeout();
-    settings.num_standby_replicas = told[1].parse().unwrap();
-    let worker = Worker::new(topology(&scene), scene.log.clone(), state, settings, 1);
-    member::serve(worker, || ()).unwrap();
+    settings.num_standby_replicas = replicas;
+    Worker::new(topology(scene), scene.log.clone(), state, settings, 1)
 }

@@ -329,6 +329,10 @@ pub(crate) struct QueryArgs {
     /// How long to wait for that, 0-10000 ms [default: 1000].
     #[arg(long, requires = "after")]
     pub wait_ms: Option<u64>,
+    /// Let a standby answer where the owner can't; `prefer`: the asked member's own standby rather than the owner.
+    #[arg(long, value_name = "allow|prefer", num_args = 0..=1, require_equals = true, default_missing_value = "allow")]
+    #[arg(value_parser = ["allow", "prefer"])]
+    pub stale: Option<String>,
     /// Admin endpoint to ask; absent: on Kafka a member of the application, else ADMIN_ADDR.
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Option<String>,

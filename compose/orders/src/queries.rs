@@ -150,8 +150,10 @@ mod tests {
     #[test]
     fn a_key_survives_the_query_string() {
         let key = Some("a b/ü&limit=1#%".to_owned());
-        let query = StoreQuery { key, limit: Some(3), ..StoreQuery::default() };
+        let stale = Some(runtime::Stale::Prefer);
+        let query = StoreQuery { key, limit: Some(3), stale, ..StoreQuery::default() };
         let text = pairs(&query);
+        assert!(text.contains("stale=prefer"), "{text}");
         assert!(text.contains("key=a%20b%2F%C3%BC%26limit%3D1%23%25"), "{text}");
         assert!(text.contains("limit=3") && text.contains("reverse=false"), "{text}");
         assert!(!text.contains("prefix"), "{text}");

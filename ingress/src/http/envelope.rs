@@ -67,7 +67,7 @@ fn trace_of(text: &str) -> Option<&str> {
     valid.then_some(trace)
 }
 
-/// The layer. Logs one line per request at debug, server errors at warn.
+/// The layer. Logs one line per request at debug, server errors at warn; not those of health probes while it starts.
 pub async fn envelope(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let context = RequestContext::of(request.headers());
@@ -87,7 +87,9 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status).increment(1);
     metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route.clone()).record(started.elapsed().as_secs_f64());
     let status = response.status();
-    if status.is_server_error() {
+    // A probe that says "not yet" has its answer.
+    let is_probe = path.starts_with("/health") && status == StatusCode::SERVICE_UNAVAILABLE;
+    if status.is_server_error() && !is_probe {
         tracing::warn!(
             method,
             route,

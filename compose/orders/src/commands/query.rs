@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use runtime::{Answer, PeerError, Row, StoreListing, StoreQuery};
+use runtime::{Answer, PeerError, Row, Stale, StandbyLag, StoreListing, StoreQuery};
 use schemas::Micros;
 use serde_json::Value;
 
@@ -14,6 +14,9 @@ use crate::output::say;
 use crate::parts;
 use crate::queries::Asker;
 use crate::table::table;
+
+/// Members that are asked one after the other while none says anything.
+const ASKED_MAX: usize = 3;
 
 /// Of a value in a table, in characters.
 const SHOWN_MAX: usize = 120;
@@ -29,13 +32,21 @@ pub(crate) async fn run(config: &Config, args: QueryArgs) -> Result<()> {
     let Some((application, store)) = store.split_once('/') else {
         bail!("{store:?} names no store: expected APPLICATION/STORE; see `orders query --list`");
     };
-    let address = match &args.at {
-        Some(address) => address.clone(),
-        None => tokio::task::block_in_place(|| address_of(config, application))?,
+    let addresses = match &args.at {
+        Some(address) => vec![address.clone()],
+        None => tokio::task::block_in_place(|| addresses_of(config, application))?,
     };
     let query = query(&args)?;
-    let answer = asker.ask(&address, (application, store), &query).await;
-    show(&answer.map_err(|error| failed(&address, error))?, args.json)
+    let mut silent = None;
+    for address in &addresses {
+        match asker.ask(address, (application, store), &query).await {
+            Ok(answer) => return show(&answer, args.json),
+            // One that was killed is known until somebody else has taken over; any other may answer.
+            Err(error @ PeerError::Silent(_)) => silent = Some(failed(address, error)),
+            Err(error) => return Err(failed(address, error)),
+        }
+    }
+    Err(silent.unwrap_or_else(|| anyhow!("{application} has no member that can be asked")))
 }
 
 fn failed(address: &str, error: PeerError) -> anyhow::Error {
@@ -49,21 +60,29 @@ fn failed(address: &str, error: PeerError) -> anyhow::Error {
 
 /// Where to ask: on Kafka any member of the application, which passes the query on to the owner; embedded there is one
 /// process.
-fn address_of(config: &Config, application: &str) -> Result<String> {
+fn addresses_of(config: &Config, application: &str) -> Result<Vec<String>> {
     if config.kafka.is_none() {
-        return Ok(config.admin_addr.to_string());
+        return Ok(vec![config.admin_addr.to_string()]);
     }
     let members = runtime::members(&parts::log(config, false)?, application)?;
+    let mut addresses: Vec<String> = Vec::new();
     // The latest to come is the likeliest to be there.
-    match members.iter().rfind(|member| !member.address.is_empty()) {
-        Some(member) => Ok(member.address.clone()),
-        None if !members.is_empty() => bail!(
-            "the members of {application} tell no address: set ADMIN_ADVERTISED_ADDR for them, or say where with --at"
-        ),
-        None => bail!(
-            "no member of {application} is known; start `orders worker {application}`, or say where with --at"
-        ),
+    for member in members.iter().rev().filter(|member| !member.address.is_empty()) {
+        if !addresses.contains(&member.address) && addresses.len() < ASKED_MAX {
+            addresses.push(member.address.clone());
+        }
     }
+    if !addresses.is_empty() {
+        return Ok(addresses);
+    }
+    if members.is_empty() {
+        bail!(
+            "no member of {application} is known; start `orders worker {application}`, or say where with --at"
+        )
+    }
+    bail!(
+        "the members of {application} tell no address: set ADMIN_ADVERTISED_ADDR for them, or say where with --at"
+    )
 }
 
 fn query(args: &QueryArgs) -> Result<StoreQuery> {
@@ -89,6 +108,10 @@ fn query(args: &QueryArgs) -> Result<StoreQuery> {
         reverse: args.reverse,
         after: (!args.after.is_empty()).then(|| args.after.join(",")),
         wait_ms: args.wait_ms,
+        stale: args.stale.as_deref().map(|stale| match stale {
+            "prefer" => Stale::Prefer,
+            _ => Stale::Allow,
+        }),
         ..StoreQuery::default()
     })
 }
@@ -104,9 +127,10 @@ fn list(listings: &[StoreListing], json: bool) -> Result<()> {
         return Ok(());
     }
     let mut table = table();
-    table.set_header(["store", "kind", "key", "value", "partitions", "here"]);
+    table.set_header(["store", "kind", "key", "value", "partitions", "here", "standbys here"]);
     for listing in listings {
         let here: Vec<String> = listing.here.keys().map(ToString::to_string).collect();
+        let standbys: Vec<String> = listing.standbys.keys().map(ToString::to_string).collect();
         table.add_row([
             format!("{}/{}", listing.application, listing.store),
             listing.kind.clone(),
@@ -114,6 +138,7 @@ fn list(listings: &[StoreListing], json: bool) -> Result<()> {
             listing.value.clone(),
             listing.partitions.map_or_else(|| "starting".to_owned(), |count| count.to_string()),
             here.join(" "),
+            standbys.join(" "),
         ]);
     }
     say!("{table}");
@@ -124,6 +149,11 @@ fn show(answer: &Answer, json: bool) -> Result<()> {
     if json {
         say!("{}", serde_json::to_string_pretty(answer)?);
         return Ok(());
+    }
+    for from in &answer.from {
+        if let Some(lag) = &from.standby {
+            say!("{}", from_a_standby(&from.instance, &from.partitions, lag));
+        }
     }
     if let [row] = answer.rows.as_slice()
         && !answer.more
@@ -145,6 +175,16 @@ fn show(answer: &Answer, json: bool) -> Result<()> {
         say!("there are more; see --limit, --from and --reverse");
     }
     Ok(())
+}
+
+fn from_a_standby(instance: &str, partitions: &[u32], lag: &StandbyLag) -> String {
+    let StandbyLag { offset_lag, behind_ms, .. } = lag;
+    let which: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+    let which = which.join(", ");
+    format!(
+        "partition {which} from a standby of instance {instance}: {offset_lag} offsets behind, as of {} ({behind_ms} ms ago)",
+        moment(Some(lag.as_of_ms))
+    )
 }
 
 fn show_one(row: &Row) -> Result<()> {
@@ -192,6 +232,17 @@ mod tests {
         assert_eq!(time("1000").unwrap(), Some(1_000));
         assert_eq!(time("1970-01-01T00:00:01.5Z").unwrap(), Some(1_500));
         assert!(time("noon").unwrap_err().to_string().contains("expected RFC 3339"));
+    }
+
+    #[test]
+    fn how_old_a_standbys_rows_may_be_is_said() {
+        let (current_offset, end_offset, offset_lag) = (7, 10, 3);
+        let lag =
+            StandbyLag { current_offset, end_offset, offset_lag, as_of_ms: 1_000, behind_ms: 250 };
+        assert_eq!(
+            from_a_standby("b", &[2], &lag),
+            "partition 2 from a standby of instance b: 3 offsets behind, as of 1970-01-01T00:00:01.000000Z (250 ms ago)"
+        );
     }
 
     #[test]

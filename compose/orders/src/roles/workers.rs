@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use log::Log;
 use operators::Topology;
-use runtime::{Queries, QueryDoor, Worker, WorkerError, WorkerHandle, WorkerSettings};
+use runtime::{
+    Announcements, Queries, QueryDoor, Worker, WorkerError, WorkerHandle, WorkerSettings,
+};
 use schemas::avro::SchemaSource;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,7 @@ pub(crate) fn start(
         tracing::warn!("{problem}");
     }
     let (mut handles, mut queries) = (Vec::new(), Vec::new());
+    let announcements = Announcements::spawn(log)?;
     let topologies: Vec<Topology> =
         applications.iter().map(|application| application.topology.clone()).collect();
     for application in applications {
@@ -63,7 +66,9 @@ pub(crate) fn start(
                 ..WorkerSettings::new(instance.as_str())
             };
             let (topology, replication) = (application.topology.clone(), config.topic_replication);
-            let worker = Worker::new(topology, log.clone(), state.clone(), settings, replication);
+            let mut worker =
+                Worker::new(topology, log.clone(), state.clone(), settings, replication);
+            worker.announce_through(&announcements);
             asked = Some(match asked {
                 Some(others) => others.with_thread(&worker),
                 None => worker.queries(peers.clone(), render.clone()),

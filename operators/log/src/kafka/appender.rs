@@ -3,6 +3,8 @@
 //! Invariant: `done` is called exactly once for every append, at the latest
 //! after the delivery timeout, whichever way it ends.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use rdkafka::client::ClientContext;
@@ -29,9 +31,11 @@ type Done = Box<dyn FnOnce(Appended) + Send>;
 struct Pending(Mutex<Option<Done>>);
 
 impl Pending {
+    /// What panics in the caller's closure may not end the thread that tells others of their records.
     fn finish(&self, appended: Appended) {
-        if let Some(done) = self.0.lock().take() {
-            done(appended);
+        let Some(done) = self.0.lock().take() else { return };
+        if catch_unwind(AssertUnwindSafe(|| done(appended))).is_err() {
+            tracing::error!("what was to be done after an append panicked");
         }
     }
 }
@@ -121,5 +125,17 @@ impl Appender for KafkaAppender {
             let refused = sort(&error, format_args!("appending to {topic}"));
             back.delivery_opaque.finish(Err(refused));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_panics_in_a_closure_stays_there() {
+        let pending = Pending(Mutex::new(Some(Box::new(|_| panic!("the caller's")))));
+        pending.finish(Ok((0, 0)));
+        assert!(pending.0.lock().is_none(), "once");
     }
 }

@@ -235,3 +235,6 @@ impl Desk {
         self.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,11 @@ const WORDS: i64 = 40;
 
 /// A worker that has counted some words, each once.
 pub(super) fn worker() -> Worker {
+    worker_with(WorkerSettings::new("one"), |_| {})
+}
+
+/// The same with these settings, and what `prepare` does before it starts.
+pub(crate) fn worker_with(settings: WorkerSettings, prepare: impl FnOnce(&mut Worker)) -> Worker {
     let clock: Arc<dyn Fn() -> i64 + Send + Sync> = Arc::new(|| 1_700_000_000_000);
     let options = EmbeddedOptions::simulation(clock, 1);
     let log = Arc::new(EmbeddedLog::open(Arc::new(MemoryEngine::new()), options).unwrap());
@@ -46,8 +51,8 @@ pub(super) fn worker() -> Worker {
     words.group_by_key().count(&Materialized::as_("counts", Utf8, I64Be));
     let options = StateOptions::new(admin.log_id().unwrap());
     let state = StateDir::open(Arc::new(MemoryEngine::new()), options).unwrap();
-    let (topology, settings) = (builder.build().unwrap(), WorkerSettings::new("one"));
-    let mut worker = Worker::new(topology, log.clone(), state, settings, 1);
+    let mut worker = Worker::new(builder.build().unwrap(), log.clone(), state, settings, 1);
+    prepare(&mut worker);
     for now in 1_700_000_000_000..1_700_000_010_000 {
         let progress = worker.step(now).unwrap();
         log.tick().unwrap();

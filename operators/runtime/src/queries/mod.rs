@@ -16,7 +16,7 @@
 mod answer;
 mod error;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod http;
 mod read;
 mod render;

@@ -45,6 +45,12 @@ impl Machine {
         self.settle().unwrap();
     }
 
+    /// The process stands still for so long.
+    pub(crate) fn sleep(&self, ms: i64) {
+        self.clocked.pass(ms);
+        self.log().tick().unwrap();
+    }
+
     /// Starts the application and lets it do all there is to do.
     pub(crate) fn start(&mut self, topology: &Topology) -> Result<(), WorkerError> {
         let admin = self.clocked.log.admin().unwrap();

@@ -17,6 +17,14 @@ fn counts() -> Topology {
     builder.build().unwrap()
 }
 
+/// Counts names as they are, so over no other topic.
+fn by_key() -> Topology {
+    let builder = StreamsBuilder::new("app");
+    let names = builder.stream::<str, i64>(&Topic::new("in", Utf8, I64Be));
+    names.group_by_key().count(&Materialized::as_("by-key", Utf8, I64Be));
+    builder.build().unwrap()
+}
+
 /// With so many records processed, and nobody running.
 fn machine(records: i64) -> Machine {
     let mut machine = Machine::new(&["in"]);
@@ -104,6 +112,53 @@ fn a_reset_that_died_after_any_step_is_finished_by_another() {
         machine.start(&counts()).unwrap();
         assert_eq!(counted(&machine), 3, "died after {died_after} steps");
     }
+}
+
+#[test]
+fn a_member_that_joins_after_a_reset_was_announced_does_not_go_on() {
+    for steps in 0..=ResetStep::ALL.len() {
+        let mut machine = Machine::new(&["in"]);
+        machine.start(&counts()).unwrap();
+        say(&mut machine, 3);
+        // Put out of the group, it hasn't heard of it: it looked at the manifest when there was no reset.
+        machine.sleep(400_000);
+        let reset = plan(&machine, StartAt::Earliest).unwrap();
+        run(&machine, &reset, &ResetStep::ALL[..steps]);
+        let went_on = machine.settle();
+        if steps == 0 {
+            went_on.unwrap();
+            continue;
+        }
+        assert!(matches!(went_on, Err(WorkerError::InReset { .. })), "{steps} steps: {went_on:?}");
+        machine.crash();
+        run(&machine, &plan(&machine, StartAt::Earliest).unwrap(), &ResetStep::ALL);
+        machine.start(&counts()).unwrap();
+        assert_eq!(counted(&machine), 3, "{steps} steps");
+    }
+}
+
+#[test]
+fn what_former_topologies_left_is_deleted_too() {
+    let names = |machine: &Machine, topology: &Topology| {
+        let reset = Reset::plan(&machine.shared_log(), topology, StartAt::FirstDay).unwrap();
+        reset.topics.into_iter().map(|topic| topic.name).collect::<Vec<_>>()
+    };
+    let mut machine = machine(3);
+    let all = ["app-counts-changelog", "app-counts-repartition", "app-manifest"];
+    assert_eq!(names(&machine, &by_key()), all, "of the topology that ran last");
+
+    let Err(WorkerError::Manifest { token, .. }) = machine.start(&by_key()) else {
+        panic!("a repartition topic was taken away")
+    };
+    machine.accepted = token;
+    machine.start(&by_key()).unwrap();
+    machine.stop();
+    let all =
+        ["app-by-key-changelog", "app-counts-changelog", "app-counts-repartition", "app-manifest"];
+    assert_eq!(names(&machine, &by_key()), all, "of the one before, too");
+    machine.start(&by_key()).unwrap();
+    machine.stop();
+    assert_eq!(names(&machine, &by_key()), all, "and of those before it");
 }
 
 #[test]

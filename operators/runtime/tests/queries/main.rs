@@ -8,6 +8,7 @@ mod committed;
 mod ring;
 mod routing;
 mod selections;
+mod stale;
 
 use operators::{
     I64Be, Materialized, Serde, SessionWindows, StreamsBuilder, TimeWindows, Topic, Topology, Utf8,

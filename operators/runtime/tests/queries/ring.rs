@@ -51,16 +51,22 @@ pub(crate) struct Ring {
     pub(crate) wires: Arc<Wires>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) queries: Vec<Arc<Queries>>,
+    replicas: u32,
     steps: u32,
 }
 
 impl Ring {
     /// A log and a member of each of these names, settled.
     pub(crate) fn of(names: &[&str]) -> Self {
-        let log = ClockedLog::open(Arc::new(MemoryEngine::new()), NOON, None);
+        Self::with_standbys(names, 0)
+    }
+
+    /// Each task with so many standbys, where there are members for them.
+    pub(crate) fn with_standbys(names: &[&str], replicas: u32) -> Self {
+        let log = ClockedLog::with(Arc::new(MemoryEngine::new()), NOON, None, replicas > 0);
         log.make_topics([("words", PARTITIONS), ("dead_letters", 1)]);
         let (workers, queries) = (Vec::new(), Vec::new());
-        let mut ring = Self { log, wires: Arc::default(), workers, queries, steps: 0 };
+        let mut ring = Self { log, wires: Arc::default(), workers, queries, replicas, steps: 0 };
         for name in names {
             ring.join(name);
         }
@@ -82,8 +88,12 @@ impl Ring {
         let options = StateOptions::new(self.log.log_id());
         let state = StateDir::open(Arc::new(MemoryEngine::new()), options).unwrap();
         let advertised = Some(address);
-        let settings =
-            WorkerSettings { advertised: advertised.clone(), ..WorkerSettings::new(name) };
+        let settings = WorkerSettings {
+            advertised: advertised.clone(),
+            num_standby_replicas: self.replicas,
+            standby_interval_ms: 20,
+            ..WorkerSettings::new(name)
+        };
         let worker = Worker::new(topology(), self.log.log.clone(), state, settings, 1);
         let peers = Arc::new(InProcess(Arc::clone(&self.wires)));
         let queries = Arc::new(worker.queries(peers, Arc::new(render_plain)));
@@ -94,9 +104,14 @@ impl Ring {
 
     /// Steps the first member, a millisecond.
     pub(crate) fn step(&mut self) {
+        self.step_one(0);
+    }
+
+    /// Steps one member, a millisecond.
+    pub(crate) fn step_one(&mut self, member: usize) {
         self.steps += 1;
-        assert!(self.steps < 100_000, "never: {:?}", self.workers[0].status());
-        self.workers[0].step(self.log.now()).unwrap();
+        assert!(self.steps < 100_000, "never: {:?}", self.workers[member].status());
+        self.workers[member].step(self.log.now()).unwrap();
         self.log.pass(1);
         self.log.log.tick().unwrap();
     }

@@ -183,6 +183,31 @@ fn members_are_known_however_often_they_have_told() {
 }
 
 #[test]
+fn a_claim_that_comes_late_is_not_believed() {
+    let mut ring = Ring::of(&["one"]);
+    ring.append(NOON, &WORDS);
+    ring.settle();
+    let log: Arc<dyn log::Log> = ring.log.log.clone();
+    let before = members(&log, "words").unwrap().remove(0);
+    ring.join("two");
+    ring.join("three");
+    // Its first words were lost on the way, and are written again now that others own most of it.
+    let text = serde_json::to_vec(&before).unwrap();
+    let (key, value) = (Some(&b"one/0"[..]), Some(&*text));
+    let record = NewRecord { key, value, timestamp: ring.log.now(), headers: &[] };
+    ring.log.append("words-members", Some(0), record);
+    for word in WORDS {
+        let owner = ["one", "two", "three"][ring.owner_of(word)];
+        if owner != "one" {
+            for member in 0..3 {
+                let answer = ring.queries[member].ask("counts", &of_key(word)).unwrap();
+                assert_eq!(answer.from[0].instance, owner, "{word} at {member}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_partition_that_moved_is_found_at_its_new_owner() {
     let mut ring = Ring::of(&["one", "two"]);
     ring.append(NOON, &WORDS);

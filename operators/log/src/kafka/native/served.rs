@@ -3,7 +3,8 @@
 //! In place of rdkafka's `ThreadedProducer`, whose thread polls for 100 ms at a time and spends the last of them in a loop
 //! without a pause, because what is left rounds down to 0 ms: 1 % of a core for each producer, busy or idle.
 //!
-//! Invariant: the thread sleeps while librdkafka's queue is empty, and nothing stays in the queue while it sleeps.
+//! Invariants: the thread sleeps while librdkafka's queue is empty, and nothing stays in the queue while it sleeps;
+//! whatever was sent has its delivery told, at the latest while this is dropped.
 
 use std::ffi::c_void;
 use std::io;
@@ -18,13 +19,16 @@ use rdkafka::ClientConfig;
 use rdkafka::bindings as native;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext, PurgeConfig};
 
 use super::{millis, raise};
 use crate::signal::{Signal, deadline_after};
 
 /// The thread looks for the end this often, though it is told.
 const LOOKS: Duration = Duration::from_secs(60);
+
+/// How long a drop waits for the deliveries of what it gave up; they need no broker, only their thread.
+const GIVEN_UP: Duration = Duration::from_secs(10);
 
 /// A [`BaseProducer`] that needs no polling.
 pub(in crate::kafka) struct Served<C: ProducerContext + 'static> {
@@ -68,11 +72,21 @@ impl<C: ProducerContext + 'static> Deref for Served<C> {
 
 impl<C: ProducerContext + 'static> Drop for Served<C> {
     fn drop(&mut self) {
+        let thread = self.thread.take();
+        // The last to let go may have been a delivery. Its thread can't wait for itself, and what it doesn't come to is told
+        // by the drop of rdkafka's producer, on that thread.
+        let is_own = |it: &JoinHandle<()>| it.thread().id() == thread::current().id();
+        let waits_for_itself = thread.as_ref().is_some_and(is_own);
+        if !waits_for_itself {
+            // Here and not by rdkafka's drop, which comes when the thread has ended and gives up after half a second.
+            self.producer.purge(PurgeConfig::default().queue().inflight());
+            if let Err(error) = self.flush(GIVEN_UP) {
+                tracing::error!(%error, "not every delivery of a producer that ends was told");
+            }
+        }
         self.over.store(true, Ordering::Release);
         self.arrived.raise();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        if !waits_for_itself && thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that takes a producer's deliveries panicked");
         }
     }
@@ -129,5 +143,77 @@ impl<C: ProducerContext + 'static> Drop for Reports<C> {
             native::rd_kafka_queue_cb_event_enable(self.native, None, ptr::null_mut());
             native::rd_kafka_queue_destroy(self.native);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::Any;
+    use std::sync::mpsc::{Sender, channel};
+
+    use parking_lot::Mutex;
+    use rdkafka::client::ClientContext;
+    use rdkafka::message::DeliveryResult;
+    use rdkafka::producer::BaseRecord;
+
+    use super::*;
+
+    /// Tells of each delivery, after it has let go of what it is to let go of.
+    struct Told {
+        to: Mutex<Sender<usize>>,
+        last: Arc<Mutex<Option<Box<dyn Any + Send>>>>,
+    }
+
+    impl ClientContext for Told {}
+
+    impl ProducerContext for Told {
+        type DeliveryOpaque = usize;
+
+        fn delivery(&self, _: &DeliveryResult<'_>, number: usize) {
+            drop(self.last.lock().take());
+            self.to.lock().send(number).unwrap();
+        }
+    }
+
+    /// Nobody listens there.
+    fn nowhere() -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1").set("message.timeout.ms", "300");
+        config
+    }
+
+    #[test]
+    fn a_drop_tells_every_delivery_once() {
+        let (to, told) = channel();
+        let context = Told { to: Mutex::new(to), last: Arc::default() };
+        let mut config = nowhere();
+        config.set("message.timeout.ms", "300000");
+        let producer = Served::connect(&config, context).unwrap();
+        for number in 0..3_000 {
+            let topic = ["a", "b", "c"][number % 3];
+            let record = BaseRecord::<str, str, usize>::with_opaque_to(topic, number).payload("v");
+            assert!(producer.send(record).is_ok());
+        }
+        drop(producer);
+        let mut numbers: Vec<usize> = told.try_iter().collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..3_000));
+    }
+
+    #[test]
+    fn a_delivery_may_be_the_last_to_let_go_of_its_producer() {
+        let (to, told) = channel();
+        let last = Arc::default();
+        let context = Told { to: Mutex::new(to), last: Arc::clone(&last) };
+        let producer = Served::connect(&nowhere(), context).unwrap();
+        for number in 0..2 {
+            let record = BaseRecord::<str, str, usize>::with_opaque_to("a", number).payload("v");
+            assert!(producer.send(record).is_ok());
+        }
+        *last.lock() = Some(Box::new(producer));
+        for _ in 0..2 {
+            told.recv_timeout(Duration::from_secs(60)).expect("nobody waits for itself");
+        }
+        assert!(told.recv_timeout(Duration::from_secs(60)).is_err(), "its thread has ended");
     }
 }

@@ -107,6 +107,18 @@ fn what_cannot_be_answered_says_why() {
 }
 
 #[test]
+fn stale_answers_are_allowed_by_name() {
+    let (door, _worker) = door(None, Arc::new(render_plain));
+    for stale in ["never", "allow", "prefer"] {
+        let (status, answer) = ask(&door, HERE, &[LOCAL], &format!("{KEY}&stale={stale}"));
+        assert_eq!((status, &answer["rows"][0]["value"]), (200, &Value::from(1)), "{answer}");
+        assert_eq!(answer["from"][0].get("standby"), None, "the owner is asked");
+    }
+    let (status, problem) = ask(&door, HERE, &[LOCAL], &format!("{KEY}&stale=often"));
+    assert_eq!((status, problem["code"].as_str()), (422, Some("query_invalid")));
+}
+
+#[test]
 fn queries_of_members_have_places_of_their_own() {
     let (door, _worker) = door(None, Arc::new(render_plain));
     let most = u32::try_from(AT_ONCE_MAX).unwrap();
