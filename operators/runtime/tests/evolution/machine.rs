@@ -1,6 +1,6 @@
 //! A log, the files of one instance, and one worker at a time on both. The clock stands still unless a test moves it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use log::embedded::EmbeddedLog;
 use log::{Log, NewRecord};
@@ -9,6 +9,7 @@ use operators_runtime::{Worker, WorkerError, WorkerSettings, WorkerStatus, incar
 use state_stores::{Crash, MemoryEngine, StateDir, StateOptions};
 
 use crate::clocked_log::{ClockedLog, read_all};
+use crate::interrupted::{Interrupted, Meanwhile};
 
 pub(crate) const PARTITIONS: u32 = 2;
 
@@ -18,6 +19,8 @@ pub(crate) struct Machine {
     state: Option<Arc<StateDir>>,
     worker: Option<Worker>,
     pub(crate) accepted: Option<String>,
+    /// Happens when the next worker has looked at the manifest and hasn't joined the group.
+    pub(crate) meanwhile: Option<Meanwhile>,
 }
 
 impl Machine {
@@ -25,7 +28,7 @@ impl Machine {
     pub(crate) fn new(topics: &[&str]) -> Self {
         let clocked = ClockedLog::open(Arc::new(MemoryEngine::new()), 1_700_000_000_000, None);
         clocked.make_topics(topics.iter().chain(&["dead_letters"]).map(|name| (*name, PARTITIONS)));
-        Self { clocked, files: empty(), state: None, worker: None, accepted: None }
+        Self { clocked, files: empty(), state: None, worker: None, accepted: None, meanwhile: None }
     }
 
     pub(crate) fn log(&self) -> &EmbeddedLog {
@@ -45,12 +48,6 @@ impl Machine {
         self.settle().unwrap();
     }
 
-    /// The process stands still for so long.
-    pub(crate) fn sleep(&self, ms: i64) {
-        self.clocked.pass(ms);
-        self.log().tick().unwrap();
-    }
-
     /// Starts the application and lets it do all there is to do.
     pub(crate) fn start(&mut self, topology: &Topology) -> Result<(), WorkerError> {
         let admin = self.clocked.log.admin().unwrap();
@@ -62,7 +59,8 @@ impl Machine {
             accepted_changes: self.accepted.iter().cloned().collect(),
             ..WorkerSettings::new("here")
         };
-        let log = self.clocked.log.clone();
+        let meanwhile = Mutex::new(self.meanwhile.take());
+        let log = Arc::new(Interrupted { log: self.clocked.log.clone(), meanwhile });
         let worker = Worker::new(topology.clone(), log, state.clone(), settings, 1);
         (self.state, self.worker) = (Some(state), Some(worker));
         self.settle()

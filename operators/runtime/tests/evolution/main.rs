@@ -4,6 +4,7 @@
 
 #[path = "../machine/clocked_log.rs"]
 mod clocked_log;
+mod interrupted;
 mod machine;
 mod manifests;
 mod names;
