@@ -20,6 +20,7 @@ use crate::globals::GlobalReader;
 use crate::level::Waits;
 use crate::pace::{Pace, TaskPace};
 use crate::restore::{Restore, RestoreError, Restoring};
+use crate::standby::Standbys;
 use crate::topics;
 use crate::worker::{Clients, Phase, Progress, Slot, TakeUp, Then, Worker, client_id};
 
@@ -41,7 +42,7 @@ impl Worker {
         self.keep(&agreed, producer.as_mut(), now)?;
         self.life = agreed.life;
         self.announcer = self.announcer();
-        let mut consumer = self
+        let consumer = self
             .log
             .group_consumer(&GroupOptions {
                 group: self.group.clone(),
@@ -54,19 +55,23 @@ impl Worker {
         let globals =
             GlobalReader::open(&self.topology, self.log.as_ref(), admin.as_ref(), &plan.partitions)
                 .map_err(|e| self.log_failed(e))?;
-        let sources: BTreeSet<&str> = self
-            .topology
-            .subtopologies()
-            .iter()
-            .flat_map(|part| part.sources.iter().map(AsRef::as_ref))
-            .collect();
-        consumer
-            .subscribe(&sources.into_iter().collect::<Vec<_>>())
-            .map_err(|e| self.log_failed(e))?;
         self.publisher.started(&plan.tasks);
         self.clients = Some(Clients { admin, consumer, producer, globals, plan });
-        self.phase = Phase::Bootstrap;
         tracing::info!(application, transactional_id, "worker started");
+        self.phase = self.before_joining(now);
+        Ok(Progress::Busy)
+    }
+
+    /// Joins the group.
+    pub(crate) fn join(&mut self) -> Result<Progress, WorkerError> {
+        let parts = self.topology.subtopologies().iter();
+        let sources: BTreeSet<&str> =
+            parts.flat_map(|part| part.sources.iter().map(AsRef::as_ref)).collect();
+        if let Some(clients) = &mut self.clients {
+            let joined = clients.consumer.subscribe(&sources.into_iter().collect::<Vec<_>>());
+            joined.map_err(|e| self.log_failed(e))?;
+        }
+        self.phase = Phase::Bootstrap;
         Ok(Progress::Busy)
     }
 
@@ -343,6 +348,7 @@ impl Worker {
                 self.publisher.tell(&self.slots, self.membership.is_some());
                 if how == TakeUp::Assign {
                     self.announce(now);
+                    self.standbys.iter_mut().for_each(Standbys::end_warm_up);
                 }
                 Ok(Progress::Busy)
             }

@@ -51,6 +51,11 @@ pub struct WorkerSettings {
     /// How many other instances keep a copy of each task's stores, ready to take over (`num.standby.replicas`). The same
     /// for all members: each keeps what falls to it.
     pub num_standby_replicas: u32,
+    /// Where there are standbys, a member that comes to others joins when none of the tasks that it will have lacks more
+    /// records than this (`acceptable.recovery.lag`).
+    pub acceptable_recovery_lag: u64,
+    /// At the latest it joins after this long; 0: at once.
+    pub warmup_max_ms: i64,
     /// Standbys are placed, and measured against their changelogs' ends, this often.
     pub standby_interval_ms: i64,
     /// Committed records of repartition topics are deleted this often
@@ -80,6 +85,8 @@ impl WorkerSettings {
             accepted_changes: Vec::new(),
             advertised: None,
             num_standby_replicas: 0,
+            acceptable_recovery_lag: 10_000,
+            warmup_max_ms: 600_000,
             standby_interval_ms: 1_000,
             repartition_purge_interval_ms: 30_000,
         }

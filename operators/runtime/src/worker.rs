@@ -99,6 +99,8 @@ pub(crate) enum Then {
 pub(crate) enum Phase {
     /// No clients yet.
     Starting,
+    /// Not in the group: follows the state of what it will have, until this time at the latest.
+    WarmingUp(i64),
     /// Global tables are read before anything joins them.
     Bootstrap,
     Running,
@@ -116,6 +118,7 @@ impl Phase {
     fn name(&self) -> &'static str {
         match self {
             Self::Starting => "starting",
+            Self::WarmingUp(_) => "warming up",
             Self::Bootstrap => "reading global tables",
             Self::Running | Self::Committing(..) => "running",
             Self::Replacing(_) => "replacing its producer",
@@ -252,7 +255,13 @@ impl Worker {
                 let started = self.start(now);
                 self.or_again(started, now)
             }
-            Phase::Bootstrap if self.closing => self.leave(now),
+            Phase::WarmingUp(_) | Phase::Bootstrap if self.closing => self.leave(now),
+            Phase::WarmingUp(until) => {
+                let until = *until;
+                self.announce_again(now);
+                let joined = self.warm_up(until, now);
+                self.or_again(joined, now)
+            }
             Phase::Bootstrap => self.bootstrap(now),
             Phase::Running if self.closing => self.wind_up(now),
             Phase::Running => {

@@ -33,12 +33,18 @@ impl Announcer {
         }
     }
 
-    /// The member is there, with these standbys.
-    pub(crate) fn stand(&mut self, standbys: BTreeMap<String, Option<u64>>, now: i64) {
+    /// The member is there, with these standbys, or with copies of what it is to have once it has joined.
+    pub(crate) fn stand(
+        &mut self,
+        standbys: BTreeMap<String, Option<u64>>,
+        is_warming: bool,
+        now: i64,
+    ) {
         let standing = Standing {
             instance: self.member.instance.clone(),
             thread: self.thread,
             standbys,
+            is_warming,
             address: self.member.address.clone(),
         };
         match serde_json::to_vec(&standing) {

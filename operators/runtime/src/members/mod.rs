@@ -50,6 +50,9 @@ pub(crate) struct Standing {
     /// As [`Member::address`].
     #[serde(default)]
     pub(crate) address: String,
+    /// It hasn't joined the group: its copies are of what it is to have then.
+    #[serde(default, rename = "warming")]
+    pub(crate) is_warming: bool,
 }
 
 impl Standing {

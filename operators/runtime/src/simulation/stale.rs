@@ -10,6 +10,7 @@ use log::embedded::EmbeddedLog;
 use serde_json::Value;
 
 use super::cluster::Cluster;
+use super::world;
 use crate::{Answer, Member, PeerError, Peers, Queries, QueryError, Stale, StoreQuery, Worker};
 
 /// Rows of changelogs that were committed so far, by topic.
@@ -18,7 +19,7 @@ pub(super) struct Committed {
     /// A loss of power makes another log.
     log: Option<Arc<EmbeddedLog>>,
     read_to: BTreeMap<String, Vec<(TopicPartition, i64)>>,
-    rows: BTreeMap<String, BTreeSet<(Vec<u8>, Vec<u8>)>>,
+    rows: BTreeMap<String, BTreeSet<world::Committed>>,
     /// Rows that standbys showed.
     pub(super) shown: u64,
 }
@@ -74,7 +75,7 @@ impl Committed {
         let committed = &self.rows[&changelog];
         for row in answer.rows {
             let (key, shown) = (row.place.unwrap_or_default(), row.value);
-            let fits = |(place, value): &(Vec<u8>, Vec<u8>)| {
+            let fits = |(place, value): &world::Committed| {
                 hex(place) == key && shown.as_str().is_some_and(|shown| hex(value).contains(shown))
             };
             // A deadline without a state has no value.

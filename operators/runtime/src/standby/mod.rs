@@ -25,6 +25,7 @@
 
 mod copy;
 mod placement;
+mod warm_up;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -39,6 +40,7 @@ use state_stores::{StateDir, StoreError, StoreIndex};
 
 use self::copy::Copy;
 use self::placement::{Place, places};
+use self::warm_up::WarmUp;
 use crate::members::{self, Roll};
 use crate::queries::{Kept, Serving};
 use crate::restore::RestoreError;
@@ -92,6 +94,8 @@ pub(crate) struct Standbys {
     serving: Arc<Serving>,
     /// How many copies were opened so far.
     opened: u64,
+    /// None once it has joined the group.
+    warm_up: Option<WarmUp>,
     /// It reads what nobody needs any more.
     is_stale: bool,
 }
@@ -121,6 +125,8 @@ impl Standbys {
             reader: None,
             serving,
             opened: 0,
+            warm_up: (settings.warmup_max_ms > 0)
+                .then(|| WarmUp::new(settings.acceptable_recovery_lag)),
             is_stale: false,
         })
     }
@@ -161,14 +167,15 @@ impl Standbys {
         was_here
     }
 
-    /// What to tell the other members, when it is time.
-    pub(crate) fn standing(&mut self, now: i64) -> Option<BTreeMap<String, Option<u64>>> {
+    /// What to tell the other members, when it is time: its copies, and whether it warms up.
+    pub(crate) fn standing(&mut self, now: i64) -> Option<(BTreeMap<String, Option<u64>>, bool)> {
         if now < self.stand_at {
             return None;
         }
         // Four words until a silence counts.
         self.stand_at = now + self.presence_ms / 4;
-        Some(self.copies.iter().map(|(id, copy)| (id.to_string(), copy.lag)).collect())
+        let lags = self.copies.iter().map(|(id, copy)| (id.to_string(), copy.lag));
+        Some((lags.collect(), self.warm_up.is_some()))
     }
 
     pub(crate) fn status(&self) -> Vec<StandbyStatus> {
@@ -190,10 +197,13 @@ impl Standbys {
         let new: Vec<TaskId> =
             wanted.into_iter().filter(|id| !self.copies.contains_key(id)).collect();
         for id in new.into_iter().take(OPENED_MAX) {
-            if let Some(copy) = open(around, id, self.opened + 1, now)? {
-                self.opened += 1;
-                self.copies.insert(id, copy);
-                is_changed = true;
+            match open(around, id, self.opened + 1, now)? {
+                Some(copy) => {
+                    self.opened += 1;
+                    self.copies.insert(id, copy);
+                    is_changed = true;
+                }
+                None => self.warm_up.iter_mut().for_each(|it| it.elsewhere.extend([id])),
             }
         }
         if is_changed || self.reader.is_none() {
@@ -250,16 +260,26 @@ impl Standbys {
         Ok(())
     }
 
-    /// The tasks whose standby falls to this member.
-    fn wanted(&self, around: &Around<'_>, now: i64) -> BTreeSet<TaskId> {
+    /// Who is there, in the order of `range`; who warms up isn't in the group yet.
+    fn places_of(&self, around: &Around<'_>, now: i64, with_warming: bool) -> Vec<Place> {
         let application = around.topology.application_id();
+        let there = self.roll.present(now.saturating_sub(self.presence_ms));
+        let there = there.filter(|standing| with_warming || !standing.is_warming);
         let place = |standing: &members::Standing| Place {
             client_id: client_id(application, &standing.instance, standing.thread) + "-",
             instance: standing.instance.clone(),
         };
-        let there = self.roll.present(now.saturating_sub(self.presence_ms));
-        let mut present: Vec<Place> = there.map(place).collect();
-        present.sort();
+        let mut places: Vec<Place> = there.map(place).collect();
+        places.sort();
+        places
+    }
+
+    /// The tasks whose standby falls to this member; before it joins, those that will be its own.
+    fn wanted(&self, around: &Around<'_>, now: i64) -> BTreeSet<TaskId> {
+        if self.warm_up.is_some() {
+            return self.to_come(around, now);
+        }
+        let present = self.places_of(around, now, false);
         let owners = self.roll.owners();
         let falls_here = |id: &TaskId, count: u32| {
             let Some(owner) = owners.get(id.to_string().as_str()) else { return false };

@@ -31,6 +31,12 @@ pub(super) fn places<'p>(
     chosen
 }
 
+/// Whom `range` gives a partition to; `members` in order.
+pub(super) fn dealt_to(partition: u32, count: u32, members: &[Place]) -> Option<&Place> {
+    let among = u32::try_from(members.len()).ok()?;
+    members.get(dealt(partition, count, among) as usize)
+}
+
 /// Which of `among` members `range` gives a partition to: contiguous shares, the first ones one more.
 fn dealt(partition: u32, count: u32, among: u32) -> u32 {
     if among == 0 {

@@ -3,15 +3,25 @@
 use std::collections::BTreeSet;
 
 use crate::error::WorkerError;
-use crate::standby::Around;
+use crate::standby::{Around, Standbys};
 use crate::worker::{Worker, WorkerStatus};
 
 impl Worker {
     /// Lets the standbys follow: a batch of the size of a task's turn, or of a poll where nothing else is to be done. True
     /// if they have more to read.
     pub(crate) fn follow(&mut self, is_idle: bool, now: i64) -> Result<bool, WorkerError> {
+        let busy_max = self.settings.process_records_max;
+        let max = if is_idle { self.settings.poll_records_max } else { busy_max };
+        let Some((standbys, around)) = self.standbys_and_around() else { return Ok(false) };
+        let followed = standbys.step(&around, max, now);
+        let more = followed.map_err(|e| self.state_failed(e))?;
+        self.write_back(now)?;
+        Ok(more)
+    }
+
+    pub(super) fn standbys_and_around(&mut self) -> Option<(&mut Standbys, Around<'_>)> {
         let (Some(standbys), Some(clients)) = (&mut self.standbys, &self.clients) else {
-            return Ok(false);
+            return None;
         };
         let around = Around {
             topology: &self.topology,
@@ -22,21 +32,16 @@ impl Worker {
             owned: self.slots.iter().map(|slot| slot.id).collect::<BTreeSet<_>>(),
             delete_retention_ms: self.settings.delete_retention_ms,
         };
-        let busy_max = self.settings.process_records_max;
-        let max = if is_idle { self.settings.poll_records_max } else { busy_max };
-        let followed = standbys.step(&around, max, now);
-        let more = followed.map_err(|e| self.state_failed(e))?;
-        self.write_back(now)?;
-        Ok(more)
+        Some((standbys, around))
     }
 
     /// Tells the others that this member is there, in whatever phase, where standbys are placed by it.
     pub(crate) fn stand(&mut self, now: i64) {
         if let (Some(standbys), Some(announcer)) = (&mut self.standbys, &mut self.announcer)
             && !self.closing
-            && let Some(standing) = standbys.standing(now)
+            && let Some((standbys, is_warming)) = standbys.standing(now)
         {
-            announcer.stand(standing, now);
+            announcer.stand(standbys, is_warming, now);
         }
     }
 

@@ -61,6 +61,8 @@ pub(crate) struct Flock {
     pub(crate) log: ClockedLog,
     pub(crate) birds: Vec<Bird>,
     replicas: u32,
+    /// Of who joins from now on.
+    pub(crate) warmup_max_ms: i64,
     said: BTreeMap<String, i64>,
 }
 
@@ -68,7 +70,8 @@ impl Flock {
     pub(crate) fn of(names: &[&'static str], replicas: u32) -> Self {
         let log = ClockedLog::with(Arc::new(MemoryEngine::new()), NOON, None, true);
         log.make_topics([("in", PARTITIONS), ("out", PARTITIONS), ("dead_letters", 1)]);
-        let mut flock = Self { log, birds: Vec::new(), replicas, said: BTreeMap::new() };
+        let (birds, said, warmup_max_ms) = (Vec::new(), BTreeMap::new(), 600_000);
+        let mut flock = Self { log, birds, replicas, warmup_max_ms, said };
         names.iter().for_each(|name| flock.join(name));
         flock.settle();
         flock
@@ -81,6 +84,7 @@ impl Flock {
         let settings = WorkerSettings {
             num_standby_replicas: self.replicas,
             standby_interval_ms: 50,
+            warmup_max_ms: self.warmup_max_ms,
             poll_records_max: 50,
             ..WorkerSettings::new(name)
         };
@@ -118,7 +122,7 @@ impl Flock {
     }
 
     /// One round of steps; whether all members rest.
-    fn round(&mut self) -> bool {
+    pub(crate) fn round(&mut self) -> bool {
         let now = self.log.now();
         let rests = self.birds.iter_mut().fold(true, |rests, bird| {
             let progress = bird.worker.step(now).unwrap();

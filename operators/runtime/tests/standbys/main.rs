@@ -8,3 +8,4 @@ mod flock;
 mod places;
 mod takeover;
 mod uncommitted;
+mod warm_up;
