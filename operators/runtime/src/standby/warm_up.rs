@@ -108,7 +108,10 @@ impl Standbys {
 
     /// The copies become ordinary standbys, but for the tasks that have taken their state.
     pub(crate) fn end_warm_up(&mut self) {
-        self.warm_up = None;
+        if self.warm_up.take().is_some() {
+            // The others may give it standbys from now on.
+            self.stand_at = i64::MIN;
+        }
     }
 }
 

@@ -85,6 +85,7 @@ impl Flock {
             num_standby_replicas: self.replicas,
             standby_interval_ms: 50,
             warmup_max_ms: self.warmup_max_ms,
+            acceptable_recovery_lag: 5,
             poll_records_max: 50,
             ..WorkerSettings::new(name)
         };
