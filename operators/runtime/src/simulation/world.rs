@@ -95,6 +95,13 @@ impl World {
         self.read(self.partitions(topic).into_iter().map(|at| (at, 0)).collect()).1
     }
 
+    /// What lies in a partition below an offset, committed or not.
+    #[must_use]
+    pub fn written(&self, at: TopicPartition, below: i64) -> Vec<Committed> {
+        let (_, found) = self.read_as(Isolation::ReadUncommitted, vec![(at, 0)], below);
+        found
+    }
+
     /// The partitions of a topic; none where it isn't there.
     #[must_use]
     pub fn partitions(&self, topic: &str) -> Vec<TopicPartition> {
@@ -107,16 +114,26 @@ impl World {
     #[must_use]
     pub fn read(
         &self,
+        from: Vec<(TopicPartition, i64)>,
+    ) -> (Vec<(TopicPartition, i64)>, Vec<Committed>) {
+        self.read_as(Isolation::ReadCommitted, from, i64::MAX)
+    }
+
+    fn read_as(
+        &self,
+        isolation: Isolation,
         mut from: Vec<(TopicPartition, i64)>,
+        below: i64,
     ) -> (Vec<(TopicPartition, i64)>, Vec<Committed>) {
         let mut found = Vec::new();
         self.faults.without(|| {
-            let reader = self.log.reader("outside", Isolation::ReadCommitted, Visibility::Written);
-            let mut reader = reader.unwrap();
+            let mut reader = self.log.reader("outside", isolation, Visibility::Written).unwrap();
             reader.assign(&from).unwrap();
             let mut take = |record: log::record::ConsumedRecord<'_>| {
                 let part = |part: Option<&[u8]>| part.unwrap_or_default().to_vec();
-                found.push((part(record.key), part(record.value)));
+                if record.offset < below {
+                    found.push((part(record.key), part(record.value)));
+                }
             };
             while reader.poll(Duration::ZERO, 1_000, &mut take).unwrap() > 0 {}
             for (at, next) in &mut from {
