@@ -79,8 +79,10 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     /// Makes everything written so far, [`Durability::None`] included, survive the end of the machine.
     fn flush(&self) -> Result<(), StoreError>;
 
-    /// Rows that have expired by `horizons` may be dropped, now or whenever it is cheap, and need not be dropped at all:
-    /// nobody reads them. Called when the state is opened and after each write-back; the last `horizons` count, with
-    /// what they will come to say.
-    fn expire(&self, horizons: &Arc<Horizons>);
+    /// From now on rows that have expired by `horizons`, and what those will come to say, may be dropped whenever it is
+    /// cheap; they need not be dropped at all, for nobody reads them. Called when the state is opened.
+    fn expire_by(&self, horizons: &Arc<Horizons>);
+
+    /// The horizons may have moved. For engines that drop nothing by themselves.
+    fn drop_expired(&self) {}
 }

@@ -39,6 +39,7 @@ struct Inner {
     durable: Option<(Map, Vec<(WriteBatch, Durability)>)>,
     /// Operations since expired rows were looked for.
     written: usize,
+    horizons: Arc<Horizons>,
 }
 
 impl MemoryEngine {
@@ -75,7 +76,7 @@ impl MemoryEngine {
     pub fn after(&self, how: Crash) -> Self {
         let inner = self.inner.read();
         let (now, durable) = (inner.now.clone(), inner.durable.clone());
-        let copy = Inner { now, durable, written: inner.written };
+        let copy = Inner { now, durable, ..Inner::default() };
         drop(inner);
         let copy = Self { inner: RwLock::new(copy) };
         copy.crash(how);
@@ -176,13 +177,18 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
-    fn expire(&self, horizons: &Arc<Horizons>) {
-        drop_expired(&mut self.inner.write(), horizons);
+    fn expire_by(&self, horizons: &Arc<Horizons>) {
+        self.inner.write().horizons = Arc::clone(horizons);
+    }
+
+    fn drop_expired(&self) {
+        drop_expired(&mut self.inner.write());
     }
 }
 
 /// Not before half as much was written as there is to look through: that bounds what it costs for each row.
-fn drop_expired(inner: &mut Inner, horizons: &Horizons) {
+fn drop_expired(inner: &mut Inner) {
+    let Inner { horizons, .. } = inner;
     if horizons.is_empty() || inner.written < inner.now.len() / 2 {
         return;
     }

@@ -1,8 +1,9 @@
 //! The engine on files: RocksDB, one database per folder.
 //!
 //! Settings are those measured for this system (one column family, universal compaction, lz4, bloom filters of 10 bits,
-//! memtables of 16 MiB). Rows of one key of a window or session store lie together, and the filters know keys, not rows
-//! (`key_of`): a join looks for a key that mostly isn't there. Compactions drop what has expired. The write-buffer budget is *not* charged to the block cache: a budget that isn't much smaller
+//! memtables of 16 MiB). Rows of one key of a window or session store lie together and have a bloom filter of their own
+//! (`key_of`): a join looks for a key that mostly isn't there. Compactions drop what has expired. The write-buffer budget is
+//! *not* charged to the block cache: a budget that isn't much smaller
 //! than the cache starves index and filter blocks, silently and tenfold.
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ const MEMTABLES: i32 = 3;
 const BLOOM_BITS: f64 = 10.0;
 /// Bounds the file handles; tables beyond it are reopened on demand.
 const OPEN_FILES: i32 = 512;
+/// Of which one compacts: the filter of expired rows is a closure that more must not share.
 const BACKGROUND_THREADS: i32 = 2;
 
 /// Settings of a [`RocksEngine`].
@@ -119,9 +121,8 @@ fn database_options(options: &RocksOptions, expired: &Expired) -> Options {
     database.set_log_level(LogLevel::Error);
     database.set_keep_log_file_num(2);
     if !options.wal {
-        // Every row has such a part, if need be all of it: one filter serves lookups and scans.
-        table.set_whole_key_filtering(false);
-        database.set_prefix_extractor(SliceTransform::create("key of rows", key_of, None));
+        let of_key = SliceTransform::create("rows of one key", key_of, Some(has_key));
+        database.set_prefix_extractor(of_key);
         let expired = Arc::clone(expired);
         database.set_compaction_filter("expired rows", move |_level, key, _value| {
             if expired.read().is_expired(key) {
@@ -135,9 +136,13 @@ fn database_options(options: &RocksOptions, expired: &Expired) -> Options {
     database
 }
 
-/// What the rows of one key of a window or session store have in common; any other row as it is.
+/// What the rows of one key of a window or session store have in common.
 fn key_of(row: &[u8]) -> &[u8] {
     row_key(row).unwrap_or(row)
+}
+
+fn has_key(row: &[u8]) -> bool {
+    row_key(row).is_some()
 }
 
 /// True if all rows of `[from, to)` are those of one key.
@@ -230,10 +235,7 @@ impl Engine for RocksEngine {
         flushed.map_err(|error| self.error("flush", &error))
     }
 
-    fn expire(&self, horizons: &Arc<Horizons>) {
-        let is_known = Arc::ptr_eq(&self.expired.read(), horizons);
-        if !is_known {
-            *self.expired.write() = Arc::clone(horizons);
-        }
+    fn expire_by(&self, horizons: &Arc<Horizons>) {
+        *self.expired.write() = Arc::clone(horizons);
     }
 }

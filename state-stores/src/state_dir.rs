@@ -109,7 +109,7 @@ impl StateDir {
             None => None,
         };
         let horizons = Arc::default();
-        engine.expire(&horizons);
+        engine.expire_by(&horizons);
         let shared = Shared {
             engine,
             horizons,

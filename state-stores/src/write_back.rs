@@ -5,8 +5,6 @@
 //! mark do no harm, because changelog rows are whole values and replaying to the end converges. Expired rows may be
 //! dropped only after the flush, below the stream time it made durable.
 
-use std::sync::Arc;
-
 use crate::shelf::Frozen;
 use crate::{Durability, Engine, Horizons, StoreError, WriteBatch};
 
@@ -55,14 +53,12 @@ impl<'a> WriteBack<'a> {
         let kind = shelf.spec.kind;
         let horizon = mark.stream_time.and_then(|time| kind.horizon(time));
         for (key, value) in rows.sorted().iter() {
-            let time = kind.row_time(key);
-            // What the base has of an expired row the engine drops when it likes.
-            if horizon.is_some_and(|horizon| time.is_some_and(|time| time <= horizon)) {
-                continue;
-            }
+            // What the base has of it is older, and would be seen again if the retention were made longer.
+            let has_expired = horizon
+                .is_some_and(|horizon| kind.row_time(key).is_some_and(|time| time <= horizon));
             match value {
-                Some(value) => batch.put_parts(&[&row_prefix, key], value),
-                None => batch.delete_parts(&[&row_prefix, key]),
+                Some(value) if !has_expired => batch.put_parts(&[&row_prefix, key], value),
+                _ => batch.delete_parts(&[&row_prefix, key]),
             }
             if batch.byte_len() >= BATCH_BYTES {
                 self.write_batch(batch)?;
@@ -72,13 +68,13 @@ impl<'a> WriteBack<'a> {
     }
 
     /// Tells the engine what has expired by the stream times that [`write`](Self::write) made durable.
-    pub(crate) fn expire(&self, horizons: &Arc<Horizons>) {
+    pub(crate) fn expire(&self, horizons: &Horizons) {
         for Frozen { shelf, mark, .. } in self.frozen {
             if let Some(horizon) = mark.stream_time.and_then(|time| shelf.spec.kind.horizon(time)) {
                 horizons.set(shelf.place, shelf.spec.kind, horizon);
             }
         }
-        self.engine.expire(horizons);
+        self.engine.drop_expired();
     }
 
     fn write_batch(&self, batch: &mut WriteBatch) -> Result<(), StoreError> {

@@ -82,7 +82,7 @@ impl Engine for Part {
     }
 
     /// Their keys lie elsewhere.
-    fn expire(&self, _horizons: &Arc<Horizons>) {}
+    fn expire_by(&self, _horizons: &Arc<Horizons>) {}
 }
 
 /// A machine's parts of the two databases.

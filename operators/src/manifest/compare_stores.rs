@@ -98,7 +98,7 @@ impl List {
             }
         }
         if was.retention_ms != is.retention_ms {
-            let remedy = "what was forgotten stays so; a changelog on Kafka keeps its retention.ms until somebody \
+            let remedy = "what has expired may be forgotten already; a changelog on Kafka keeps its retention.ms until somebody \
                           alters the topic";
             let retentions = (ms(was.retention_ms), ms(is.retention_ms));
             self.add(Verdict::Compatible, of("retention"), retentions, remedy);

@@ -5,13 +5,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use state_stores::{
-    Direction, Engine, StateDir, StateOptions, StoreIndex, StoreKind, StoreSpec, TaskState, keys,
+    Direction, Engine, RawBytes, Serde, StateDir, StateOptions, StoreIndex, StoreKind, StoreSpec,
+    TaskState, VersionedKeyValueStore, keys,
 };
 
 use super::disk::Disk;
 
 const STORE: StoreIndex = StoreIndex(0);
 const RETENTION_MS: i64 = 100;
+const WINDOWS: StoreKind = StoreKind::Window { retention_ms: RETENTION_MS, duplicates: false };
 /// Rows of one write-back, all of one time.
 const ROWS: u8 = 20;
 /// Many more than any engine needs to drop something.
@@ -24,6 +26,13 @@ struct Opened<D: Disk> {
     _disk: D,
 }
 
+fn open<E: Engine + 'static>(engine: &Arc<E>, kind: StoreKind) -> (Arc<StateDir>, TaskState) {
+    let dir = StateDir::open(Arc::clone(engine) as _, StateOptions::new("log-1")).unwrap();
+    let spec = StoreSpec { name: "a".into(), changelog_topic: "a-changelog".into(), kind };
+    let state = dir.task_state(0, &[spec]).unwrap();
+    (dir, state)
+}
+
 fn row(time: i64, number: u8) -> Vec<u8> {
     let mut full = Vec::new();
     keys::window(&[number], time, None, &mut full);
@@ -31,22 +40,31 @@ fn row(time: i64, number: u8) -> Vec<u8> {
 }
 
 impl<D: Disk> Opened<D> {
-    fn new() -> Self {
+    fn new(kind: StoreKind) -> Self {
         let (disk, engine) = D::create();
         let engine = Arc::new(engine);
-        let dir = StateDir::open(Arc::clone(&engine) as _, StateOptions::new("log-1")).unwrap();
-        let kind = StoreKind::Window { retention_ms: RETENTION_MS, duplicates: false };
-        let spec = StoreSpec { name: "a".into(), changelog_topic: "a-changelog".into(), kind };
-        let state = dir.task_state(0, &[spec]).unwrap();
+        let (dir, state) = open(&engine, kind);
         Self { engine, dir, state, _disk: disk }
+    }
+
+    /// The same with another retention.
+    fn reopened(self, kind: StoreKind) -> Self {
+        let Self { engine, dir, state, _disk } = self;
+        drop((dir, state));
+        let (dir, state) = open(&engine, kind);
+        Self { engine, dir, state, _disk }
+    }
+
+    fn commit_and_write_back(&mut self) {
+        let position = self.state.changelog_position(STORE).unwrap_or(0) + 1;
+        self.state.apply(&[(STORE, position)]);
+        self.dir.write_back(0).unwrap();
     }
 
     /// A write-back of rows of this time.
     fn write(&mut self, time: i64) {
         (0..ROWS).for_each(|number| self.state.put(STORE, &row(time, number), Some(b"value")));
-        let position = self.state.changelog_position(STORE).unwrap_or(0) + 1;
-        self.state.apply(&[(STORE, position)]);
-        self.dir.write_back(0).unwrap();
+        self.commit_and_write_back();
     }
 
     /// Times of the rows that are in the base, expired or not.
@@ -71,7 +89,7 @@ impl<D: Disk> Opened<D> {
 }
 
 fn what_has_expired_leaves_the_base_and_nothing_else_does<D: Disk>() {
-    let mut opened = Opened::<D>::new();
+    let mut opened = Opened::<D>::new(WINDOWS);
     let (mut time, mut gone) = (0, 0);
     while gone < 3 * RETENTION_MS {
         time += 10;
@@ -86,7 +104,7 @@ fn what_has_expired_leaves_the_base_and_nothing_else_does<D: Disk>() {
 }
 
 fn a_store_that_is_built_anew_begins_with_its_oldest_rows<D: Disk>() {
-    let mut opened = Opened::<D>::new();
+    let mut opened = Opened::<D>::new(WINDOWS);
     opened.write(1_000_000);
     opened.state.rebuild(STORE).unwrap();
     for time in 0..60 {
@@ -99,7 +117,42 @@ fn a_store_that_is_built_anew_begins_with_its_oldest_rows<D: Disk>() {
     assert!((0..60).all(|time| opened.rows_of(time) == usize::from(ROWS)));
 }
 
+fn a_longer_retention_shows_no_value_that_was_replaced<D: Disk>() {
+    let mut opened = Opened::<D>::new(WINDOWS);
+    for time in [0, 1] {
+        opened.state.put(STORE, &row(time, 0), Some(b"old"));
+    }
+    opened.commit_and_write_back();
+    opened.state.put(STORE, &row(0, 0), Some(b"new"));
+    opened.state.put(STORE, &row(1, 0), None);
+    // Both have expired before the write-back that would have brought them to the base.
+    opened.write(1_000);
+    let kind = StoreKind::Window { retention_ms: 10_000, duplicates: false };
+    let opened = opened.reopened(kind);
+    let seen = [0, 1].map(|time| opened.state.get(STORE, &row(time, 0)).unwrap());
+    assert_eq!(seen, [None, None]);
+}
+
+fn a_version_that_has_expired_is_deleted_once<D: Disk>() {
+    let kind = StoreKind::Versioned { history_retention_ms: RETENTION_MS };
+    let mut opened = Opened::<D>::new(kind);
+    let (keys, values): (Serde<[u8]>, Serde<[u8]>) = (Arc::new(RawBytes), Arc::new(RawBytes));
+    let mut versions = VersionedKeyValueStore::new(STORE, &keys, &values);
+    let mut deleted = 0;
+    for time in 0..2_000 {
+        versions.put(&mut opened.state, b"k", time, Some(b"value")).unwrap();
+        opened.state.dirty(&mut |_, _, value| deleted += usize::from(value.is_none()));
+        opened.state.apply(&[(STORE, time + 1)]);
+        if time % 50 == 0 {
+            opened.dir.write_back(0).unwrap();
+        }
+    }
+    assert!(deleted < 2_000, "{deleted} deletions of 2000 versions");
+}
+
 on_all_engines!(
     what_has_expired_leaves_the_base_and_nothing_else_does,
-    a_store_that_is_built_anew_begins_with_its_oldest_rows
+    a_store_that_is_built_anew_begins_with_its_oldest_rows,
+    a_longer_retention_shows_no_value_that_was_replaced,
+    a_version_that_has_expired_is_deleted_once
 );

@@ -91,7 +91,11 @@ impl<E: Engine> Engine for TornEngine<E> {
         self.behind.flush()
     }
 
-    fn expire(&self, horizons: &Arc<Horizons>) {
-        self.behind.expire(horizons);
+    fn expire_by(&self, horizons: &Arc<Horizons>) {
+        self.behind.expire_by(horizons);
+    }
+
+    fn drop_expired(&self) {
+        self.behind.drop_expired();
     }
 }
