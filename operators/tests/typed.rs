@@ -12,7 +12,7 @@ fn numbers(name: &str) -> Topic<str, i64> {
 
 #[test]
 fn a_flow_of_borrowed_records_reads_top_to_bottom() {
-    let builder = StreamsBuilder::new("spike");
+    let builder = StreamsBuilder::new("typed");
     let names = builder.table("names", &text("names"));
     let small = builder.stream(&numbers("small")).filter(|_, n| *n > 0);
     let large = builder.stream(&numbers("large")).map_values(|n| n * 1000);
