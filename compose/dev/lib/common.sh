@@ -74,7 +74,8 @@ port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # Ports, in this order: the environment, what this instance used last, the defaults (the first
 # instance) or the next free group of ten above them (the others).
 use_ports() {
-  local kafka=${KAFKA_PORT-} postgres=${POSTGRES_PORT-} redis=${REDIS_PORT-} controller=${KAFKA_CONTROLLER_PORT-} shift=0
+  local kafka=${KAFKA_PORT-} postgres=${POSTGRES_PORT-} redis=${REDIS_PORT-} controller=${KAFKA_CONTROLLER_PORT-}
+  local brokers=${KAFKA_NODES-} shift=0
   # shellcheck source=/dev/null
   if [[ -r $DEV_DIR/ports ]]; then
     source "$DEV_DIR/ports"
@@ -89,10 +90,12 @@ use_ports() {
   POSTGRES_PORT=${postgres:-${POSTGRES_PORT:-$((15432 + shift))}}
   REDIS_PORT=${redis:-${REDIS_PORT:-$((16379 + shift))}}
   KAFKA_CONTROLLER_PORT=${controller:-$((KAFKA_PORT + 1))}
+  KAFKA_NODES=${brokers:-${KAFKA_NODES:-1}}
   local name
   for name in KAFKA_PORT POSTGRES_PORT REDIS_PORT KAFKA_CONTROLLER_PORT; do
     in_range "${!name}" 1 65535 || die "$name='${!name}' isn't a port"
   done
+  add_nodes
 }
 
 # A running server can't move. refuse_moved_port SERVICE WANTED NOTED
@@ -112,7 +115,8 @@ ports_wanted() {
 }
 
 save_ports() {
-  printf '%s\n' "KAFKA_PORT=$KAFKA_PORT" "POSTGRES_PORT=$POSTGRES_PORT" "REDIS_PORT=$REDIS_PORT" >"$DEV_DIR/ports"
+  printf '%s\n' "KAFKA_PORT=$KAFKA_PORT" "POSTGRES_PORT=$POSTGRES_PORT" "REDIS_PORT=$REDIS_PORT" \
+    "KAFKA_NODES=$KAFKA_NODES" >"$DEV_DIR/ports"
 }
 
 # The command line of a process; empty if there is none (/proc, as a small machine has no ps).
