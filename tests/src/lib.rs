@@ -4,7 +4,13 @@
 pub mod api;
 pub mod apps;
 pub mod binary;
+#[cfg(feature = "real")]
+pub mod chain;
+#[cfg(feature = "real")]
+pub mod cluster;
 pub mod feed;
+#[cfg(feature = "real")]
+pub mod load;
 pub mod member;
 pub mod ports;
 pub mod process;
@@ -12,7 +18,11 @@ pub mod queries;
 pub mod receiver;
 pub mod replay;
 pub mod servers;
+#[cfg(feature = "real")]
+pub mod stage;
 pub mod system;
+#[cfg(feature = "real")]
+pub mod trial;
 pub mod wait;
 
 pub use api::Api;

@@ -12,23 +12,20 @@
 mod kafka;
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use log::contract::{LogFixture, Scene, scene::unique};
+use log::contract::LogFixture;
 use log::kafka::GroupProtocol;
 use log::{GroupMember, Isolation, NewRecord, TopicPartition};
-use operators::{DEAD_LETTERS, I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
-use runtime::{Worker, WorkerSettings};
-use state_stores::{RocksEngine, RocksOptions, StateDir, StateOptions};
-use system_tests::{Member, member};
+use operators::{StreamsBuilder, Topic, Topology, Utf8};
+use system_tests::Member;
+use system_tests::stage::{self, PARTITIONS, Part, Stage};
 
 use kafka::Kafka;
 
 /// How many kills the long run has.
 const KILLS: &str = "KAFKA_WORKERS_KILLS";
-const PARTITIONS: u32 = 4;
+/// What a static member is told.
+const STATIC: &str = "static";
 const WORDS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 const CHUNK: usize = 2_000;
 
@@ -125,57 +122,33 @@ fn members_that_are_killed_again_and_again_lose_and_double_nothing() {
 
 struct Story<'k> {
     kafka: &'k Kafka,
-    name: String,
-    scene: Scene,
+    stage: Stage,
     protocol: GroupProtocol,
     is_static: bool,
-    folders: [tempfile::TempDir; 2],
 }
 
 impl<'k> Story<'k> {
     fn new(kafka: &'k Kafka, protocol: GroupProtocol) -> Self {
-        let name = unique("workers");
-        let scene = Scene::on(kafka.log(), kafka, &name);
-        scene.topic("lines", PARTITIONS);
-        scene.topic("counts", PARTITIONS);
-        if scene.admin.describe(&[DEAD_LETTERS]).unwrap() == [None] {
-            let cleanup = log::Cleanup::Keep;
-            let spec = log::TopicSpec {
-                name: DEAD_LETTERS.to_owned(),
-                partitions: 3,
-                replication: 1,
-                cleanup,
-            };
-            scene.admin.ensure_topics(&[spec]).unwrap();
-        }
-        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        Self { kafka, name, scene, protocol, is_static: false, folders }
+        let stage = Stage::new(kafka, "workers", 1);
+        Self { kafka, stage, protocol, is_static: false }
     }
 
     fn member(&self, slot: usize) -> Member {
-        let folder = self.folders[slot].path();
-        let (protocol, is_static) = (self.protocol, self.is_static);
-        let told = format!("{slot} {protocol:?} {is_static} {} {}", self.name, folder.display());
-        let log = OpenOptions::new().create(true).append(true).open(self.log(slot)).unwrap();
-        Member::spawn(&told, log.into()).unwrap()
-    }
-
-    /// What the members of a slot have said.
-    fn log(&self, slot: usize) -> PathBuf {
-        self.folders[slot].path().with_extension("log")
+        let stays = if self.is_static { STATIC } else { "" };
+        self.stage.member(slot, &[&format!("{:?}", self.protocol), stays])
     }
 
     /// How many assignments the member of a slot was given.
     fn assignments(&self, slot: usize) -> usize {
-        std::fs::read_to_string(self.log(slot)).unwrap().matches("partitions assigned").count()
+        self.stage.said(slot).matches("partitions assigned").count()
     }
 
     /// Waits until two members share the partitions; what each has, by client id.
     fn until_shared(&self) -> BTreeMap<String, Vec<TopicPartition>> {
-        let group = format!("{}-group", self.scene.name("application"));
+        let group = format!("{}-group", self.stage.scene.name("application"));
         let mut shares = BTreeMap::new();
-        self.scene.until("two members share the partitions", || {
-            let told = self.scene.admin.group(&group).unwrap();
+        self.stage.scene.until("two members share the partitions", || {
+            let told = self.stage.scene.admin.group(&group).unwrap();
             let share = |member: &GroupMember| {
                 let mut owned = member.partitions.clone();
                 owned.sort();
@@ -189,8 +162,8 @@ impl<'k> Story<'k> {
 
     /// Words under keys that say nothing about them.
     fn fill(&self, chunk: usize) {
-        let lines = self.scene.name("lines");
-        let mut producer = self.scene.producer("filler");
+        let lines = self.stage.scene.name("lines");
+        let mut producer = self.stage.scene.producer("filler");
         producer.begin().unwrap();
         for number in chunk * CHUNK..(chunk + 1) * CHUNK {
             let record = NewRecord {
@@ -206,7 +179,7 @@ impl<'k> Story<'k> {
 
     fn counted(&self) -> BTreeMap<String, Vec<i64>> {
         let mut counts: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-        for found in self.scene.read(&self.scene.name("counts"), PARTITIONS) {
+        for found in self.stage.scene.read(&self.stage.scene.name("counts"), PARTITIONS) {
             let word = String::from_utf8(found.key.unwrap()).unwrap();
             let count = i64::from_be_bytes(found.value.unwrap().try_into().unwrap());
             counts.entry(word).or_default().push(count);
@@ -216,11 +189,10 @@ impl<'k> Story<'k> {
 
     /// Waits for so many committed counts; more is an error at the end.
     fn until_counted(&self, least: usize) {
-        let counts = self.scene.name("counts");
-        let at = self.scene.partitions(&counts, PARTITIONS);
-        self.scene.until(&format!("{least} words are counted"), || {
+        let at = self.stage.partitions("counts");
+        self.stage.scene.until(&format!("{least} words are counted"), || {
             // Ends count markers too, so they come first, being cheap.
-            let ends = self.scene.admin.end_offsets(&at, Isolation::ReadCommitted).unwrap();
+            let ends = self.stage.scene.admin.end_offsets(&at, Isolation::ReadCommitted).unwrap();
             ends.iter().sum::<i64>() >= least as i64
                 && self.counted().values().map(Vec::len).sum::<usize>() >= least
         });
@@ -232,22 +204,10 @@ impl<'k> Story<'k> {
             let counts = expected.entry(word(number).to_owned()).or_default();
             counts.push(counts.len() as i64 + 1);
         }
-        assert_eq!(self.counted(), expected, "{} on {:?}", self.name, self.kafka.options);
-        let said = [0, 1].map(|slot| std::fs::read_to_string(self.log(slot)).unwrap()).concat();
+        assert_eq!(self.counted(), expected, "{} on {:?}", self.stage.name(), self.kafka.options);
+        let said = [0, 1].map(|slot| self.stage.said(slot)).concat();
         assert!(said.contains("tasks are level with the log"), "the members tell what they do");
         assert!(!said.contains("rebuilding a store"), "a member lost its state");
-    }
-}
-
-impl Drop for Story<'_> {
-    fn drop(&mut self) {
-        for slot in [0, 1] {
-            if std::thread::panicking() {
-                let said = std::fs::read_to_string(self.log(slot)).unwrap_or_default();
-                eprintln!("member {slot}:\n{said}");
-            }
-            let _left = std::fs::remove_file(self.log(slot));
-        }
     }
 }
 
@@ -256,42 +216,30 @@ fn word(number: usize) -> &'static str {
     WORDS[number * number % 31 % WORDS.len()]
 }
 
-fn topology(scene: &Scene) -> Topology {
-    let builder = StreamsBuilder::new(scene.name("application"));
-    builder
-        .stream::<str, str>(&Topic::new(scene.name("lines"), Utf8, Utf8))
-        .select_key::<str>(|_, word| word.to_owned())
-        .group_by_key()
-        .count(&Materialized::as_("words", Utf8, I64Be))
-        .to_stream()
-        .to(&Topic::new(scene.name("counts"), Utf8, I64Be));
+fn topology(part: &Part) -> Topology {
+    let builder = StreamsBuilder::new(part.name("application"));
+    let lines = builder.stream::<str, str>(&Topic::new(part.name("lines"), Utf8, Utf8));
+    let words = lines.select_key::<str>(|_, word| word.to_owned());
+    stage::count(&words, "words", &part.name("counts"));
     builder.build().unwrap()
 }
 
 /// The body of the child process; nothing when run as an ordinary test.
 #[test]
 fn the_member() {
-    let (Some(told), Some(kafka)) = (member::told(), Kafka::from_environment()) else { return };
-    let told: Vec<&str> = told.splitn(5, ' ').collect();
-    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let mut kafka = kafka;
-    if told[1] == format!("{:?}", GroupProtocol::Consumer) {
+    let (Some(part), Some(mut kafka)) = (Part::told(), Kafka::from_environment()) else { return };
+    if part.more[0] == format!("{:?}", GroupProtocol::Consumer) {
         kafka.options.group_protocol = GroupProtocol::Consumer;
     }
-    let scene = Scene::on(kafka.log(), &kafka, told[3]);
-    let engine = RocksEngine::open(Path::new(told[4]), RocksOptions::default()).unwrap();
-    let mut options = StateOptions::new(scene.admin.log_id().unwrap());
-    // Often, so that a kill finds every part of a write-back.
-    options.max_layer_age_ms = 50;
-    let state = StateDir::open(Arc::new(engine), options).unwrap();
-    let mut settings = WorkerSettings::new(format!("member-{}", told[0]));
-    settings.session_timeout = kafka.session_timeout();
-    if told[2] == "true" {
-        settings.group_instance_id = Some(settings.instance.clone());
-        // A busy machine may take longer than the least to start a process.
-        settings.session_timeout *= 5;
-    }
-    settings.repartition_purge_interval_ms = 300;
-    let worker = Worker::new(topology(&scene), scene.log.clone(), state, settings, 1);
-    member::serve(worker, || ()).unwrap();
+    part.play(topology(&part), kafka.log(), |options, settings| {
+        // Often, so that a kill finds every part of a write-back.
+        options.max_layer_age_ms = 50;
+        settings.session_timeout = kafka.session_timeout();
+        if part.more[1] == STATIC {
+            settings.group_instance_id = Some(settings.instance.clone());
+            // A busy machine may take longer than the least to start a process.
+            settings.session_timeout *= 5;
+        }
+        settings.repartition_purge_interval_ms = 300;
+    });
 }

@@ -138,6 +138,8 @@ launch() {
   # Its own session, so that it survives the terminal; without the lock, which it would hold for ever.
   (cd / && exec setsid "$@" </dev/null >"$log" 2>&1 9>&-) &
   echo $! >"$DEV_DIR/$service.pid"
+  # Until it has become the server its command line is ours, which a busy machine shows for a while.
+  while [[ $(command_line $!) == "$(command_line $$)" ]]; do sleep 0.02; done
 }
 
 refuse_taken_port() {

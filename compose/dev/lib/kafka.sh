@@ -76,7 +76,8 @@ node_launch() {
 node_format() {
   [[ ! -e $DEV_DIR/$1/meta.properties ]] || return 0
   if [[ ! -s $DEV_DIR/kafka.cluster ]]; then
-    kafka_storage random-uuid >"$DEV_DIR/kafka.cluster" 2>/dev/null ||
+    # It logs to the same output first.
+    (set -o pipefail && kafka_storage random-uuid 2>/dev/null | tail -n 1 >"$DEV_DIR/kafka.cluster") ||
       die "kafka.tools.StorageTool doesn't run: $(kafka_storage random-uuid 2>&1 | tail -n 3)"
   fi
   kafka_storage format --cluster-id "$(<"$DEV_DIR/kafka.cluster")" --config "$DEV_DIR/$1.properties" >"$DEV_DIR/$1.log" 2>&1 ||

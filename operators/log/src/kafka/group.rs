@@ -155,12 +155,18 @@ impl KafkaGroupConsumer {
             offsets.iter().cloned().partition(|(at, _)| added.contains(at));
         self.lanes.open(&self.consumer, &new, &self.signal)?;
         self.assign(&new)?;
+        self.owned.extend_from_slice(added);
         let moved: Vec<_> = kept
             .into_iter()
             .filter(|(at, next)| self.lanes.position(at).is_some_and(|position| position != *next))
             .collect();
         self.lanes.resume_all();
-        seek(&self.consumer, &mut self.lanes, &moved, self.options.request_timeout)
+        let moved = seek(&self.consumer, &mut self.lanes, &moved, self.options.request_timeout);
+        if moved.is_err() {
+            // What is added is taken over; the answer may be given again for the rest.
+            self.awaiting = Some(Rebalance::Assign(Vec::new()));
+        }
+        moved
     }
 }
 
@@ -215,8 +221,8 @@ impl GroupConsumer for KafkaGroupConsumer {
             self.owned.clear();
             self.lanes.open(&self.consumer, offsets, &self.signal)?;
             self.assign(offsets)?;
+            self.owned.extend(added);
         }
-        self.owned.extend(added);
         self.answered += 1;
         Ok(membership::capture(
             &self.consumer,

@@ -1,10 +1,11 @@
 //! The one place that sorts librdkafka's errors into [`LogError`]s.
 //!
 //! Invariant: the client's own verdict (fatal, must abort, retriable), where it
-//! gives one, wins over the error code; an unknown code is fatal, never silently
-//! retried.
+//! gives one, wins over the error code, but for one thing: what is fatal for a client needn't be for the worker, who can
+//! make another. An unknown code is fatal, never silently retried.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
@@ -21,7 +22,7 @@ pub(super) fn sort(error: &KafkaError, doing: impl Display) -> LogError {
         } else if verdict.txn_requires_abort() {
             LogError::Abort(text)
         } else if verdict.is_fatal() {
-            LogError::Fatal(text)
+            broken(by_code(code, text))
         } else if verdict.is_retriable() {
             LogError::Retriable(text)
         } else {
@@ -35,6 +36,29 @@ pub(super) fn sort(error: &KafkaError, doing: impl Display) -> LogError {
             Some(code) => by_code(code, text()),
             None => LogError::Fatal(text()),
         },
+    }
+}
+
+/// The client can't be used any more. Where the reason passes or concerned one transaction (its state or its producer's id
+/// is lost, an answer came too late), another client goes on from what the log holds.
+fn broken(reason: LogError) -> LogError {
+    match reason {
+        LogError::Retriable(text) | LogError::Abort(text) => LogError::Unknown(text),
+        reason => reason,
+    }
+}
+
+/// A fence within a transaction of this age. The coordinator ends by itself what is open for longer than `timeout`, and
+/// fences its producer: that is no sign of another process with the same transactional id.
+pub(super) fn judge_fence(error: LogError, age: Duration, timeout: Duration) -> LogError {
+    match error {
+        LogError::Fenced(text) if age >= timeout => {
+            let ms = age.as_millis();
+            LogError::Unknown(format!(
+                "{text}: the transaction was open for {ms} ms and has timed out"
+            ))
+        }
+        error => error,
     }
 }
 
@@ -68,7 +92,8 @@ pub(super) fn by_code(code: Code, text: String) -> LogError {
         | Code::PurgeInflight
         | Code::OutOfOrderSequenceNumber
         | Code::UnknownProducerId
-        | Code::InvalidProducerIdMapping => LogError::Abort(text),
+        | Code::InvalidProducerIdMapping
+        | Code::InvalidTransactionalState => LogError::Abort(text),
         _ => LogError::Fatal(text),
     }
 }
@@ -148,6 +173,28 @@ mod tests {
     #[test]
     fn the_text_says_what_was_being_done() {
         assert!(class(Code::QueueFull).to_string().contains("sending to orders[1]"));
+    }
+
+    #[test]
+    fn a_client_that_is_broken_is_replaced_unless_a_person_must_act() {
+        for code in
+            [Code::InvalidTransactionalState, Code::InvalidProducerIdMapping, Code::MessageTimedOut]
+        {
+            let sorted = broken(by_code(code, "commit".to_owned()));
+            assert!(matches!(sorted, LogError::Unknown(_)), "{code:?}: {sorted}");
+        }
+        let sorted = broken(by_code(Code::TransactionalIdAuthorizationFailed, "commit".to_owned()));
+        assert!(matches!(sorted, LogError::Fatal(_)), "{sorted}");
+    }
+
+    #[test]
+    fn who_is_fenced_after_the_time_out_has_no_rival() {
+        let judged = |age| {
+            let (age, timeout) = (Duration::from_secs(age), Duration::from_secs(10));
+            judge_fence(class(Code::InvalidProducerEpoch), age, timeout)
+        };
+        assert!(matches!(judged(9), LogError::Fenced(_)));
+        assert!(matches!(judged(10), LogError::Unknown(_)));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::metadata::{native, with_offsets};
 use super::native::{OutTopic, Served};
 use super::outgoing::check_size;
 use super::settings::KafkaOptions;
-use super::triage::sort;
+use super::triage::{judge_fence, sort};
 
 /// librdkafka's queue is full: its thread needs a moment.
 const QUEUE_FULL: Duration = Duration::from_micros(500);
@@ -58,6 +58,8 @@ pub(super) struct KafkaTxnProducer {
     options: KafkaOptions,
     id: String,
     transaction: u64,
+    /// When the transaction began; the coordinator's time runs from a later moment.
+    began: Instant,
 }
 
 impl KafkaTxnProducer {
@@ -75,11 +77,17 @@ impl KafkaTxnProducer {
             id: transactional_id.to_owned(),
             targets: HashMap::new(),
             transaction: 0,
+            began: Instant::now(),
         })
     }
 
     fn failed(&self, error: &KafkaError, doing: &str) -> LogError {
-        sort(error, format_args!("transactional id {}: {doing}", self.id))
+        self.judged(sort(error, format_args!("transactional id {}: {doing}", self.id)))
+    }
+
+    /// What a failure means in a transaction of this age.
+    fn judged(&self, error: LogError) -> LogError {
+        judge_fence(error, self.began.elapsed(), self.options.transaction_timeout)
     }
 
     /// Where to send, and the number that comes back with the delivery.
@@ -110,7 +118,7 @@ impl KafkaTxnProducer {
 
     fn delivery_failure(&self) -> Result<(), LogError> {
         match &*self.producer.context().failure() {
-            Some(failure) => Err(failure.clone()),
+            Some(failure) => Err(self.judged(failure.clone())),
             None => Ok(()),
         }
     }
@@ -124,7 +132,7 @@ impl KafkaTxnProducer {
         }
         match self.producer.context().failure().clone() {
             Some(LogError::Refused(_)) => Ok(()),
-            Some(failure) => Err(failure),
+            Some(failure) => Err(self.judged(failure)),
             None => {
                 Err(LogError::Abort(format!("{topic}: no transaction is open, or it has failed")))
             }
@@ -174,6 +182,7 @@ impl TxnProducer for KafkaTxnProducer {
     fn begin(&mut self) -> Result<(), LogError> {
         self.producer.begin_transaction().map_err(|error| self.failed(&error, "begin"))?;
         self.transaction += 1;
+        self.began = Instant::now();
         *self.producer.context().failure() = None;
         Ok(())
     }
