@@ -62,8 +62,8 @@ pub fn partition(key: &str, partitions: u32) -> u32 {
 #[must_use]
 pub fn link(chain: i64, id: u64) -> i64 {
     let chain = chain.cast_unsigned();
-    let mixed = (chain >> LENGTH_BITS ^ id).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> LENGTH_BITS;
-    (mixed << LENGTH_BITS | length(chain.cast_signed()) + 1).cast_signed()
+    let mixed = ((chain >> LENGTH_BITS) ^ id).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> LENGTH_BITS;
+    ((mixed << LENGTH_BITS) | (length(chain.cast_signed()) + 1)).cast_signed()
 }
 
 /// How many links a chain has.

@@ -15,6 +15,8 @@ use log::Log;
 use log::contract::{LogFixture, Victim};
 use log::kafka::{KafkaLog, KafkaOptions};
 
+use crate::replicas::until_in_sync;
+
 /// What a developer's shell may say of other servers.
 const OF_OTHERS: [&str; 7] = [
     "DEV_DIR",
@@ -105,12 +107,29 @@ impl Cluster {
         self.broker(node, doing)
     }
 
-    /// Brings a broker back. Returns when it answers; one that stood still, at once.
+    /// Lets a halted broker go on, with no regard to the others.
+    ///
+    /// # Errors
+    /// It isn't there.
+    pub fn wake(&self, node: u32) -> Result<()> {
+        self.broker(node, "resume")
+    }
+
+    /// Brings a broker back. Returns when it has what the others have, so that another may fail.
     ///
     /// # Errors
     /// It doesn't come.
     pub fn mend(&self, node: u32, outage: Outage) -> Result<()> {
-        self.broker(node, if outage == Outage::Halted { "resume" } else { "start" })
+        self.broker(node, if outage == Outage::Halted { "resume" } else { "start" })?;
+        self.until_known(&[])
+    }
+
+    /// Waits until every broker knows these topics and all replicas are in sync.
+    ///
+    /// # Errors
+    /// They don't.
+    pub fn until_known(&self, topics: &[String]) -> Result<()> {
+        self.servers.split(',').try_for_each(|server| until_in_sync(server, topics))
     }
 
     fn broker(&self, node: u32, doing: &str) -> Result<()> {
@@ -146,7 +165,7 @@ impl LogFixture for Cluster {
     }
 
     fn kill_in_transaction(&self, _victim: &Victim) -> Arc<dyn Log> {
-        unimplemented!("the contract's cases run on the servers of everybody")
+        panic!("the contract's cases run on the servers of everybody")
     }
 }
 

@@ -17,6 +17,7 @@ pub mod process;
 pub mod queries;
 pub mod receiver;
 pub mod replay;
+pub mod replicas;
 pub mod servers;
 #[cfg(feature = "real")]
 pub mod stage;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use log::contract::Owned;
 use log::kafka::{KafkaLog, KafkaOptions};
-use operators::Topology;
+use operators::{DEAD_LETTERS, Topology};
 use state_stores::{Direction, StoreIndex, StoreSpec, TaskState};
 
 use crate::chain::{self, Chains};
@@ -45,6 +45,8 @@ impl Trial {
     #[must_use]
     pub fn start(cluster: &Cluster, what: &str, replication: i32) -> Self {
         let stage = Stage::new(cluster, what, replication);
+        let topics = ["lines", "counts"].map(|base| stage.scene.name(base));
+        cluster.until_known(&[&topics[..], &[DEAD_LETTERS.to_owned()]].concat()).unwrap();
         let log = &stage.scene.log;
         let watcher = Watcher::new(log.as_ref(), stage.partitions("counts"));
         let feeder = Feeder::start(

@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use system_tests::cluster::{Cluster, Outage};
 use system_tests::trial::{self, Trial};
@@ -14,6 +14,8 @@ use system_tests::trial::{self, Trial};
 /// How many rounds the long run has.
 const ROUNDS: &str = "KAFKA_CLUSTER_ROUNDS";
 const NODES: u32 = 3;
+/// Longer than a record waits for its acknowledgement.
+const TOO_FEW: Duration = Duration::from_secs(12);
 
 #[test]
 fn a_rolling_restart_a_killed_leader_and_too_few_replicas_cost_nothing() {
@@ -43,16 +45,15 @@ fn a_rolling_restart_a_killed_leader_and_too_few_replicas_cost_nothing() {
         trial.work(100);
         eprintln!("{:.0} s: a leader was killed", began.elapsed().as_secs_f64());
 
-        let others = [1 + (round + 1) % NODES, 1 + (round + 2) % NODES];
-        for node in others {
-            cluster.fail(node, Outage::Killed).unwrap();
-        }
-        // Nobody can write any more; whoever comes now finds no group.
+        // Two of three stand still or are gone: nobody accepts anything, and whoever comes now finds no group.
+        let (gone, halted) = (1 + (round + 1) % NODES, 1 + (round + 2) % NODES);
+        cluster.fail(gone, Outage::Stopped).unwrap();
+        cluster.fail(halted, Outage::Halted).unwrap();
         trial.kill(1);
         trial.bring(1);
-        for node in others {
-            cluster.mend(node, Outage::Killed).unwrap();
-        }
+        trial.hold(TOO_FEW);
+        cluster.wake(halted).unwrap();
+        cluster.mend(gone, Outage::Stopped).unwrap();
         trial.work(200);
         eprintln!("{:.0} s: too few replicas for a while", began.elapsed().as_secs_f64());
     }

@@ -1,9 +1,10 @@
-//! Ring 4 of failing brokers: the only broker is stopped, killed and halted under load and comes back, in seeded random
-//! order, and members are killed meanwhile. Nothing is lost, doubled or rebuilt, and no member ends by itself.
+//! Ring 4 of failing brokers: of three brokers one after the other is stopped, killed and halted under load and comes back,
+//! in seeded random order, and members are killed meanwhile. Nothing is lost, doubled or rebuilt, and no member ends by
+//! itself.
 //!
 //! `KAFKA_FAULTS=30 cargo test --workspace --all-features --test kafka_faults -- again_and_again --nocapture` is the long
-//! run: so many failures of the broker instead of three, with two kills of members each. `KAFKA_FAULTS_SEED=<n>` repeats
-//! the order of a run.
+//! run: so many failures of brokers instead of three, with two kills of members each. `KAFKA_FAULTS_SEED=<n>` repeats the
+//! order of a run.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
@@ -15,24 +16,25 @@ use runtime::simulation::Dice;
 use system_tests::cluster::{Cluster, Outage};
 use system_tests::trial::{self, Trial};
 
-/// How many failures of the broker the long run has.
+/// How many failures of brokers the long run has.
 const FAULTS: &str = "KAFKA_FAULTS";
 /// Which order.
 const SEED: &str = "KAFKA_FAULTS_SEED";
+const NODES: u32 = 3;
 /// Longer than a transaction may be open and a member silent: whoever had one is fenced.
 const HALTED: Duration = Duration::from_secs(12);
 const HALTED_LONG: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_broker_that_fails_again_and_again_costs_nothing() {
-    let Some(cluster) = Cluster::start(1, &[]).unwrap() else { return };
+fn brokers_that_fail_again_and_again_cost_nothing() {
+    let Some(cluster) = Cluster::start(NODES, &[]).unwrap() else { return };
     let long: Option<usize> = std::env::var(FAULTS).ok().map(|faults| faults.parse().unwrap());
     let faults = long.unwrap_or(3);
     let seed = std::env::var(SEED)
         .map_or_else(|_| u64::from(std::process::id()), |it| it.parse().unwrap());
     eprintln!("{SEED}={seed}");
     let mut dice = Dice::new(seed);
-    let mut trial = Trial::start(&cluster, "faults", 1);
+    let mut trial = Trial::start(&cluster, "faults", 3);
     trial.work(200);
     let began = Instant::now();
     let mut outages = Vec::new();
@@ -41,10 +43,10 @@ fn a_broker_that_fails_again_and_again_costs_nothing() {
             outages = Outage::ALL.to_vec();
         }
         let outage = outages.swap_remove(dice.below(outages.len() as u64) as usize);
-        let slot = fault % 2;
+        let (slot, node) = (fault % 2, 1 + dice.below(NODES.into()) as u32);
         trial.work(50 + dice.below(300));
-        cluster.fail(1, outage).unwrap();
-        // One dies while there is no broker; half of them come back to none.
+        cluster.fail(node, outage).unwrap();
+        // One dies while a broker is away; half of them come back meanwhile.
         let early = dice.below(2) == 0;
         trial.kill(slot);
         if early {
@@ -53,7 +55,7 @@ fn a_broker_that_fails_again_and_again_costs_nothing() {
         if outage == Outage::Halted {
             trial.hold(if long.is_some() { HALTED_LONG } else { HALTED });
         }
-        cluster.mend(1, outage).unwrap();
+        cluster.mend(node, outage).unwrap();
         if !early {
             trial.bring(slot);
         }
@@ -62,13 +64,17 @@ fn a_broker_that_fails_again_and_again_costs_nothing() {
             trial.kill(1 - slot);
             trial.bring(1 - slot);
         }
-        eprintln!("{:.0} s: {} of {faults}: {outage:?}", began.elapsed().as_secs_f64(), fault + 1);
+        eprintln!(
+            "{:.0} s: {} of {faults}: broker {node} {outage:?}",
+            began.elapsed().as_secs_f64(),
+            fault + 1
+        );
     }
     trial.work(200);
     let kills = trial.kills;
     let records = trial.check();
     eprintln!(
-        "{faults} failures of the broker, {kills} kills of members, {records} records, each once and in order"
+        "{faults} failures of brokers, {kills} kills of members, {records} records, each once and in order"
     );
 }
 

@@ -248,8 +248,9 @@ impl Admin for KafkaAdmin {
         self.of_group(group, |client| {
             // Requires stable offsets: waits for markers that are being written.
             let answer = client.committed_offsets(list_of(of), self.options.request_timeout);
-            let found =
-                answer.map_err(|error| sort(&error, format_args!("offsets of group {group}")))?;
+            let held = "without an answer for long, a transaction that nobody ends holds them: kafka-transactions.sh find-hanging";
+            let found = answer
+                .map_err(|error| sort(&error, format_args!("offsets of group {group} ({held})")))?;
             of.iter().map(|at| offset_in(&found, at)).collect()
         })
     }
