@@ -4,8 +4,6 @@
 //! `KAFKA_CLUSTER_ROUNDS=5 cargo test --workspace --all-features --test kafka_cluster -- rolling --nocapture` is the long
 //! run: so many rounds of it all instead of one.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-
 use std::time::{Duration, Instant};
 
 use system_tests::cluster::{Cluster, Outage};

@@ -6,8 +6,6 @@
 //! run: so many failures of brokers instead of three, with two kills of members each. `KAFKA_FAULTS_SEED=<n>` repeats the
 //! order of a run.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,7 @@
 //! a purge breaks the next transaction); a commit that times out is asked again,
 //! and is `Unknown` only when that doesn't help either.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -31,6 +31,9 @@ const QUEUE_FULL: Duration = Duration::from_micros(500);
 
 /// Longer than any delivery may take: past it the client is broken.
 const FLUSH_MARGIN: Duration = Duration::from_secs(5);
+
+/// librdkafka answers within the time-out it is given, or, where the group's coordinator died at the wrong moment, never.
+const OFFSETS_MARGIN: Duration = Duration::from_secs(5);
 
 /// How long a commit or abort is repeated before its outcome counts as unknown.
 const END_PATIENCE: Duration = Duration::from_secs(60);
@@ -161,6 +164,21 @@ impl KafkaTxnProducer {
     }
 }
 
+/// Makes a call that may never return; `None` when it hasn't in time, or when there is no thread for it. What it holds is
+/// given up with it.
+fn within<T: Send + 'static>(
+    time: Duration,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (send, answer) = mpsc::sync_channel(1);
+    let call = move || {
+        // Nobody waits any more for an answer that comes too late.
+        let _late = send.send(call());
+    };
+    std::thread::Builder::new().name("offsets".to_owned()).spawn(call).ok()?;
+    answer.recv_timeout(time).ok()
+}
+
 fn client(config: &ClientConfig, id: &str) -> Result<Arc<Served<Deliveries>>, LogError> {
     Served::connect(config, Deliveries::default())
         .map(Arc::new)
@@ -215,11 +233,20 @@ impl TxnProducer for KafkaTxnProducer {
         group: &GroupMetadata,
     ) -> Result<(), LogError> {
         let list = with_offsets(offsets)?;
+        let (producer, group) = (Arc::clone(&self.producer), group.clone());
         let timeout = self.options.transaction_timeout;
-        with_native(group, |native| {
-            self.producer.send_offsets_to_transaction(&list, native, timeout)
-        })?
-        .map_err(|error| match self.delivery_failure() {
+        let sent = within(timeout + OFFSETS_MARGIN, move || {
+            with_native(&group, |native| {
+                producer.send_offsets_to_transaction(&list, native, timeout)
+            })
+        });
+        let Some(sent) = sent else {
+            let id = &self.id;
+            return Err(LogError::Unknown(format!(
+                "transactional id {id}: librdkafka has lost the answer to the offsets and waits for ever; its client is given up"
+            )));
+        };
+        sent?.map_err(|error| match self.delivery_failure() {
             Err(failure @ LogError::Refused(_)) => failure,
             _ => self.failed(&error, "sending offsets"),
         })
@@ -263,5 +290,18 @@ fn failed_send(error: LogError) -> LogError {
     match error {
         LogError::Retriable(text) => LogError::Abort(text),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_never_returns_is_given_up() {
+        let (hold, held) = mpsc::channel::<()>();
+        assert_eq!(within(Duration::from_millis(10), move || held.recv().is_ok()), None);
+        drop(hold);
+        assert_eq!(within(Duration::from_secs(10), || 7), Some(7));
     }
 }
