@@ -29,7 +29,7 @@ use super::metadata::{
 use super::native::topic_ids;
 use super::settings::KafkaOptions;
 use super::topics::{check_partitions, check_policies, create};
-use super::triage::sort;
+use super::triage::{sort, sort_question};
 use super::upkeep;
 
 /// How long a caller that works on is held up for a deletion; it can ask again.
@@ -94,7 +94,8 @@ impl KafkaAdmin {
             list.set_all_offsets(kind).map_err(|error| sort(&error, "asking for offsets"))?;
             let answer = client.offsets_for_times(list, timeout);
             serve(client);
-            let found = answer.map_err(|error| sort(&error, format_args!("offsets of {of:?}")))?;
+            let found =
+                answer.map_err(|error| sort_question(&error, format_args!("offsets of {of:?}")))?;
             of.iter().map(|at| offset_in(&found, at)).collect()
         })
     }

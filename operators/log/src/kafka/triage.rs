@@ -39,6 +39,15 @@ pub(super) fn sort(error: &KafkaError, doing: impl Display) -> LogError {
     }
 }
 
+/// Sorts what went wrong while asking for offsets of partitions that the caller knows to exist: where the client says
+/// there is none, the broker it asked hasn't heard of a new topic yet.
+pub(super) fn sort_question(error: &KafkaError, doing: impl Display) -> LogError {
+    match code_of(error) {
+        Some(Code::UnknownPartition) => LogError::Retriable(format!("{doing}: {error}")),
+        _ => sort(error, doing),
+    }
+}
+
 /// The client can't be used any more. Where the reason passes or concerned one transaction (its state or its producer's id
 /// is lost, an answer came too late), another client goes on from what the log holds.
 fn broken(reason: LogError) -> LogError {
@@ -195,6 +204,13 @@ mod tests {
         };
         assert!(matches!(judged(9), LogError::Fenced(_)));
         assert!(matches!(judged(10), LogError::Unknown(_)));
+    }
+
+    #[test]
+    fn a_partition_that_a_broker_does_not_know_yet_is_asked_for_again() {
+        let error = KafkaError::MetadataFetch(Code::UnknownPartition);
+        assert!(matches!(sort_question(&error, "offsets"), LogError::Retriable(_)));
+        assert!(matches!(sort(&error, "reading"), LogError::Fatal(_)));
     }
 
     #[test]
