@@ -43,7 +43,9 @@ pub(super) fn sort(error: &KafkaError, doing: impl Display) -> LogError {
 /// there is none, the broker it asked hasn't heard of a new topic yet.
 pub(super) fn sort_question(error: &KafkaError, doing: impl Display) -> LogError {
     match code_of(error) {
-        Some(Code::UnknownPartition) => LogError::Retriable(format!("{doing}: {error}")),
+        Some(Code::UnknownPartition | Code::UnknownTopicOrPartition) => {
+            LogError::Retriable(format!("{doing}: {error}"))
+        }
         _ => sort(error, doing),
     }
 }
@@ -208,9 +210,11 @@ mod tests {
 
     #[test]
     fn a_partition_that_a_broker_does_not_know_yet_is_asked_for_again() {
-        let error = KafkaError::MetadataFetch(Code::UnknownPartition);
-        assert!(matches!(sort_question(&error, "offsets"), LogError::Retriable(_)));
-        assert!(matches!(sort(&error, "reading"), LogError::Fatal(_)));
+        for code in [Code::UnknownPartition, Code::UnknownTopicOrPartition] {
+            let error = KafkaError::MetadataFetch(code);
+            assert!(matches!(sort_question(&error, "offsets"), LogError::Retriable(_)));
+            assert!(matches!(sort(&error, "reading"), LogError::Fatal(_)));
+        }
     }
 
     #[test]
