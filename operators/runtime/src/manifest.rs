@@ -93,6 +93,16 @@ fn life(admin: &dyn Admin, topic: &str) -> Result<Option<String>, LogError> {
     Ok(found.map(|topic| topic.id))
 }
 
+/// The id of a topic that was made before.
+///
+/// # Errors
+/// [`LogError::Retriable`] where it isn't there: the broker that was asked hasn't heard of it yet, or a reset has deleted it
+/// and nobody has begun anew.
+fn known_life(admin: &dyn Admin, topic: &str) -> Result<String, LogError> {
+    let life = life(admin, topic)?;
+    life.ok_or_else(|| LogError::Retriable(format!("topic {topic} isn't there, or not yet")))
+}
+
 impl Worker {
     /// Compares the topology with what is kept.
     ///
@@ -112,7 +122,7 @@ impl Worker {
         })?;
         let topic = topic(application);
         ensure(admin, &topic, self.replication).map_err(|e| self.log_failed(e))?;
-        let life = life(admin, &topic).map_err(|e| self.log_failed(e))?.unwrap_or_default();
+        let life = known_life(admin, &topic).map_err(|e| self.log_failed(e))?;
         let Kept { manifest: logged, in_reset } =
             read(self.log.as_ref(), admin, &topic).map_err(|e| self.log_failed(e))?;
         if in_reset {
@@ -140,10 +150,8 @@ impl Worker {
     /// be forgotten while it is one, so what isn't announced by now begins only after it has left.
     pub(crate) fn is_reset(&self, admin: &dyn Admin) -> Result<bool, LogError> {
         let topic = topic(self.topology.application_id());
-        match life(admin, &topic)? {
-            Some(life) if life == self.life => Ok(read(self.log.as_ref(), admin, &topic)?.in_reset),
-            _ => Ok(true),
-        }
+        let is_another = known_life(admin, &topic)? != self.life;
+        Ok(is_another || read(self.log.as_ref(), admin, &topic)?.in_reset)
     }
 
     fn parse(&self, kept_in: &'static str, text: &[u8]) -> Result<Manifest, WorkerError> {
