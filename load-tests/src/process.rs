@@ -50,7 +50,30 @@ impl Stat {
 #[must_use]
 pub fn peak_mib(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    mib_of(&status, "VmHWM:")
+}
+
+/// Memory of a process at this moment, in MiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resident {
+    /// Its own: heap, stacks.
+    pub anonymous: f64,
+    /// Of files that it has mapped, such as its code: shared with others, and the kernel's to take back.
+    pub file: f64,
+}
+
+impl Resident {
+    /// Of a process; nothing of one that is gone.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        Self { anonymous: mib_of(&status, "RssAnon:"), file: mib_of(&status, "RssFile:") }
+    }
+}
+
+/// A field of `/proc/<pid>/status` in MiB; 0 where it is missing.
+fn mib_of(status: &str, field: &str) -> f64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
     let kib = line.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
     kib.unwrap_or_default() / 1024.0
 }

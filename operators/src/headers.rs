@@ -64,6 +64,11 @@ impl Headers {
         })
     }
 
+    /// Memory they take, in bytes.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.bounds.capacity() * size_of::<Bounds>()
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.bounds.len()

@@ -37,6 +37,17 @@ pub struct Extent {
     pub rows: Option<u64>,
 }
 
+/// What an engine holds in memory, in bytes; several that share something all count it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineMemory {
+    /// Rows that aren't in files yet, in all states of being written.
+    pub write_buffers: usize,
+    /// Blocks read from files, with the indexes and filters that lie in the same cache.
+    pub cache: usize,
+    /// Indexes and filters beside the cache.
+    pub tables: usize,
+}
+
 /// What a scan calls for each row; `Break` ends the scan.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
@@ -68,6 +79,11 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     /// About how much lies in `[from, to)`, without reading it. `None`: this engine can't tell.
     fn extent(&self, _from: &[u8], _to: &[u8]) -> Option<Extent> {
         None
+    }
+
+    /// What it holds in memory beside its rows; nothing where the rows are all there is.
+    fn memory(&self) -> EngineMemory {
+        EngineMemory::default()
     }
 
     /// Applies the whole batch or nothing, operations in their order.

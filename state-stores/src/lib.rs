@@ -70,6 +70,7 @@ mod horizons;
 mod key_value;
 mod keyed;
 pub mod keys;
+mod layer_budget;
 mod list;
 mod memory;
 mod overlay;
@@ -99,20 +100,21 @@ pub use codec::{
     codec_fn,
 };
 pub use committed::{CommittedRow, CommittedStore, Keys, RowTime, Select};
-pub use engine::{Direction, Durability, Engine, Extent, Visit};
+pub use engine::{Direction, Durability, Engine, EngineMemory, Extent, Visit};
 pub use error::StoreError;
 pub use horizons::Horizons;
 pub use key_value::{KeyValueStore, TimestampedKeyValueStore};
+pub use layer_budget::LayerBudget;
 pub use list::ListStore;
 pub use memory::{Crash, MemoryEngine};
 pub use overlay::Savepoint;
 pub use rebuild::{ChangelogRange, Rebuild, needs_rebuild};
 #[cfg(feature = "rocksdb")]
-pub use rocks::{RocksEngine, RocksOptions};
+pub use rocks::{RocksEngine, RocksMemory, RocksOptions};
 pub use session::{Session, SessionStore};
 pub use spec::{StoreIndex, StoreKind, StoreSpec};
 pub use standby::StandbyState;
-pub use state_dir::{StateDir, StateOptions, StoreExtent};
+pub use state_dir::{StateDir, StateMemory, StateOptions, StoreExtent};
 pub use task_state::{TaskState, VisitDirty};
 pub use typed::TypedStore;
 pub use versioned::{Put, VersionedKeyValueStore};

@@ -3,26 +3,35 @@
 //! Settings are those measured for this system (one column family, universal compaction, lz4, bloom filters of 10 bits,
 //! memtables of 16 MiB). Rows of one key of a window or session store lie together and have a bloom filter of their own
 //! (`key_of`): a join looks for a key that mostly isn't there. Compactions drop what has expired. The write-buffer budget is
-//! *not* charged to the block cache: a budget that isn't much smaller
-//! than the cache starves index and filter blocks, silently and tenfold.
+//! *not* charged to the block cache: a budget that isn't much smaller than the cache starves index and filter blocks,
+//! silently and tenfold.
+//!
+//! Memory is bounded whatever the number of rows: state has its indexes and filters in the cache, in pieces of a few KiB,
+//! of which only the ones in use stay. The few files of the embedded log have theirs beside it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use rocksdb::{
-    BlockBasedOptions, Cache, CompactionDecision, DB, DBCompactionStyle, DBCompressionType,
-    LogLevel, Options, Range, SliceTransform, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, CompactionDecision, DB, DBCompactionStyle,
+    DBCompressionType, LogLevel, Options, Range, SliceTransform, WriteBufferManager, WriteOptions,
+    properties,
 };
 
 use crate::base::row_key;
 use crate::engine::Visit;
 use crate::rocks_scan::{Reach, Scans};
-use crate::{BatchOp, Direction, Durability, Engine, Extent, Horizons, StoreError, WriteBatch};
+use crate::{
+    BatchOp, Direction, Durability, Engine, EngineMemory, Extent, Horizons, StoreError, WriteBatch,
+};
 
+/// At most; a memtable never has more than half of what all may have.
 const MEMTABLE_BYTES: usize = 16 << 20;
-/// One written to, two being flushed.
-const MEMTABLES: i32 = 3;
+/// One written to, two being flushed, where there is room for so many: a write waits for the flush of the others.
+const MEMTABLES: usize = 3;
+/// A piece of an index or filter.
+const METADATA_BLOCK_BYTES: usize = 4 << 10;
 const BLOOM_BITS: f64 = 10.0;
 /// Bounds the file handles; tables beyond it are reopened on demand.
 const OPEN_FILES: i32 = 512;
@@ -49,6 +58,31 @@ impl Default for RocksOptions {
 
 /// Shared with the compactions' filter.
 type Expired = Arc<RwLock<Arc<Horizons>>>;
+/// Memory of the databases that are opened with it, together.
+#[derive(Clone)]
+pub struct RocksMemory {
+    cache: Cache,
+    buffers: WriteBufferManager,
+}
+
+impl RocksMemory {
+    /// Bytes for blocks read from files, and for rows not yet in files. The second is a bound for each database; together
+    /// they stay below it as long as no two are written back at once.
+    #[must_use]
+    pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Self {
+        let buffers = WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false);
+        Self { cache: Cache::new_lru_cache(cache_bytes), buffers }
+    }
+}
+
+impl std::fmt::Debug for RocksMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RocksMemory")
+            .field("cache", &self.cache.get_usage())
+            .field("write_buffers", &self.buffers.get_usage())
+            .finish_non_exhaustive()
+    }
+}
 
 /// A RocksDB database. Its folder stays locked until this is dropped.
 pub struct RocksEngine {
@@ -58,6 +92,7 @@ pub struct RocksEngine {
     wal: bool,
     /// What compactions may drop.
     expired: Expired,
+    memory: RocksMemory,
 }
 
 impl std::fmt::Debug for RocksEngine {
@@ -75,12 +110,25 @@ impl RocksEngine {
     /// # Errors
     /// [`StoreError::Locked`] when it is open elsewhere, [`StoreError::Engine`] for everything else.
     pub fn open(path: impl AsRef<Path>, options: RocksOptions) -> Result<Self, StoreError> {
+        let memory = RocksMemory::new(options.cache_bytes, options.write_buffer_bytes);
+        Self::open_within(path, &memory, options.wal)
+    }
+
+    /// As [`open`](Self::open), with memory that other databases of the process use as well.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_within(
+        path: impl AsRef<Path>,
+        memory: &RocksMemory,
+        wal: bool,
+    ) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         let expired = Expired::default();
-        match DB::open(&database_options(&options, &expired), &path) {
+        match DB::open(&database_options(memory, wal, &expired), &path) {
             Ok(db) => {
-                let scans = Scans::new(!options.wal);
-                Ok(Self { scans, db: Arc::new(db), path, wal: options.wal, expired })
+                let (scans, memory) = (Scans::new(!wal), memory.clone());
+                Ok(Self { scans, db: Arc::new(db), path, wal, expired, memory })
             }
             Err(error) if is_lock_error(&error) => Err(StoreError::Locked { path }),
             Err(error) => Err(engine_error("open", &path, &error)),
@@ -105,22 +153,32 @@ impl RocksEngine {
     }
 }
 
-fn database_options(options: &RocksOptions, expired: &Expired) -> Options {
+fn database_options(memory: &RocksMemory, wal: bool, expired: &Expired) -> Options {
     let mut table = BlockBasedOptions::default();
-    table.set_block_cache(&Cache::new_lru_cache(options.cache_bytes));
+    table.set_block_cache(&memory.cache);
     table.set_bloom_filter(BLOOM_BITS, false);
+    if !wal {
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(METADATA_BLOCK_BYTES);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_top_level_index_and_filter(true);
+    }
+    let write_buffer_bytes = memory.buffers.get_buffer_size();
+    let memtable_bytes = MEMTABLE_BYTES.min(write_buffer_bytes / 2);
+    let memtables = (write_buffer_bytes / memtable_bytes.max(1)).clamp(2, MEMTABLES);
     let mut database = Options::default();
     database.create_if_missing(true);
     database.set_compaction_style(DBCompactionStyle::Universal);
     database.set_compression_type(DBCompressionType::Lz4);
-    database.set_write_buffer_size(MEMTABLE_BYTES.min(options.write_buffer_bytes));
-    database.set_max_write_buffer_number(MEMTABLES);
-    database.set_db_write_buffer_size(options.write_buffer_bytes);
+    database.set_write_buffer_size(memtable_bytes);
+    database.set_max_write_buffer_number(memtables as i32);
+    database.set_write_buffer_manager(&memory.buffers);
     database.set_max_open_files(OPEN_FILES);
     database.increase_parallelism(BACKGROUND_THREADS);
     database.set_log_level(LogLevel::Error);
     database.set_keep_log_file_num(2);
-    if !options.wal {
+    if !wal {
         let of_key = SliceTransform::create("rows of one key", key_of, Some(has_key));
         database.set_prefix_extractor(of_key);
         let expired = Arc::clone(expired);
@@ -198,6 +256,15 @@ impl Engine for RocksEngine {
     fn extent(&self, from: &[u8], to: &[u8]) -> Option<Extent> {
         let sizes = self.db.get_approximate_sizes(&[Range::new(from, to)]);
         Some(Extent { bytes: sizes.first().copied()?, rows: None })
+    }
+
+    fn memory(&self) -> EngineMemory {
+        let tables = self.db.property_int_value(properties::ESTIMATE_TABLE_READERS_MEM);
+        EngineMemory {
+            write_buffers: self.memory.buffers.get_usage(),
+            cache: self.memory.cache.get_usage(),
+            tables: tables.ok().flatten().map_or(0, |bytes| bytes as usize),
+        }
     }
 
     fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -14,6 +14,7 @@ use crate::base::{self, Mark, PREFIX_LEN, Place};
 use crate::clean_rows::{CleanBudget, CleanRows, Epoch};
 use crate::engine::Visit;
 use crate::holder::Holder;
+use crate::layer_budget::LayerShare;
 use crate::rows::{Hashed, Merged, Rows};
 use crate::state_dir::Shared;
 use crate::{Direction, Engine, StoreError, StoreKind, StoreSpec, WriteBatch};
@@ -276,7 +277,7 @@ impl Shelf {
         newer: &mut Rows,
         stream_time: Option<i64>,
         position: Option<i64>,
-        total: &AtomicUsize,
+        total: &LayerShare,
     ) {
         let inner = &mut *self.inner.write();
         let before = inner.live.bytes();
@@ -291,7 +292,7 @@ impl Shelf {
         &self,
         rows: impl IntoIterator<Item = (&'r [u8], Option<&'r [u8]>)>,
         next_offset: i64,
-        total: &AtomicUsize,
+        total: &LayerShare,
     ) {
         let inner = &mut *self.inner.write();
         inner.confirmed |= inner.take_over(self.spec.kind, rows, next_offset, total) == 0;
@@ -304,7 +305,7 @@ impl Shelf {
         whom: Holder,
         rows: impl IntoIterator<Item = (&'r [u8], Option<&'r [u8]>)>,
         next_offset: i64,
-        total: &AtomicUsize,
+        total: &LayerShare,
     ) {
         let inner = &mut *self.inner.write();
         if self.is_held_by(whom) {
@@ -332,7 +333,7 @@ impl Shelf {
         shared.horizons.forget(self.place);
         shared.engine.write(&batch, crate::Durability::None)?;
         self.clean.write().forget_all();
-        shared.live_bytes.fetch_sub(inner.live.bytes(), Ordering::Relaxed);
+        shared.layers.live_changed(inner.live.bytes(), 0);
         *inner = Committed { settled_written: true, ..Committed::default() };
         Ok(())
     }
@@ -340,7 +341,7 @@ impl Shelf {
     /// Closes the live layer so that it can be written; `None` when the base is up to date.
     ///
     /// While a task owns the shelf its rows are the changelog's as of now; afterwards the time stands still.
-    pub(crate) fn freeze(self: &Arc<Self>, now_ms: i64, total: &AtomicUsize) -> Option<Frozen> {
+    pub(crate) fn freeze(self: &Arc<Self>, now_ms: i64, total: &LayerShare) -> Option<Frozen> {
         let inner = &mut *self.inner.write();
         if inner.confirmed {
             inner.as_of_ms = Some(now_ms);
@@ -350,7 +351,7 @@ impl Shelf {
         }
         let mut live = std::mem::take(&mut inner.live);
         self.clean.write().forget(live.keys());
-        total.fetch_sub(live.bytes(), Ordering::Relaxed);
+        total.live_changed(live.bytes(), 0);
         if inner.settled_written {
             inner.leave_to_base();
             inner.settled = Arc::new(live);
@@ -383,10 +384,14 @@ impl Shelf {
         }
     }
 
-    /// Memory of both layers.
-    pub(crate) fn layer_bytes(&self) -> usize {
-        let inner = self.inner.read_recursive();
-        inner.live.bytes() + inner.settled.bytes()
+    /// Leaves what the last write-back wrote to the base alone.
+    pub(crate) fn let_settled_go(&self) {
+        self.inner.write().leave_to_base();
+    }
+
+    /// Memory of what the last write-back wrote, or is writing.
+    pub(crate) fn settled_bytes(&self) -> usize {
+        self.inner.read_recursive().settled.bytes()
     }
 }
 
@@ -420,7 +425,7 @@ impl Committed {
         kind: StoreKind,
         rows: impl IntoIterator<Item = (&'r [u8], Option<&'r [u8]>)>,
         next_offset: i64,
-        total: &AtomicUsize,
+        total: &LayerShare,
     ) -> usize {
         let before = self.live.bytes();
         let (mut stream_time, mut taken) = (None, 0);
@@ -438,10 +443,9 @@ impl Committed {
         before: usize,
         stream_time: Option<i64>,
         position: Option<i64>,
-        total: &AtomicUsize,
+        total: &LayerShare,
     ) {
-        // Adds the difference; wrapping arithmetic makes that right for a smaller layer too.
-        total.fetch_add(self.live.bytes().wrapping_sub(before), Ordering::Relaxed);
+        total.live_changed(before, self.live.bytes());
         self.stream_time = self.stream_time.max(stream_time);
         self.position = position.or(self.position);
         self.changed = true;

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::base::{self, Place, Replaced};
-use crate::clean_rows::CleanBudget;
 use crate::committed::CommittedStore;
 use crate::holder::Holder;
+use crate::layer_budget::{LayerBudget, LayerShare};
 use crate::shelf::Shelf;
 use crate::write_back::WriteBack;
 use crate::{
-    Durability, Engine, Extent, Horizons, StandbyState, StoreError, StoreSpec, TaskState,
+    Durability, Engine, EngineMemory, Extent, Horizons, StandbyState, StoreError, StoreSpec, TaskState,
     WriteBatch,
 };
 
@@ -29,7 +29,8 @@ pub struct StateOptions {
     /// opening as that of another log is.
     pub incarnation: Option<String>,
     /// Memory for committed layers over all tasks: a quarter for rows read from the base, half of the rest for rows that
-    /// aren't there yet, half for those of the last write-back. 64 MiB unless set.
+    /// aren't there yet, half for those of the last write-back. 64 MiB unless set. Of no account where folders share a
+    /// [`LayerBudget`].
     pub layer_bytes: usize,
     /// Age at which rows are written to the base although there is room left. 60 s unless set.
     pub max_layer_age_ms: i64,
@@ -69,13 +70,25 @@ pub struct StoreExtent {
     pub extent: Extent,
 }
 
+/// What a state folder holds in memory, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateMemory {
+    /// Committed rows that aren't in the base yet.
+    pub live: usize,
+    /// Those of the last write-back, kept for reading.
+    pub settled: usize,
+    /// Rows read from the base, of all folders that share the budget.
+    pub clean: usize,
+    /// Of the engine.
+    pub engine: EngineMemory,
+}
+
 /// What the stores of all tasks share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) engine: Arc<dyn Engine>,
-    /// Memory of rows that aren't in the base yet.
-    pub(crate) live_bytes: AtomicUsize,
-    clean: Arc<CleanBudget>,
+    /// Memory of the committed layers.
+    pub(crate) layers: LayerShare,
     pub(crate) horizons: Arc<Horizons>,
     /// The latest time anybody told us; `i64::MIN` before that.
     pub(crate) clock_ms: AtomicI64,
@@ -92,7 +105,23 @@ struct Shelves {
 
 impl StateDir {
     /// Opens the state kept in `engine`. State of another log is removed, see [`replaced_log`](Self::replaced_log).
+    ///
+    /// # Errors
+    /// [`StoreError::Format`] for state of another version; the engine fails.
     pub fn open(engine: Arc<dyn Engine>, options: StateOptions) -> Result<Arc<Self>, StoreError> {
+        let layers = LayerBudget::new(options.layer_bytes);
+        Self::open_within(engine, options, &layers)
+    }
+
+    /// As [`open`](Self::open), with a bound for the committed layers that other folders of the process have a part of.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_within(
+        engine: Arc<dyn Engine>,
+        options: StateOptions,
+        layers: &Arc<LayerBudget>,
+    ) -> Result<Arc<Self>, StoreError> {
         let replaced = base::open(&*engine, &options.log_id, options.incarnation.as_deref())?;
         let replaced_log = match replaced {
             Some(Replaced::Log(was)) => {
@@ -113,8 +142,7 @@ impl StateDir {
         let shared = Shared {
             engine,
             horizons,
-            live_bytes: AtomicUsize::new(0),
-            clean: CleanBudget::new(options.layer_bytes / 4),
+            layers: LayerShare::new(layers),
             clock_ms: AtomicI64::new(i64::MIN),
             writing: Mutex::new(()),
         };
@@ -233,21 +261,46 @@ impl StateDir {
         shelves.iter().filter_map(extent).collect()
     }
 
-    /// Memory of the committed layers, in bytes.
+    /// Memory of the committed layers, in bytes; with the clean rows of all folders that share the budget.
     pub fn layer_bytes(&self) -> usize {
-        let layers: usize =
-            self.shelves.lock().by_place.values().map(|shelf| shelf.layer_bytes()).sum();
-        layers + self.shared.clean.used()
+        let memory = self.memory();
+        memory.live + memory.settled + memory.clean
     }
 
-    /// True when the committed layers are full or old, so that [`write_back`](Self::write_back) should run.
+    /// What is held in memory, and where.
+    pub fn memory(&self) -> StateMemory {
+        let layers = &self.shared.layers;
+        StateMemory {
+            live: layers.live(),
+            settled: layers.settled(),
+            clean: layers.clean().used(),
+            engine: self.shared.engine.memory(),
+        }
+    }
+
+    /// Lets go of rows that are in the base as well when other folders need their memory. Cheap when they don't.
+    pub fn make_room(&self) {
+        if self.shared.layers.is_in_the_way() {
+            let shelves: Vec<_> = self.shelves.lock().by_place.values().cloned().collect();
+            shelves.iter().for_each(|shelf| shelf.let_settled_go());
+            self.count_settled(&shelves);
+        }
+    }
+
+    fn count_settled(&self, shelves: &[Arc<Shelf>]) {
+        self.shared.layers.settled_is(shelves.iter().map(|shelf| shelf.settled_bytes()).sum());
+    }
+
+    /// True when the committed layers are full or old, so that [`write_back`](Self::write_back) should run. Not while a
+    /// folder of the same budget is written back.
     ///
     /// Cheap enough to ask at every step.
     pub fn write_back_due(&self, now_ms: i64) -> bool {
         self.shared.clock_ms.fetch_max(now_ms, Ordering::Relaxed);
-        let live_bytes = self.shared.live_bytes.load(Ordering::Relaxed);
-        // Half of what clean rows leave, because the rows of the last write-back are kept for reading.
-        if live_bytes >= self.options.layer_bytes / 8 * 3 && live_bytes > 0 {
+        if self.shared.layers.is_being_written() {
+            return false;
+        }
+        if self.shared.layers.is_full() {
             return true;
         }
         let last = self.last_write_back_ms.load(Ordering::Relaxed);
@@ -255,7 +308,7 @@ impl StateDir {
             self.last_write_back_ms.store(now_ms, Ordering::Relaxed);
             return false;
         }
-        let factor = if live_bytes > 0 { 1 } else { QUIET_FACTOR };
+        let factor = if self.shared.layers.live() > 0 { 1 } else { QUIET_FACTOR };
         now_ms.saturating_sub(last) >= self.options.max_layer_age_ms.saturating_mul(factor)
     }
 
@@ -277,20 +330,21 @@ impl StateDir {
         sync_log: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
         let _one_at_a_time = self.shared.writing.lock();
+        let _turn = self.shared.layers.writing();
         self.shared.clock_ms.fetch_max(now_ms, Ordering::Relaxed);
         self.last_write_back_ms.store(now_ms, Ordering::Relaxed);
         let shelves: Vec<_> = self.shelves.lock().by_place.values().cloned().collect();
-        let frozen: Vec<_> = shelves
-            .iter()
-            .filter_map(|shelf| shelf.freeze(now_ms, &self.shared.live_bytes))
-            .collect();
+        let frozen: Vec<_> =
+            shelves.iter().filter_map(|shelf| shelf.freeze(now_ms, &self.shared.layers)).collect();
+        self.count_settled(&shelves);
         let write_back = WriteBack::new(&*self.shared.engine, &frozen);
         let result = sync_log().and_then(|()| write_back.write().map_err(E::from));
         for frozen in &frozen {
             frozen.shelf.thaw(result.is_ok());
         }
+        self.count_settled(&shelves);
         result?;
-        metrics::gauge!("state_layer_bytes").set(self.layer_bytes() as f64);
+        metrics::gauge!("state_layer_bytes").set(self.shared.layers.budget().used() as f64);
         write_back.expire(&self.shared.horizons);
         Ok(())
     }
@@ -317,7 +371,7 @@ impl StateDir {
             }
             return Ok(Arc::clone(shelf));
         }
-        let shelf = Arc::new(Shelf::load(engine, spec.clone(), place, &self.shared.clean)?);
+        let shelf = Arc::new(Shelf::load(engine, spec.clone(), place, self.shared.layers.clean())?);
         shelves.by_place.insert(place, Arc::clone(&shelf));
         Ok(shelf)
     }

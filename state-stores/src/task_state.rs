@@ -235,7 +235,7 @@ impl TaskState {
                     &mut store.rows,
                     store.stream_time,
                     position,
-                    &shared.live_bytes,
+                    &shared.layers,
                 );
             }
         });
@@ -262,7 +262,7 @@ impl TaskState {
         rows: impl IntoIterator<Item = (&'r [u8], Option<&'r [u8]>)>,
         next_offset: i64,
     ) {
-        self.shelves[store.0].restore(rows, next_offset, &self.shared.live_bytes);
+        self.shelves[store.0].restore(rows, next_offset, &self.shared.layers);
     }
 
     pub(crate) fn follow<'r>(
@@ -271,7 +271,7 @@ impl TaskState {
         rows: impl IntoIterator<Item = (&'r [u8], Option<&'r [u8]>)>,
         next_offset: i64,
     ) {
-        self.shelves[store.0].follow(self.holder, rows, next_offset, &self.shared.live_bytes);
+        self.shelves[store.0].follow(self.holder, rows, next_offset, &self.shared.layers);
     }
 
     pub(crate) fn is_held(&self) -> bool {

@@ -232,6 +232,7 @@ impl Worker {
     /// Writes the committed layer to the base when it is full or old. The log
     /// is synced first: the base must never hold a transaction the log lost.
     pub(crate) fn write_back(&mut self, now: i64) -> Result<(), WorkerError> {
+        self.state_dir.make_room();
         if !self.state_dir.write_back_due(now) {
             return Ok(());
         }

@@ -71,6 +71,7 @@ mod level;
 mod live;
 mod manifest;
 mod members;
+mod memory_plan;
 mod pace;
 mod parked;
 mod process;
@@ -78,6 +79,7 @@ mod purge;
 mod queries;
 mod recover;
 mod restore;
+mod restore_rows;
 mod scan;
 mod settings;
 #[cfg(feature = "simulation")]
@@ -98,6 +100,7 @@ pub use error::WorkerError;
 pub use lag::{InputLag, LagWatch};
 pub use manifest::incarnation;
 pub use members::{Announcements, Member, members};
+pub use memory_plan::MemoryPlan;
 pub use pace::{NodePace, TaskPace};
 pub use parked::{LetGo, Parked, ParkedError, let_go, parked_keys};
 pub use queries::{

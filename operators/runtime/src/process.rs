@@ -240,15 +240,21 @@ impl Worker {
     /// Pauses partitions whose buffer is full, resumes those half empty.
     fn adjust_pauses(&mut self) -> Result<(), WorkerError> {
         let high = self.settings.buffered_records_max;
+        let sources: usize = self.slots.iter().map(|slot| slot.inputs.len()).sum();
+        let high_bytes = self.settings.buffered_bytes_max / sources.max(1);
         let (mut pause, mut resume) = (Vec::new(), Vec::new());
         for slot in &mut self.slots {
+            slot.task.keep_spare(high_bytes / 2);
             for (source, paused) in slot.paused.iter_mut().enumerate() {
-                let buffered = slot.task.buffered(source);
+                let (buffered, bytes) =
+                    (slot.task.buffered(source), slot.task.buffered_bytes(source));
+                let full = buffered > 0 && (buffered >= high || bytes >= high_bytes);
+                let half_empty = buffered == 0 || (buffered < high / 2 && bytes < high_bytes / 2);
                 let Some(at) = slot.inputs.get(source) else { continue };
-                if !*paused && (buffered >= high || slot.stopped.is_some()) {
+                if !*paused && (full || slot.stopped.is_some()) {
                     *paused = true;
                     pause.push(at.clone());
-                } else if *paused && buffered < high / 2 && slot.stopped.is_none() {
+                } else if *paused && half_empty && slot.stopped.is_none() {
                     *paused = false;
                     resume.push(at.clone());
                 }

@@ -7,13 +7,15 @@
 //! then either wholly in the state and the offsets, or in neither.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use log::error::LogError;
 use log::record::TopicPartition;
 use log::traits::{Admin, Isolation, Log, Reader, Visibility};
 use operators::{OffsetReset, TaskId};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use state_stores::{ChangelogRange, StoreError, StoreIndex, TaskState};
+
+use crate::restore_rows::RestoreRows;
 
 /// A task whose state is being brought level.
 #[derive(Debug)]
@@ -25,6 +27,12 @@ pub(crate) struct Restoring {
     pub(crate) resets: Vec<OffsetReset>,
     pub(crate) changelogs: Vec<TopicPartition>,
     pub(crate) state: TaskState,
+}
+
+impl AsMut<TaskState> for Restoring {
+    fn as_mut(&mut self) -> &mut TaskState {
+        &mut self.state
+    }
 }
 
 /// How far the state of a task is.
@@ -69,6 +77,10 @@ pub(crate) struct Restore {
     starts: BTreeMap<TopicPartition, i64>,
     stage: Stage,
     delete_retention_ms: i64,
+    /// What the last poll brought.
+    batch: RestoreRows,
+    /// None: the worker's own thread does it all.
+    pool: Option<ThreadPool>,
     rows: u64,
     /// When reading began, and the last step.
     times: Option<(i64, i64)>,
@@ -84,8 +96,13 @@ impl std::fmt::Debug for Restore {
 }
 
 impl Restore {
-    pub(crate) fn new(tasks: Vec<Restoring>, delete_retention_ms: i64) -> Self {
+    pub(crate) fn new(tasks: Vec<Restoring>, delete_retention_ms: i64, threads: usize) -> Self {
+        let name = |number| format!("restore-{number}");
+        let pool = || ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
         Self {
+            // A system without a thread to spare restores all the same.
+            pool: (threads > 1 && tasks.len() > 1).then(pool).and_then(Result::ok),
+            batch: RestoreRows::default(),
             tasks,
             ends: BTreeMap::new(),
             targets: BTreeMap::new(),
@@ -119,8 +136,8 @@ impl Restore {
                 }
             }
             Stage::Rows(reader) => {
-                let read = read_rows(reader.as_mut(), &mut self.tasks, &self.targets, poll)?;
-                self.rows += read;
+                self.rows += self.batch.read(reader.as_mut(), poll)? as u64;
+                self.batch.hand_over(&mut self.tasks, self.pool.as_ref());
                 if self
                     .ends
                     .iter()
@@ -245,6 +262,7 @@ impl Restore {
         }
         let mut reader = log.reader("restore", Isolation::ReadCommitted, Visibility::Written)?;
         reader.assign(&positions)?;
+        self.batch = RestoreRows::new(&self.targets);
         Ok(Stage::Rows(reader))
     }
 
@@ -263,37 +281,6 @@ impl Restore {
 /// How many offsets retention took before they were processed. Our own purge stays below what is committed.
 fn gone(committed: i64, start: i64) -> Option<u64> {
     u64::try_from(start - committed).ok().filter(|lost| *lost > 0)
-}
-
-type Row = (Vec<u8>, Option<Vec<u8>>);
-
-fn read_rows(
-    reader: &mut dyn Reader,
-    tasks: &mut [Restoring],
-    targets: &BTreeMap<TopicPartition, (usize, StoreIndex)>,
-    poll: usize,
-) -> Result<u64, RestoreError> {
-    let mut batches: BTreeMap<TopicPartition, (Vec<Row>, i64)> = BTreeMap::new();
-    let read = reader.poll(Duration::from_millis(50), poll, &mut |record| {
-        let at = TopicPartition::new(record.topic, record.partition);
-        let batch = batches.entry(at).or_default();
-        if let Some(key) = record.key {
-            batch.0.push((key.to_vec(), record.value.map(<[u8]>::to_vec)));
-        }
-        batch.1 = record.offset + 1;
-    })?;
-    for (at, (rows, next)) in batches {
-        if let Some((task, store)) = targets.get(&at)
-            && let Some(task) = tasks.get_mut(*task)
-        {
-            task.state.restore(
-                *store,
-                rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())),
-                next,
-            );
-        }
-    }
-    Ok(read as u64)
 }
 
 /// Where partitions begin of which nothing was committed.

@@ -25,8 +25,13 @@ pub struct WorkerSettings {
     /// Records buffered per source before its partition is paused; resumed at
     /// half.
     pub buffered_records_max: usize,
+    /// Memory for the buffered records of all sources of this worker. A source with an equal part of it is paused too, and
+    /// resumed at half; a larger record is taken all the same, one at a time.
+    pub buffered_bytes_max: usize,
     /// Records taken from the log in one step.
     pub poll_records_max: usize,
+    /// Threads that fill the stores of several tasks at once while their state is restored. 1: the worker's own.
+    pub restore_threads: usize,
     /// Records processed in one step.
     pub process_records_max: usize,
     /// How long a record of a join waits at most for rows of its other inputs that lie in a transaction which isn't ended
@@ -75,7 +80,9 @@ impl WorkerSettings {
             commit_interval_ms: 100,
             staged_bytes_max: 16 << 20,
             buffered_records_max: 2_000,
+            buffered_bytes_max: 8 << 20,
             poll_records_max: 1_000,
+            restore_threads: 1,
             process_records_max: 256,
             open_transaction_wait_ms: 1_000,
             session_timeout: Duration::from_secs(6),

@@ -1,6 +1,6 @@
 //! Records that wait in a task, per source, first in first out.
 //!
-//! Invariant: offsets in a buffer ascend. Memory of processed records is reused.
+//! Invariant: offsets in a buffer ascend. Memory of processed records is reused, as far as there is room for it.
 
 use std::collections::VecDeque;
 
@@ -32,6 +32,8 @@ pub(crate) struct Buffered {
     key_len: Option<usize>,
     has_value: bool,
     headers: Headers,
+    /// Its memory.
+    cost: usize,
 }
 
 impl Buffered {
@@ -48,6 +50,7 @@ impl Buffered {
         for (name, value) in record.headers {
             self.headers.push(name, value);
         }
+        self.cost = size_of::<Self>() + self.bytes.capacity() + self.headers.capacity();
     }
 
     pub(crate) fn raw(&self) -> RawRecord<'_> {
@@ -61,20 +64,47 @@ impl Buffered {
     }
 }
 
-/// How many processed records' memory is kept.
+/// How many processed records' memory is kept at most.
 const SPARE: usize = 1024;
 
-#[derive(Default)]
 pub(crate) struct Buffer {
     queue: VecDeque<Buffered>,
+    /// Memory of the records in the queue.
+    bytes: usize,
     spare: Vec<Buffered>,
+    spare_bytes: usize,
+    spare_bytes_max: usize,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            bytes: 0,
+            spare: Vec::new(),
+            spare_bytes: 0,
+            spare_bytes_max: usize::MAX,
+        }
+    }
 }
 
 impl Buffer {
     pub(crate) fn push(&mut self, record: InputRecord<'_>) {
         let mut buffered = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= buffered.cost;
         buffered.fill(record);
+        self.bytes += buffered.cost;
         self.queue.push_back(buffered);
+    }
+
+    /// Memory of the records that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How much memory of processed records may be kept for the next ones. Others' goes when it is used next.
+    pub(crate) fn keep_spare(&mut self, bytes_max: usize) {
+        self.spare_bytes_max = bytes_max;
     }
 
     pub(crate) fn front(&self) -> Option<&Buffered> {
@@ -90,9 +120,11 @@ impl Buffer {
     }
 
     pub(crate) fn pop(&mut self) {
-        if let Some(done) = self.queue.pop_front()
-            && self.spare.len() < SPARE
-        {
+        let Some(done) = self.queue.pop_front() else { return };
+        let cost = done.cost;
+        self.bytes -= cost;
+        if self.spare.len() < SPARE && self.spare_bytes + cost <= self.spare_bytes_max {
+            self.spare_bytes += cost;
             self.spare.push(done);
         }
     }

@@ -210,6 +210,16 @@ impl Task {
         self.sources[source].buffer.len()
     }
 
+    /// Memory of the records that wait in the buffer of a source.
+    pub fn buffered_bytes(&self, source: usize) -> usize {
+        self.sources[source].buffer.bytes()
+    }
+
+    /// How much memory of processed records each source may keep for the next ones. As much as it likes unless set.
+    pub fn keep_spare(&mut self, bytes_max: usize) {
+        self.sources.iter_mut().for_each(|source| source.buffer.keep_spare(bytes_max));
+    }
+
     /// Takes the buffered record or due timer with the lowest timestamp. `now_ms` is
     /// the task's clock (milliseconds since 1970) and must not go back.
     pub fn run_once(&mut self, now_ms: i64) -> Result<Ran, TaskError> {

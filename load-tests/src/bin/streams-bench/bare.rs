@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) fn run(options: &Options, began: &Snapshot) -> Result<Value> {
     let mut fields = report::describe(options);
     let (input, output) = (options.topic("in"), options.out_topic("out"));
-    let log = options.broker.log();
+    let log = options.log();
     let admin = log.admin()?;
     topics::ensure_kept(admin.as_ref(), &[&output], options.partitions)?;
     let ends = topics::ends_of(admin.as_ref(), std::slice::from_ref(&input))?;

@@ -24,7 +24,7 @@ pub(crate) fn write(options: &Options) -> Result<Value> {
     let theirs = format!("{}-restore-app-{CHANGELOG}", options.prefix);
     let ours = options.out_topic(CHANGELOG);
     topics::forget(options)?;
-    let log = options.broker.log();
+    let log = options.log();
     let admin = log.admin()?;
     let ends = topics::ends_of(admin.as_ref(), &[theirs])?;
     admin.ensure_topics(&[TopicSpec {

@@ -12,7 +12,7 @@ use load_tests::figures::{histogram, micros, quantiles};
 use load_tests::process::load_average;
 use log::record::NewRecord;
 use log::traits::{Isolation, Log, Visibility};
-use operators::{DEAD_LETTERS, RawBytes, StreamsBuilder, Topic, Topology, Utf8};
+use operators::{RawBytes, StreamsBuilder, Topic, Topology, Utf8};
 use runtime::WorkerSettings;
 use serde_json::{Value, json};
 use state_stores::{MemoryEngine, StateDir, StateOptions};
@@ -70,8 +70,9 @@ pub(crate) fn run(options: &Options) -> Result<Value> {
         Arc::new(TimedLog { log: options.broker.log(), commits: Arc::clone(&commits) });
     let admin = log.admin()?;
     let topics = options.topics();
-    let names: Vec<&str> = topics.iter().map(String::as_str).chain([DEAD_LETTERS]).collect();
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     topics::ensure_kept(admin.as_ref(), &names, options.partitions)?;
+    topics::ensure_dead_letters(admin.as_ref())?;
     let mut stages = Stages::none();
     if options.through.is_empty() {
         for pair in topics.windows(2) {

@@ -7,6 +7,7 @@
 mod bare;
 mod count_changelog;
 mod latency;
+mod memory;
 mod options;
 mod orders;
 mod progress;

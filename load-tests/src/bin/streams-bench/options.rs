@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use log::kafka::{KafkaLog, KafkaOptions};
 use log::traits::Log;
-use runtime::WorkerSettings;
-use state_stores::{RocksEngine, RocksOptions, StateDir, StateOptions};
+use runtime::{MemoryPlan, WorkerSettings};
+use state_stores::{RocksEngine, RocksMemory, StateDir, StateOptions};
 
 const MIB: usize = 1 << 20;
 
@@ -101,19 +101,26 @@ pub(crate) struct Options {
     app_id: Option<String>,
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: u32,
+    /// Threads that fill stores during a restore, of each worker.
+    #[arg(long, default_value_t = 1)]
+    restore_threads: usize,
     #[arg(long, default_value_t = 100)]
     pub(crate) commit_interval_ms: i64,
     /// Emptied before and after.
     #[arg(long, default_value_os_t = std::env::temp_dir().join("streams-bench"))]
     state_dir: PathBuf,
-    /// Memory for committed rows that aren't in RocksDB yet.
-    #[arg(long, default_value_t = 64)]
-    layer_mib: usize,
-    /// RocksDB's block cache and write buffers, as in `orders worker`.
-    #[arg(long, default_value_t = 8)]
-    cache_mib: usize,
-    #[arg(long, default_value_t = 16)]
-    write_buffer_mib: usize,
+    /// Memory of everything that grows with the load, as `STATE_MEMORY_MIB` of `orders worker`.
+    #[arg(long, default_value_t = 128)]
+    memory_mib: usize,
+    /// Restore: go on with the state that a former run left, and leave it.
+    #[arg(long)]
+    pub(crate) keep_state: bool,
+    /// Restore: send so many records to the input once it is ready, and wait until they are committed.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) tail: u64,
+    /// Restore: don't close at the end but wait to be killed, or for the end of the standard input.
+    #[arg(long)]
+    pub(crate) hold: bool,
     /// Seconds after which an unfinished run is given up.
     #[arg(long, default_value_t = 500)]
     timeout_s: u64,
@@ -147,33 +154,50 @@ impl Options {
         Duration::from_secs(self.timeout_s)
     }
 
+    /// How the memory is shared out.
+    pub(crate) fn plan(&self) -> MemoryPlan {
+        MemoryPlan::of(self.memory_mib * MIB, self.threads as usize)
+    }
+
+    /// Of the whole plan.
+    pub(crate) fn memory_mib(&self) -> usize {
+        self.memory_mib
+    }
+
+    /// The broker, with clients that keep to the plan.
+    pub(crate) fn log(&self) -> Arc<dyn Log> {
+        let MemoryPlan { fetched, sent, .. } = self.plan();
+        let options = self.broker.options();
+        Arc::new(KafkaLog::new(KafkaOptions { fetch_bytes: fetched, send_bytes: sent, ..options }))
+    }
+
     /// Of one worker thread.
     pub(crate) fn settings(&self, thread: u32) -> WorkerSettings {
+        let plan = self.plan();
         WorkerSettings {
             thread,
             commit_interval_ms: self.commit_interval_ms,
+            staged_bytes_max: plan.staged,
+            restore_threads: self.restore_threads,
+            buffered_bytes_max: plan.buffered,
             ..WorkerSettings::new("bench")
         }
     }
 
-    /// Empty state on RocksDB.
+    /// State on RocksDB, empty unless it is to be kept.
     pub(crate) fn state(&self, log_id: &str) -> Result<Arc<StateDir>> {
         self.forget_state()?;
-        let options = RocksOptions {
-            cache_bytes: self.cache_mib * MIB,
-            write_buffer_bytes: self.write_buffer_mib * MIB,
-            wal: false,
-        };
-        let engine = RocksEngine::open(self.state_folder(), options)?;
-        let options =
-            StateOptions { layer_bytes: self.layer_mib * MIB, ..StateOptions::new(log_id) };
+        let plan = self.plan();
+        let memory = RocksMemory::new(plan.cache, plan.write_buffers);
+        let engine = RocksEngine::open_within(self.state_folder(), &memory, false)?;
+        let options = StateOptions { layer_bytes: plan.layers, ..StateOptions::new(log_id) };
         Ok(StateDir::open(Arc::new(engine), options)?)
     }
 
-    /// Removes what a run has left on disk.
+    /// Removes what a run has left on disk, unless that is to be kept.
     pub(crate) fn forget_state(&self) -> Result<()> {
         let folder = self.state_folder();
-        if !folder.exists() {
+        if self.keep_state || !folder.exists() {
             return Ok(());
         }
         ensure!(folder.join("CURRENT").exists(), "{} isn't a RocksDB folder", folder.display());

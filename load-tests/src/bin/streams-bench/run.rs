@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use load_tests::process::Snapshot;
 use log::record::TopicPartition;
 use log::traits::Admin;
-use operators::{DEAD_LETTERS, InternalTopicKind, Topology};
+use operators::{InternalTopicKind, Topology};
 use serde_json::{Value, json};
 
+use crate::memory::Watch;
 use crate::options::Options;
 use crate::progress::Progress;
 use crate::stages::Stages;
@@ -22,15 +23,16 @@ pub(crate) fn run(options: &Options, began: &Snapshot) -> Result<Value> {
     let mut fields = report::describe(options);
     let progress = Progress::default();
     let plan = topologies::plan(options, &progress)?;
-    let log = options.broker.log();
+    let log = options.log();
     let admin = log.admin()?;
-    let outputs: Vec<&str> =
-        plan.outputs.iter().map(String::as_str).chain([DEAD_LETTERS]).collect();
+    let outputs: Vec<&str> = plan.outputs.iter().map(String::as_str).collect();
     topics::ensure_kept(admin.as_ref(), &outputs, options.partitions)?;
+    topics::ensure_dead_letters(admin.as_ref())?;
     let inputs = topics::ends_of(admin.as_ref(), &plan.inputs)?;
     let records: i64 = inputs.iter().map(|(_, end)| *end).sum();
 
     let state = options.state(&admin.log_id()?)?;
+    let watch = Watch::start(&state);
     let mut stages = Stages::none();
     for thread in 0..options.threads {
         stages.start(plan.topology.clone(), &log, state.clone(), options.settings(thread))?;
@@ -40,6 +42,7 @@ pub(crate) fn run(options: &Options, began: &Snapshot) -> Result<Value> {
     let first = progress.first().context("no record came")?;
     report::add_cost(&mut fields, records.unsigned_abs(), began, &first);
     fields.insert("complete".to_owned(), json!(complete));
+    fields.insert("memory".to_owned(), watch.end(options.memory_mib())?);
     stages.close()?;
     drop(state);
     if options.verify {

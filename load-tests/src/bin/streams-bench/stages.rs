@@ -55,6 +55,12 @@ impl Stages {
         Ok(own == tasks)
     }
 
+    /// Rows read from changelogs so far.
+    pub(crate) fn restored_rows(&self) -> u64 {
+        let all = self.views.iter().filter_map(StatusView::status);
+        all.map(|status| status.restored_rows).sum()
+    }
+
     /// Commits, leaves the groups, waits for the threads.
     pub(crate) fn close(self) -> Result<()> {
         self.handles.iter().for_each(WorkerHandle::close);

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use log::record::TopicPartition;
 use log::topic::{Cleanup, TopicSpec};
 use log::traits::{Admin, Isolation, Log, Visibility};
+use operators::DEAD_LETTERS;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -25,6 +26,14 @@ pub(crate) fn ensure_kept(admin: &dyn Admin, names: &[&str], partitions: u32) ->
         cleanup: Cleanup::Keep,
     };
     Ok(admin.ensure_topics(&names.iter().map(topic).collect::<Vec<_>>())?)
+}
+
+/// Makes the topic of dead letters; one that is there may have any number of partitions.
+pub(crate) fn ensure_dead_letters(admin: &dyn Admin) -> Result<()> {
+    match admin.describe(&[DEAD_LETTERS])?.pop().flatten() {
+        Some(_) => Ok(()),
+        None => ensure_kept(admin, &[DEAD_LETTERS], 1),
+    }
 }
 
 /// All partitions of these topics.

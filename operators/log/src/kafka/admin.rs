@@ -108,7 +108,9 @@ impl KafkaAdmin {
     ) -> Result<T, LogError> {
         let mut groups = self.groups.lock();
         if !groups.contains_key(group) {
-            let config = self.options.reader("orders-admin", group, Isolation::ReadCommitted);
+            let ahead = self.options.fetch_ahead(1);
+            let config =
+                self.options.reader("orders-admin", group, Isolation::ReadCommitted, ahead);
             let client = BaseConsumer::from_config_and_context(&config, Quiet)
                 .map_err(|error| sort(&error, format_args!("asking for group {group}")))?;
             groups.insert(group.to_owned(), client);

@@ -16,6 +16,7 @@ use crate::signal::{Signal, deadline_after};
 use crate::traits::{GroupConsumer, GroupMetadata, GroupOptions, Polled, Waker};
 
 use super::context::{Context, Rebalance, give_up};
+use super::fetch_ahead::FetchAhead;
 use super::lanes::Lanes;
 use super::membership;
 use super::metadata::{list_of, partitions_of, wait_until_ready, with_offsets};
@@ -32,6 +33,10 @@ pub(super) struct KafkaGroupConsumer {
     consumer: Arc<BaseConsumer<Context>>,
     signal: Arc<Signal>,
     options: KafkaOptions,
+    member: GroupOptions,
+    ahead: FetchAhead,
+    /// Has subscribed before.
+    has_joined: bool,
     group: String,
     client_id: String,
     /// Reported, not answered.
@@ -45,8 +50,12 @@ pub(super) struct KafkaGroupConsumer {
 impl KafkaGroupConsumer {
     pub(super) fn connect(options: &KafkaOptions, member: &GroupOptions) -> Result<Self, LogError> {
         let signal = Arc::new(Signal::default());
-        let consumer = connect(&options.member(member), &signal, &member.client_id)?;
+        let ahead = options.fetch_ahead(1);
+        let consumer = connect(&options.member(member, ahead), &signal, &member.client_id)?;
         Ok(Self {
+            member: member.clone(),
+            ahead,
+            has_joined: false,
             lanes: Lanes::default(),
             consumer,
             signal,
@@ -79,6 +88,16 @@ impl KafkaGroupConsumer {
             }
         }
         Ok(())
+    }
+
+    /// Waits for the topics as this client sees them; how many partitions they have.
+    fn wait_until_ready(&self, topics: &[&str]) -> Result<usize, LogError> {
+        let mut partitions = 0;
+        for topic in topics {
+            let timeout = self.options.request_timeout;
+            partitions += wait_until_ready(self.consumer.client(), topic, timeout)? as usize;
+        }
+        Ok(partitions)
     }
 
     fn stray(&self, message: &impl rdkafka::Message) -> LogError {
@@ -174,10 +193,17 @@ impl GroupConsumer for KafkaGroupConsumer {
     fn subscribe(&mut self, topics: &[&str]) -> Result<(), LogError> {
         // A member joins with the topics it knows; an unknown one would be
         // assigned to nobody, or apart from its co-partitioned siblings.
-        for topic in topics {
-            wait_until_ready(self.consumer.client(), topic, self.options.request_timeout)?;
+        let partitions = self.wait_until_ready(topics)?;
+        let ahead = self.options.fetch_ahead(partitions);
+        // A member in its group keeps its client: what it holds would be another's at once.
+        if ahead != self.ahead && !self.has_joined {
+            self.consumer.context().close();
+            let config = self.options.member(&self.member, ahead);
+            self.consumer = connect(&config, &self.signal, &self.client_id)?;
+            self.ahead = ahead;
+            self.wait_until_ready(topics)?;
         }
-        self.leaving = false;
+        (self.leaving, self.has_joined) = (false, true);
         self.consumer.subscribe(topics).map_err(|error| self.failed(&error, "subscribing"))
     }
 

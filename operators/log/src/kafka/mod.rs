@@ -15,6 +15,7 @@ mod admin;
 mod appender;
 mod context;
 mod deliveries;
+mod fetch_ahead;
 mod group;
 mod lanes;
 mod membership;

@@ -15,6 +15,7 @@ use crate::signal::{Signal, deadline_after};
 use crate::traits::{Isolation, Reader, Waker};
 
 use super::context::Context;
+use super::fetch_ahead::FetchAhead;
 use super::lanes::Lanes;
 use super::metadata::with_offsets;
 use super::settings::KafkaOptions;
@@ -87,7 +88,10 @@ pub(super) struct KafkaReader {
     lanes: Lanes,
     consumer: Arc<BaseConsumer<Context>>,
     signal: Arc<Signal>,
+    options: KafkaOptions,
     client_id: String,
+    isolation: Isolation,
+    ahead: FetchAhead,
 }
 
 impl KafkaReader {
@@ -97,11 +101,23 @@ impl KafkaReader {
         isolation: Isolation,
     ) -> Result<Self, LogError> {
         let signal = Arc::new(Signal::default());
-        // librdkafka assigns only with a group's name; nothing is ever committed.
-        let config = options.reader(client_id, &format!("{client_id}-unused"), isolation);
-        let consumer = connect(&config, &signal, client_id)?;
-        let client_id = client_id.to_owned();
-        Ok(Self { lanes: Lanes::default(), consumer, signal, client_id })
+        let ahead = options.fetch_ahead(1);
+        let consumer = consumer(options, client_id, isolation, (ahead, &signal))?;
+        let (lanes, client_id) = (Lanes::default(), client_id.to_owned());
+        let options = options.clone();
+        Ok(Self { lanes, consumer, signal, options, client_id, isolation, ahead })
+    }
+
+    /// Another client where so many partitions must have less fetched ahead each, or may have more.
+    fn fit(&mut self, partitions: usize) -> Result<(), LogError> {
+        let ahead = self.options.fetch_ahead(partitions);
+        if ahead != self.ahead {
+            self.consumer.context().close();
+            let (options, client_id) = (&self.options, &self.client_id);
+            self.consumer = consumer(options, client_id, self.isolation, (ahead, &self.signal))?;
+            self.ahead = ahead;
+        }
+        Ok(())
     }
 
     fn serve(&self) -> Result<(), LogError> {
@@ -125,10 +141,22 @@ impl KafkaReader {
     }
 }
 
+fn consumer(
+    options: &KafkaOptions,
+    client_id: &str,
+    isolation: Isolation,
+    (ahead, signal): (FetchAhead, &Arc<Signal>),
+) -> Result<Arc<BaseConsumer<Context>>, LogError> {
+    // librdkafka assigns only with a group's name; nothing is ever committed.
+    let config = options.reader(client_id, &format!("{client_id}-unused"), isolation, ahead);
+    connect(&config, signal, client_id)
+}
+
 impl Reader for KafkaReader {
     fn assign(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError> {
         let list = with_offsets(positions)?;
         self.lanes.clear();
+        self.fit(positions.len())?;
         self.lanes.open(&self.consumer, positions, &self.signal)?;
         self.consumer.assign(&list).map_err(|error| self.failed(&error))
     }

@@ -8,7 +8,7 @@
 //! | all | `allow.auto.create.topics` false | for a producer or admin client librdkafka's default is true: asking for a missing topic would make it, with the broker's partitions and retention |
 //! | readers | `fetch.wait.max.ms` 50 | everything a consumer asks of a broker, seek and abort included, waits behind its long poll (default 500); also how long after its last record a reader learns that it is level, because librdkafka tells only on an empty answer: 51 ms, at 20 21 ms, at 10 11 ms, for about 0.5 % of a core more per idle client |
 //! | readers | `fetch.queue.backoff.ms` 10 | the default second makes a restore 4 times slower |
-//! | readers | `queued.min.messages` 3000, `max.partition.fetch.bytes` 256 KiB | what is fetched ahead stays in the processor's caches: a pass-through of three partitions takes 47 MiB instead of 78 and 30 % less CPU; a larger record is fetched all the same |
+//! | readers | `queued.min.messages` 3000, `max.partition.fetch.bytes` 256 KiB, both less for many partitions | what is fetched ahead stays in the processor's caches: a pass-through of three partitions takes 47 MiB instead of 78 and 30 % less CPU; a larger record is fetched all the same. And all partitions together stay within [`KafkaOptions::fetch_bytes`] |
 //! | readers | `retry.backoff.ms` 5 | offsets right after an abort: worst 8 ms instead of 125 |
 //! | readers | `auto.offset.reset` error | a lost offset is a fact to report, not to skip |
 //! | readers | `enable.partition.eof` | markers leave holes; the end-of-partition event is how a reader knows it is level |
@@ -20,6 +20,7 @@
 //! | transactions | `linger.ms` 5000 | a batch goes when it is full, the rest when the flush before a commit lifts this. With less, librdkafka's thread polls without a pause while records older than this wait for an earlier batch of their partition to be acknowledged: at 1 twice the CPU, at 50 and with a busy broker ten times |
 //! | transactions | `transaction.timeout.ms` 10000 | Kafka Streams' value: how long a dead instance may hold readers up |
 //! | appender | `linger.ms` 1 | a caller waits for the acknowledgement |
+//! | transactions | `queue.buffering.max.messages` and `.kbytes` by [`KafkaOptions::send_bytes`], `batch.num.messages` an eighth | a full queue holds up the worker; smaller batches leave before it is full |
 //! | producers | `message.max.bytes` 8 MiB | batches; one record may have [`MAX_RECORD_BYTES`] |
 
 use std::fmt;
@@ -29,6 +30,8 @@ use rdkafka::ClientConfig;
 
 use crate::traits::{GroupOptions, Isolation};
 
+use super::fetch_ahead::FetchAhead;
+
 /// Largest record that is sent: key, value and headers together. An order with
 /// 1,000 lines has about 1 MB as an event.
 pub const MAX_RECORD_BYTES: usize = 2 * 1024 * 1024;
@@ -36,6 +39,10 @@ pub const MAX_RECORD_BYTES: usize = 2 * 1024 * 1024;
 /// `message.max.bytes` of producers and `max.message.bytes` of our topics:
 /// counts a whole batch, and leaves outside tools room.
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// librdkafka's memory for a record that waits to be sent, beside its bytes, with the record of a hundred bytes it is mostly
+/// about.
+const SENT_BYTES: usize = 400;
 
 /// How members of a group agree on who reads what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +67,10 @@ pub struct KafkaOptions {
     pub transaction_timeout: Duration,
     /// How long calls that ask the cluster something wait for the answer.
     pub request_timeout: Duration,
+    /// Memory for what one consumer has fetched ahead, all its partitions together.
+    pub fetch_bytes: usize,
+    /// Memory for what one producer of transactions has to send. A full queue holds up who sends.
+    pub send_bytes: usize,
     /// More librdkafka settings, such as `security.protocol`. They win over ours.
     pub more: Vec<(String, String)>,
 }
@@ -74,6 +85,8 @@ impl fmt::Debug for KafkaOptions {
             .field("delivery_timeout", &self.delivery_timeout)
             .field("transaction_timeout", &self.transaction_timeout)
             .field("request_timeout", &self.request_timeout)
+            .field("fetch_bytes", &self.fetch_bytes)
+            .field("send_bytes", &self.send_bytes)
             .field("more", &more)
             .finish()
     }
@@ -88,13 +101,15 @@ impl KafkaOptions {
             delivery_timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
+            fetch_bytes: 8 << 20,
+            send_bytes: 16 << 20,
             more: Vec::new(),
         }
     }
 
     /// All settings of a group's member: for comparing with another client.
     pub fn member_settings(&self, options: &GroupOptions) -> Vec<(String, String)> {
-        listed(&self.member(options))
+        listed(&self.member(options, self.fetch_ahead(1)))
     }
 
     /// All settings of a producer of transactions: for comparing with another client.
@@ -134,7 +149,7 @@ impl KafkaOptions {
 
     /// For asking for offsets only: no group, nothing is read.
     pub(super) fn asking(&self, isolation: Isolation) -> ClientConfig {
-        let mut config = self.consumer("orders-admin", "", isolation);
+        let mut config = self.consumer("orders-admin", "", isolation, self.fetch_ahead(1));
         config.remove("group.id");
         self.finish(config)
     }
@@ -145,16 +160,28 @@ impl KafkaOptions {
         client_id: &str,
         group: &str,
         isolation: Isolation,
+        ahead: FetchAhead,
     ) -> ClientConfig {
-        self.finish(self.consumer(client_id, group, isolation))
+        self.finish(self.consumer(client_id, group, isolation, ahead))
     }
 
-    fn consumer(&self, client_id: &str, group: &str, isolation: Isolation) -> ClientConfig {
+    /// Of a consumer of so many partitions.
+    pub(super) fn fetch_ahead(&self, partitions: usize) -> FetchAhead {
+        FetchAhead::of(self.fetch_bytes, partitions)
+    }
+
+    fn consumer(
+        &self,
+        client_id: &str,
+        group: &str,
+        isolation: Isolation,
+        ahead: FetchAhead,
+    ) -> ClientConfig {
         let isolation = match isolation {
             Isolation::ReadCommitted => "read_committed",
             Isolation::ReadUncommitted => "read_uncommitted",
         };
-        self.client(
+        let mut config = self.client(
             client_id,
             &[
                 ("group.id", group),
@@ -168,16 +195,16 @@ impl KafkaOptions {
                 ("fetch.queue.backoff.ms", "10"),
                 ("fetch.error.backoff.ms", "20"),
                 ("retry.backoff.ms", "5"),
-                ("queued.min.messages", "3000"),
-                ("max.partition.fetch.bytes", "262144"),
             ],
-        )
+        );
+        ahead.apply(&mut config);
+        config
     }
 
     /// For a member of a worker group.
-    pub(super) fn member(&self, options: &GroupOptions) -> ClientConfig {
-        let mut config =
-            self.consumer(&options.client_id, &options.group, Isolation::ReadCommitted);
+    pub(super) fn member(&self, options: &GroupOptions, ahead: FetchAhead) -> ClientConfig {
+        let (client_id, group) = (&options.client_id, &options.group);
+        let mut config = self.consumer(client_id, group, Isolation::ReadCommitted, ahead);
         // librdkafka refuses a poll interval below the session timeout.
         let interval = options.max_poll_interval.max(options.session_timeout);
         config.set("max.poll.interval.ms", interval.as_millis().to_string());
@@ -204,8 +231,7 @@ impl KafkaOptions {
         config
             .set("acks", "all")
             .set("enable.idempotence", "true")
-            .set("message.max.bytes", MAX_BATCH_BYTES.to_string())
-            .set("queue.buffering.max.messages", "200000");
+            .set("message.max.bytes", MAX_BATCH_BYTES.to_string());
         config
     }
 
@@ -215,7 +241,11 @@ impl KafkaOptions {
         let mut config = self.producer(client_id, &ours);
         // A record can't be waited for longer than its transaction lives.
         let delivery = self.delivery_timeout.min(self.transaction_timeout);
+        let messages = (self.send_bytes / SENT_BYTES).max(1_000);
         config
+            .set("queue.buffering.max.messages", messages.to_string())
+            .set("queue.buffering.max.kbytes", (self.send_bytes >> 10).max(4 << 10).to_string())
+            .set("batch.num.messages", (messages / 8).min(10_000).to_string())
             .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
             .set("message.timeout.ms", delivery.as_millis().to_string())
             .set("linger.ms", (delivery / 2).as_millis().to_string());
@@ -226,6 +256,7 @@ impl KafkaOptions {
     pub(super) fn appender(&self, client_id: &str) -> ClientConfig {
         let mut config =
             self.producer(client_id, &[("linger.ms", "1"), ("retry.backoff.ms", "10")]);
+        config.set("queue.buffering.max.messages", "200000");
         config.set("message.timeout.ms", self.delivery_timeout.as_millis().to_string());
         self.finish(config)
     }
@@ -253,8 +284,8 @@ mod tests {
         let clients = [
             options.admin(),
             options.asking(Isolation::ReadCommitted),
-            options.reader("c", "g", Isolation::ReadUncommitted),
-            options.member(&member),
+            options.reader("c", "g", Isolation::ReadUncommitted, options.fetch_ahead(1)),
+            options.member(&member, options.fetch_ahead(1)),
             options.transactions("c", "t"),
             options.appender("c"),
         ];

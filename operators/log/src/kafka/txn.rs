@@ -26,8 +26,8 @@ use super::outgoing::check_size;
 use super::settings::KafkaOptions;
 use super::triage::{judge_fence, sort};
 
-/// librdkafka's queue is full: its thread needs a moment.
-const QUEUE_FULL: Duration = Duration::from_micros(500);
+/// librdkafka's queue is full: what waits for company in its batch is sent meanwhile.
+const QUEUE_FULL: Duration = Duration::from_millis(5);
 
 /// Longer than any delivery may take: past it the client is broken.
 const FLUSH_MARGIN: Duration = Duration::from_secs(5);
@@ -217,7 +217,8 @@ impl TxnProducer for KafkaTxnProducer {
                 Err(Code::QueueFull)
                     if Instant::now() < *deadline.get_or_insert(Instant::now() + timeout) =>
                 {
-                    std::thread::sleep(QUEUE_FULL);
+                    // A time-out says that not all has gone yet, which isn't asked for.
+                    let _unfinished = self.producer.flush(QUEUE_FULL);
                 }
                 Err(Code::State | Code::Fatal) => return self.closed(topic),
                 Err(code) => {
