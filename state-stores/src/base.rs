@@ -30,6 +30,9 @@ const TIMES: u8 = 3;
 /// Tag and two numbers.
 pub(crate) const PREFIX_LEN: usize = 9;
 
+/// Full keys up to this long are put together on the stack.
+const STACK_KEY: usize = 256;
+
 /// Of a row: everything up to the end mark of its key, if it has one ([`keys::prefix`]). No such part begins another one,
 /// so rows that share it lie together.
 #[cfg(any(feature = "rocksdb", test))]
@@ -257,6 +260,22 @@ pub(crate) fn load(engine: &dyn Engine, place: Place) -> Result<(Option<Mark>, b
         any = false;
     }
     Ok((mark, any))
+}
+
+/// Calls `f` with `prefix` and `key` joined, without allocating for keys of usual length.
+pub(crate) fn with_joined<R>(
+    prefix: &[u8; PREFIX_LEN],
+    key: &[u8],
+    f: impl FnOnce(&[u8]) -> R,
+) -> R {
+    let length = PREFIX_LEN + key.len();
+    if length > STACK_KEY {
+        return f(&[prefix, key].concat());
+    }
+    let mut buffer = [0; STACK_KEY];
+    buffer[..PREFIX_LEN].copy_from_slice(prefix);
+    buffer[PREFIX_LEN..length].copy_from_slice(key);
+    f(&buffer[..length])
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::base::{self, Mark, PREFIX_LEN, Place};
+use crate::base::{self, Mark, PREFIX_LEN, Place, with_joined};
 use crate::clean_rows::{CleanBudget, CleanRows, Epoch};
 use crate::engine::Visit;
 use crate::holder::Holder;
@@ -18,9 +18,6 @@ use crate::layer_budget::LayerShare;
 use crate::rows::{Hashed, Merged, Rows};
 use crate::state_dir::Shared;
 use crate::{Direction, Engine, StoreError, StoreKind, StoreSpec, WriteBatch};
-
-/// Full keys up to this long are put together on the stack.
-const STACK_KEY: usize = 256;
 
 /// One store of one partition.
 #[derive(Debug)]
@@ -479,16 +476,4 @@ fn visit_below<const N: usize>(
         next = upper.peek();
     }
     visit(key, value)
-}
-
-/// Calls `f` with `prefix` and `key` joined, without allocating for keys of usual length.
-fn with_joined<R>(prefix: &[u8; PREFIX_LEN], key: &[u8], f: impl FnOnce(&[u8]) -> R) -> R {
-    let length = PREFIX_LEN + key.len();
-    if length > STACK_KEY {
-        return f(&[prefix, key].concat());
-    }
-    let mut buffer = [0; STACK_KEY];
-    buffer[..PREFIX_LEN].copy_from_slice(prefix);
-    buffer[PREFIX_LEN..length].copy_from_slice(key);
-    f(&buffer[..length])
 }

@@ -75,6 +75,9 @@ const AT_ONCE_MS: i64 = 5;
 /// A chart that moves ten times a second is a live chart.
 const CHART_MS: i64 = 100;
 
+/// How many [`applications`] there are.
+pub const APPLICATIONS: usize = 7;
+
 /// All applications of the flow, in the order of an order's life.
 ///
 /// # Errors

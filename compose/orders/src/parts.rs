@@ -11,11 +11,12 @@ use log::kafka::{KafkaLog, KafkaOptions};
 use log::{Admin, Cleanup, Log, TopicSpec};
 use read_model::{Database, DatabaseOptions};
 use redis::aio::ConnectionManager;
+use runtime::MemoryPlan;
 use schema_registry::{ClientOptions, FileStorage, Registry, RegistryClient, register_all};
 use schemas::Micros;
 use schemas::avro::SchemaSource;
 use schemas::topics;
-use state_stores::{RocksEngine, RocksOptions, StateDir, StateOptions};
+use state_stores::{LayerBudget, RocksEngine, RocksMemory, RocksOptions, StateDir, StateOptions};
 use topology::FlowSettings;
 
 use crate::config::Config;
@@ -39,9 +40,16 @@ pub(crate) fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
     if let Some(servers) = &config.kafka {
         // A cluster that is only just starting answers late rather than never.
         let request_timeout = Duration::from_secs(30);
-        let group_protocol = config.group.protocol;
-        let options =
-            KafkaOptions { request_timeout, group_protocol, ..KafkaOptions::new(servers.clone()) };
+        // The process of all parts has a worker of each application, any other has one.
+        let applications = if may_embed { topology::APPLICATIONS } else { 1 };
+        let MemoryPlan { fetched, sent, .. } = config.memory_plan(applications);
+        let options = KafkaOptions {
+            request_timeout,
+            group_protocol: config.group.protocol,
+            fetch_bytes: fetched,
+            send_bytes: sent,
+            ..KafkaOptions::new(servers.clone())
+        };
         return Ok(Arc::new(KafkaLog::new(options)));
     }
     if !may_embed {
@@ -56,18 +64,31 @@ pub(crate) fn log(config: &Config, may_embed: bool) -> Result<Arc<dyn Log>> {
     Ok(Arc::new(EmbeddedLog::open(Arc::new(engine), options)?))
 }
 
+/// What the state of all applications of this process shares.
+pub(crate) struct StateMemory {
+    layers: Arc<LayerBudget>,
+    rocks: RocksMemory,
+}
+
+impl StateMemory {
+    pub(crate) fn new(plan: &MemoryPlan) -> Self {
+        let rocks = RocksMemory::new(plan.cache, plan.write_buffers);
+        Self { layers: LayerBudget::new(plan.layers), rocks }
+    }
+}
+
 /// The state of one application on this machine. `admin` says of which log, and of which life of the application.
 pub(crate) fn state(
     config: &Config,
     application: &str,
     admin: &dyn Admin,
+    memory: &StateMemory,
 ) -> Result<Arc<StateDir>> {
     let incarnation = runtime::incarnation(admin, application, config.topic_replication)?;
     let state_options = StateOptions { incarnation, ..StateOptions::new(admin.log_id()?) };
-    let options = RocksOptions { cache_bytes: 8 * MIB, write_buffer_bytes: 16 * MIB, wal: false };
     let folder = folder(config, &format!("state/{application}"))?;
-    let engine = RocksEngine::open(folder, options)?;
-    let state = StateDir::open(Arc::new(engine), state_options)?;
+    let engine = RocksEngine::open_within(folder, &memory.rocks, false)?;
+    let state = StateDir::open_within(Arc::new(engine), state_options, &memory.layers)?;
     if let Some(former) = state.replaced_log() {
         tracing::warn!(application, former, "the state was of another log and is built anew");
     }

@@ -4,7 +4,7 @@
 //! belongs to no task of ours; outputs leave in the order they were forwarded.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::error::LogError;
 use log::record::{Header, NewRecord};
@@ -147,13 +147,14 @@ impl Worker {
         }
     }
 
-    /// Runs every task in turn for up to its share of records.
+    /// Runs every task in turn for up to its share of records and of time.
     fn round(&mut self, now: i64) -> Result<Round, LogError> {
         let mut round = Round::default();
         let share = self.settings.process_records_max;
         let patience = self.settings.open_transaction_wait_ms;
         for number in 0..self.slots.len() {
-            for _ in 0..share {
+            let begun = Instant::now();
+            for done in 1..=share {
                 let Some(slot) = self.slots.get_mut(number) else { break };
                 let Some(clients) = &mut self.clients else { break };
                 if slot.stopped.is_some() {
@@ -166,6 +167,11 @@ impl Worker {
                         round.processed += 1;
                         if let Err(error) = self.forward(number, now) {
                             return round.failed(number, error, self.one_by_one);
+                        }
+                        // Looking at the clock isn't for nothing, so seldom where records are quick.
+                        let turn = self.settings.turn.filter(|_| done.is_power_of_two());
+                        if turn.is_some_and(|turn| begun.elapsed() >= turn) {
+                            break;
                         }
                     }
                     Ok(Ran::NeedsEnds) => {

@@ -34,6 +34,10 @@ pub struct WorkerSettings {
     pub restore_threads: usize,
     /// Records processed in one step.
     pub process_records_max: usize,
+    /// After about so long a task gives way to its neighbours, whatever is left of its share: one whose records take long
+    /// doesn't stop the others, nor the commit. It takes up to twice as long, and never less than one record. None: only the
+    /// number of records counts, and no clock is looked at.
+    pub turn: Option<Duration>,
     /// How long a record of a join waits at most for rows of its other inputs that lie in a transaction which isn't ended
     /// there: it may be the one that brought the record. A transaction that stays open for longer holds up a join once.
     pub open_transaction_wait_ms: i64,
@@ -84,6 +88,7 @@ impl WorkerSettings {
             poll_records_max: 1_000,
             restore_threads: 1,
             process_records_max: 256,
+            turn: Some(Duration::from_millis(10)),
             open_transaction_wait_ms: 1_000,
             session_timeout: Duration::from_secs(6),
             max_poll_interval: Duration::from_secs(300),

@@ -427,6 +427,9 @@ pub struct TaskStatus {
     /// How much it does.
     #[serde(default)]
     pub pace: TaskPace,
+    /// Memory of the records that wait in it.
+    #[serde(default)]
+    pub buffered_bytes: u64,
 }
 
 impl Slot {
@@ -443,6 +446,9 @@ impl Slot {
             calls: self.task.waiting_calls().into_iter().map(Into::into).collect(),
             parked: self.task.waiting_keys().into_iter().map(Into::into).collect(),
             pace: self.told.clone(),
+            buffered_bytes: (0..self.inputs.len())
+                .map(|source| self.task.buffered_bytes(source) as u64)
+                .sum(),
         }
     }
 }

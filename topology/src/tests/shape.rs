@@ -2,7 +2,7 @@
 
 use schemas::avro::Local;
 
-use crate::{Application, FlowSettings, applications, diagram, hops};
+use crate::{APPLICATIONS, Application, FlowSettings, applications, diagram, hops};
 
 fn flow() -> Vec<Application> {
     applications(&FlowSettings::default(), Local::source()).unwrap()
@@ -13,6 +13,11 @@ fn post_to_validated_takes_at_most_four_transactions() {
     let flow = flow();
     let topologies: Vec<_> = flow.iter().map(|application| &application.topology).collect();
     assert_eq!(hops::post_to_validated(&topologies), Some(4));
+}
+
+#[test]
+fn the_applications_are_counted() {
+    assert_eq!(flow().len(), APPLICATIONS);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use runtime::MemoryPlan;
 
 pub(crate) use env::Env;
 pub(crate) use group::Group;
@@ -54,6 +55,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "ACCEPT_TOPOLOGY_CHANGE",
     "STREAM_THREADS",
     "STANDBY_REPLICAS",
+    "STATE_MEMORY_MIB",
     "SIMULATION_STEP_MS",
     "CARRIER_DELIVERY_SECONDS",
     "WEBHOOK_SCHEDULE",
@@ -114,6 +116,8 @@ pub(crate) struct Config {
     pub stream_threads: u32,
     /// Copies of each task's state on other instances (`num.standby.replicas`).
     pub standby_replicas: u32,
+    /// MiB for all that grows with tasks, keys and load in this process.
+    pub state_memory_mib: u32,
     pub simulation_step_ms: u32,
     /// None = only the carrier's interface or an administrator delivers.
     pub carrier_delivery_seconds: Option<u32>,
@@ -139,6 +143,12 @@ pub(crate) struct Limits {
 }
 
 impl Config {
+    /// How the memory of a process with workers of so many applications is shared out.
+    pub(crate) fn memory_plan(&self, applications: usize) -> MemoryPlan {
+        let bytes = (self.state_memory_mib as usize) << 20;
+        MemoryPlan::of(bytes, applications * self.stream_threads as usize)
+    }
+
     /// Reads and checks everything.
     ///
     /// # Errors
@@ -187,6 +197,7 @@ impl Config {
             accepted_changes: env.list("ACCEPT_TOPOLOGY_CHANGE"),
             stream_threads: stream_threads(env)?,
             standby_replicas: standby_replicas(env)?,
+            state_memory_mib: state_memory(env)?,
             simulation_step_ms: simulation_step(env, development)?,
             carrier_delivery_seconds: delivery(env, development)?,
             webhook_schedule: schedule(env)?,
@@ -311,6 +322,10 @@ fn standby_replicas(env: &Env) -> Result<u32> {
     env.within("STANDBY_REPLICAS", "copies on other processes, from 0 to 8", 0..=8, 0)
 }
 
+fn state_memory(env: &Env) -> Result<u32> {
+    env.within("STATE_MEMORY_MIB", "MiB from 16 to 1048576", 16..=1 << 20, 128)
+}
+
 fn simulation_step(env: &Env, development: bool) -> Result<u32> {
     env.parsed_or("SIMULATION_STEP_MS", "milliseconds", if development { 200 } else { 0 })
 }
@@ -389,6 +404,7 @@ mod tests {
             ("INSTANCE_ID", "a b"),
             ("STANDBY_REPLICAS", "9"),
             ("STANDBY_REPLICAS", "one"),
+            ("STATE_MEMORY_MIB", "15"),
         ] {
             let refused = Config::read(&Env::of(&[(name, value)])).unwrap_err().to_string();
             assert!(refused.starts_with(&format!("{name}={value:?}")), "{refused}");

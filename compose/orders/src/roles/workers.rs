@@ -49,9 +49,11 @@ pub(crate) fn start(
     let announcements = Announcements::spawn(log)?;
     let topologies: Vec<Topology> =
         applications.iter().map(|application| application.topology.clone()).collect();
+    let plan = config.memory_plan(applications.len());
+    let memory = parts::StateMemory::new(&plan);
     for application in applications {
         let instance = parts::instance(config, application.id)?;
-        let state = parts::state(config, application.id, admin.as_ref())?;
+        let state = parts::state(config, application.id, admin.as_ref(), &memory)?;
         let mut asked: Option<Queries> = None;
         for thread in 0..config.stream_threads {
             let settings = WorkerSettings {
@@ -63,6 +65,8 @@ pub(crate) fn start(
                 // Without an address it is known at least who owns what.
                 advertised: Some(config.admin_advertised.clone().unwrap_or_default()),
                 num_standby_replicas: config.standby_replicas,
+                staged_bytes_max: plan.staged,
+                buffered_bytes_max: plan.buffered,
                 ..WorkerSettings::new(instance.as_str())
             };
             let (topology, replication) = (application.topology.clone(), config.topic_replication);

@@ -143,6 +143,8 @@ impl Cluster {
         place.state = Some(state.clone());
         let mut settings = WorkerSettings::new(format!("member-{member}"));
         settings.max_poll_interval = Duration::from_secs(8);
+        // A schedule must not depend on how fast the machine is.
+        settings.turn = None;
         settings.poll_records_max = 3;
         settings.process_records_max = 2;
         settings.repartition_purge_interval_ms = 200;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something fails")]
 
+mod back_pressure;
 #[path = "../machine/clocked_log.rs"]
 mod clocked_log;
 mod commits;
