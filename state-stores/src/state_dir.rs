@@ -13,8 +13,8 @@ use crate::layer_budget::{LayerBudget, LayerShare};
 use crate::shelf::Shelf;
 use crate::write_back::WriteBack;
 use crate::{
-    Durability, Engine, EngineMemory, Extent, Horizons, StandbyState, StoreError, StoreSpec, TaskState,
-    WriteBatch,
+    Durability, Engine, EngineMemory, Extent, Horizons, StandbyState, StoreError, StoreSpec,
+    TaskState, WriteBatch,
 };
 
 /// A quiet instance renews the age of its state this many times less often than a busy one writes it.

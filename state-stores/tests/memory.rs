@@ -13,8 +13,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use state_stores::{
-    Direction, Durability, Engine, LayerBudget, MemoryEngine, StateDir, StateOptions, StoreError,
-    StoreIndex, StoreKind, StoreSpec, TaskState, Visit, WriteBatch,
+    Direction, Durability, Engine, Horizons, LayerBudget, MemoryEngine, StateDir, StateOptions,
+    StoreError, StoreIndex, StoreKind, StoreSpec, TaskState, Visit, WriteBatch,
 };
 
 const STORE: StoreIndex = StoreIndex(0);
@@ -44,6 +44,8 @@ impl Engine for Files {
     fn write(&self, _: &WriteBatch, _: Durability) -> Result<(), StoreError> {
         Ok(())
     }
+
+    fn expire(&self, _: &Arc<Horizons>) {}
 
     fn sync(&self) -> Result<(), StoreError> {
         Ok(())

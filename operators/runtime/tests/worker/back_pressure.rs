@@ -25,7 +25,10 @@ fn topology() -> Topology {
         }
         value.len().to_string()
     };
-    builder.stream(&Topic::<str, str>::new("in", Utf8, Utf8)).map_values(slow).to(&Topic::new("out", Utf8, Utf8));
+    builder
+        .stream(&Topic::<str, str>::new("in", Utf8, Utf8))
+        .map_values(slow)
+        .to(&Topic::new("out", Utf8, Utf8));
     builder.build().unwrap()
 }
 
