@@ -23,9 +23,6 @@ const ABSENT: u32 = u32::MAX;
 /// What a row costs beside its key and value: its head, and its place in the table, which is half full or more.
 const ROW_OVERHEAD: usize = HEAD + 12;
 
-/// A list grows by this part of itself, so that little of it is empty; and so much more its rows cost.
-const GROWTH: usize = 8;
-
 /// Rows that are written soon after they were read, as those of an aggregate, are worth their memory only when one of so
 /// many was read again before.
 const WORTH: usize = 4;
@@ -124,7 +121,6 @@ impl CleanRows {
     /// Keeps what the base had for `key` in this epoch, if there is room.
     pub(crate) fn add(&mut self, key: Hashed<'_>, value: Option<&[u8]>, epoch: Epoch) {
         let bytes = ROW_OVERHEAD + key.key.len() + value.map_or(0, <[u8]>::len);
-        let bytes = bytes + bytes / GROWTH;
         let is_known = self.young.find(key).is_some();
         if epoch != self.epoch
             || is_known
@@ -224,16 +220,11 @@ impl Generation {
         self.bytes += bytes;
         // What the numbers of a row can't say isn't kept.
         let lengths = [key.key.len(), value.map_or(ABSENT as usize, <[u8]>::len)];
-        let lengths_sum = key.key.len() + value.map_or(0, <[u8]>::len);
         let (Ok(place), [Ok(key_length), Ok(length)]) =
             (u32::try_from(self.list.len()), lengths.map(u32::try_from))
         else {
             return;
         };
-        let more = HEAD + lengths_sum;
-        if self.list.capacity() - self.list.len() < more {
-            self.list.reserve_exact(more.max(self.list.len() / GROWTH));
-        }
         self.list.extend_from_slice(&key.hash().to_ne_bytes());
         self.list.extend_from_slice(&key_length.to_ne_bytes());
         self.list.extend_from_slice(&length.to_ne_bytes());

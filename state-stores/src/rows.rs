@@ -25,9 +25,6 @@ pub(crate) type Value = Option<ShortBytes<22>>;
 /// What a row costs beside its bytes (its places in list, table and order, what allocation adds).
 const ROW_OVERHEAD: usize = 128;
 
-/// The list grows by this part of itself, so that little of it is empty.
-const GROWTH: usize = 4;
-
 /// One for all layers, so that a key is hashed once on its way through them.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
@@ -214,9 +211,6 @@ impl Rows {
         self.bytes += row.bytes();
         let (hash, rows) = (row.hash, &self.rows);
         self.places.insert_unique(hash, place(rows.len()), |place| rows[*place as usize].hash);
-        if self.rows.len() == self.rows.capacity() {
-            self.rows.reserve_exact((self.rows.len() / GROWTH).max(8));
-        }
         self.rows.push(row);
     }
 

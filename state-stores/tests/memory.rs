@@ -105,7 +105,8 @@ fn layers_keep_to_their_bound_whatever_the_number_of_tasks() {
         let commit = COMMIT as usize * (160 + value);
         assert!(told <= BYTES + commit, "{tasks} tasks: {told} bytes counted");
         assert!(told >= BYTES / 2, "{tasks} tasks: {told} bytes counted: that is too careful");
-        let most = BYTES / 4 * 5 + commit;
+        // Lists grow by doubling; what nobody has touched yet isn't memory, though it is lent out.
+        let most = BYTES / 2 * 3 + commit;
         assert!(held <= most, "{tasks} tasks, values of {value}: {held} bytes, at most {most}");
     }
     folders_share_a_bound();

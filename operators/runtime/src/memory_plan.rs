@@ -23,22 +23,23 @@ pub struct MemoryPlan {
 }
 
 /// The whole is shared out in so many parts.
-const PARTS: usize = 16;
+const PARTS: usize = 32;
 
 impl MemoryPlan {
     /// For a process of so many worker threads, those of all its applications counted.
     #[must_use]
     pub fn of(bytes: usize, workers: usize) -> Self {
         let part = bytes / PARTS;
-        let own = part / workers.max(1);
+        let own = |parts: usize| parts * part / workers.max(1);
         Self {
-            layers: 7 * part,
-            cache: 2 * part,
-            write_buffers: 2 * part,
-            staged: own,
-            buffered: own,
-            fetched: own,
-            sent: 2 * own,
+            layers: 14 * part,
+            // Two memtables, each large enough for the small rows of one write-back: it makes one file then.
+            write_buffers: 6 * part,
+            cache: 3 * part,
+            staged: own(2),
+            buffered: own(1),
+            fetched: own(2),
+            sent: own(4),
         }
     }
 }
