@@ -6,17 +6,17 @@
 //! *not* charged to the block cache: a budget that isn't much smaller than the cache starves index and filter blocks,
 //! silently and tenfold.
 //!
-//! Memory is bounded whatever the number of rows: state has its indexes and filters in the cache, in pieces of a few KiB,
-//! of which only the ones in use stay. The few files of the embedded log have theirs beside it.
+//! Indexes and filters lie beside the block cache (about two bytes a row; in pieces in the cache they cost a quarter more
+//! CPU), so the cache has what they leave of the bytes that are for both.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, CompactionDecision, DB, DBCompactionStyle,
-    DBCompressionType, LogLevel, Options, Range, SliceTransform, WriteBufferManager, WriteOptions,
-    properties,
+    BlockBasedOptions, Cache, CompactionDecision, DB, DBCompactionStyle, DBCompressionType,
+    LogLevel, Options, Range, SliceTransform, WriteBufferManager, WriteOptions, properties,
 };
 
 use crate::base::row_key;
@@ -30,8 +30,8 @@ use crate::{
 const MEMTABLE_BYTES: usize = 16 << 20;
 /// One written to, two being flushed, where there is room for so many: a write waits for the flush of the others.
 const MEMTABLES: usize = 3;
-/// A piece of an index or filter.
-const METADATA_BLOCK_BYTES: usize = 4 << 10;
+/// The cache keeps this part of its bytes, however much indexes and filters take.
+const CACHE_KEEPS: usize = 4;
 const BLOOM_BITS: f64 = 10.0;
 /// Bounds the file handles; tables beyond it are reopened on demand.
 const OPEN_FILES: i32 = 512;
@@ -62,16 +62,30 @@ type Expired = Arc<RwLock<Arc<Horizons>>>;
 #[derive(Clone)]
 pub struct RocksMemory {
     cache: Cache,
+    /// For the cache, and for what lies beside it.
+    cache_bytes: usize,
+    /// Indexes and filters of all databases.
+    tables: Arc<AtomicUsize>,
     buffers: WriteBufferManager,
 }
 
 impl RocksMemory {
-    /// Bytes for blocks read from files, and for rows not yet in files. The second is a bound for each database; together
+    /// Bytes for blocks read from files with indexes and filters, and for rows not yet in files. The second is a bound for each database; together
     /// they stay below it as long as no two are written back at once.
     #[must_use]
     pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Self {
         let buffers = WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false);
-        Self { cache: Cache::new_lru_cache(cache_bytes), buffers }
+        let cache = Cache::new_lru_cache(cache_bytes);
+        Self { cache, cache_bytes, tables: Arc::default(), buffers }
+    }
+
+    /// The indexes and filters of one database, which were `before`, have so many bytes now: the cache makes room.
+    fn tables_are(&self, before: usize, now: usize) {
+        // Wrapping arithmetic makes the sum right for smaller ones too.
+        let more = now.wrapping_sub(before);
+        let all = self.tables.fetch_add(more, Ordering::Relaxed).wrapping_add(more);
+        let left = self.cache_bytes.saturating_sub(all).max(self.cache_bytes / CACHE_KEEPS);
+        self.cache.clone().set_capacity(left);
     }
 }
 
@@ -93,6 +107,8 @@ pub struct RocksEngine {
     /// What compactions may drop.
     expired: Expired,
     memory: RocksMemory,
+    /// Bytes of indexes and filters, at the last flush.
+    tables: AtomicUsize,
 }
 
 impl std::fmt::Debug for RocksEngine {
@@ -128,7 +144,8 @@ impl RocksEngine {
         match DB::open(&database_options(memory, wal, &expired), &path) {
             Ok(db) => {
                 let (scans, memory) = (Scans::new(!wal), memory.clone());
-                Ok(Self { scans, db: Arc::new(db), path, wal, expired, memory })
+                let tables = AtomicUsize::new(0);
+                Ok(Self { scans, db: Arc::new(db), path, wal, expired, memory, tables })
             }
             Err(error) if is_lock_error(&error) => Err(StoreError::Locked { path }),
             Err(error) => Err(engine_error("open", &path, &error)),
@@ -144,6 +161,12 @@ impl RocksEngine {
         engine_error(operation, &self.path, error)
     }
 
+    /// Memory of indexes and filters.
+    fn table_bytes(&self) -> usize {
+        let bytes = self.db.property_int_value(properties::ESTIMATE_TABLE_READERS_MEM);
+        bytes.ok().flatten().map_or(0, |bytes| bytes as usize)
+    }
+
     fn require_wal(&self) -> Result<(), StoreError> {
         if self.wal {
             Ok(())
@@ -157,13 +180,6 @@ fn database_options(memory: &RocksMemory, wal: bool, expired: &Expired) -> Optio
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&memory.cache);
     table.set_bloom_filter(BLOOM_BITS, false);
-    if !wal {
-        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-        table.set_partition_filters(true);
-        table.set_metadata_block_size(METADATA_BLOCK_BYTES);
-        table.set_cache_index_and_filter_blocks(true);
-        table.set_pin_top_level_index_and_filter(true);
-    }
     let write_buffer_bytes = memory.buffers.get_buffer_size();
     let memtable_bytes = MEMTABLE_BYTES.min(write_buffer_bytes / 2);
     let memtables = (write_buffer_bytes / memtable_bytes.max(1)).clamp(2, MEMTABLES);
@@ -226,6 +242,12 @@ fn engine_error(operation: &'static str, path: &Path, error: &rocksdb::Error) ->
     }
 }
 
+impl Drop for RocksEngine {
+    fn drop(&mut self) {
+        self.memory.tables_are(self.tables.swap(0, Ordering::Relaxed), 0);
+    }
+}
+
 impl Engine for RocksEngine {
     fn get_with(&self, key: &[u8], read: &mut dyn FnMut(&[u8])) -> Result<bool, StoreError> {
         let value = self.db.get_pinned(key).map_err(|error| self.error("get", &error))?;
@@ -259,11 +281,10 @@ impl Engine for RocksEngine {
     }
 
     fn memory(&self) -> EngineMemory {
-        let tables = self.db.property_int_value(properties::ESTIMATE_TABLE_READERS_MEM);
         EngineMemory {
             write_buffers: self.memory.buffers.get_usage(),
             cache: self.memory.cache.get_usage(),
-            tables: tables.ok().flatten().map_or(0, |bytes| bytes as usize),
+            tables: self.table_bytes(),
         }
     }
 
@@ -299,6 +320,8 @@ impl Engine for RocksEngine {
     fn flush(&self) -> Result<(), StoreError> {
         let flushed = self.db.flush();
         self.scans.written();
+        let tables = self.table_bytes();
+        self.memory.tables_are(self.tables.swap(tables, Ordering::Relaxed), tables);
         flushed.map_err(|error| self.error("flush", &error))
     }
 
