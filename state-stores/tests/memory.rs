@@ -45,7 +45,7 @@ impl Engine for Files {
         Ok(())
     }
 
-    fn expire(&self, _: &Arc<Horizons>) {}
+    fn expire_by(&self, _: &Arc<Horizons>) {}
 
     fn sync(&self) -> Result<(), StoreError> {
         Ok(())
