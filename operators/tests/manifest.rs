@@ -125,8 +125,8 @@ fn rows_that_would_be_misread() {
         "  windows of store `counts` (node `counts`): was time windows of 10 ms, is time windows of 20 ms \
          (incompatible): {renaming}"
     );
-    let retention = "  retention of store `counts` (node `counts`): was 10 ms, is 20 ms (compatible): what was \
-                     forgotten stays so; a changelog on Kafka keeps its retention.ms until somebody alters the topic";
+    let retention = "  retention of store `counts` (node `counts`): was 10 ms, is 20 ms (compatible): what has \
+                     expired may be forgotten already; a changelog on Kafka keeps its retention.ms until somebody alters the topic";
     check(windowed, larger, Verdict::Incompatible, &[&size, retention]);
     let sliding: Flow = |_, stream| {
         let windows = SlidingWindows::of_time_difference(10);
