@@ -35,7 +35,8 @@ pub async fn any_process_answers(system: &mut System, ids: &[String]) -> Result<
             let owned = orders["here"].as_object()?.len();
             (owned > 0 && owned < 3).then_some(())?;
             // A claim of a partition that has just moved may still be on its way to who is asked.
-            let all = ["query", "order-lifecycle/orders", "--limit", "1000", "--json", "--at", door];
+            let all =
+                ["query", "order-lifecycle/orders", "--limit", "1000", "--json", "--at", door];
             let answer: Value = serde_json::from_str(&asker.run(&all).await.ok()?).ok()?;
             (answer["from"].as_array()?.len() == 3).then_some(())?;
         }
