@@ -3,6 +3,8 @@
 //!
 //! `KAFKA_CLUSTER_ROUNDS=5 cargo test --workspace --all-features --test kafka_cluster -- rolling --nocapture` is the long
 //! run: so many rounds of it all instead of one.
+//!
+//! Only with `KAFKA_CLUSTER=1`.
 
 use std::time::{Duration, Instant};
 

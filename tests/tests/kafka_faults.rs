@@ -5,6 +5,8 @@
 //! `KAFKA_FAULTS=30 cargo test --workspace --all-features --test kafka_faults -- again_and_again --nocapture` is the long
 //! run: so many failures of brokers instead of three, with two kills of members each. `KAFKA_FAULTS_SEED=<n>` repeats the
 //! order of a run.
+//!
+//! Only with `KAFKA_CLUSTER=1`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

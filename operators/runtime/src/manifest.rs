@@ -150,7 +150,9 @@ impl Worker {
     /// be forgotten while it is one, so what isn't announced by now begins only after it has left.
     pub(crate) fn is_reset(&self, admin: &dyn Admin) -> Result<bool, LogError> {
         let topic = topic(self.topology.application_id());
-        let is_another = known_life(admin, &topic)? != self.life;
+        let now = known_life(admin, &topic)?;
+        // A broker that has just heard of the topic may not know its id.
+        let is_another = ![&now, &self.life].contains(&&String::new()) && now != self.life;
         Ok(is_another || read(self.log.as_ref(), admin, &topic)?.in_reset)
     }
 
