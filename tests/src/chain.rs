@@ -18,7 +18,7 @@ const LENGTH_BITS: u32 = 24;
 /// The store of the chains.
 pub const STORE: &str = "chains";
 
-/// Each line is a [`line`].
+/// Each line is a [`line()`].
 ///
 /// # Panics
 /// The flow isn't one.
@@ -45,7 +45,7 @@ pub fn line(id: u64) -> String {
     format!("key-{} {id}", id.wrapping_mul(id) % 7919 % KEYS)
 }
 
-/// Key and id of a [`line`].
+/// Key and id of a [`line()`].
 #[must_use]
 pub fn key_and_id(line: &str) -> (&str, u64) {
     let (key, id) = line.split_once(' ').unwrap_or((line, ""));
