@@ -66,7 +66,17 @@ mod broker_assigned {
 
     #[test]
     fn leaving_hands_over() {
-        judge(contract::membership::leaving_hands_over);
+        judge(contract::leaving::leaving_hands_over);
+    }
+
+    #[test]
+    fn leaving_needs_no_assignment() {
+        judge(contract::leaving::leaving_needs_no_assignment);
+    }
+
+    #[test]
+    fn leaving_ignores_what_is_added() {
+        judge(contract::leaving::leaving_ignores_what_is_added);
     }
 
     #[test]

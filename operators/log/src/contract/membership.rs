@@ -36,25 +36,6 @@ pub fn range_keeps_copartitioned_topics_together(fixture: &dyn LogFixture) {
     last.leave(&scene);
 }
 
-/// What a leaving member owned goes to those who stay.
-pub fn leaving_hands_over(fixture: &dyn LogFixture) {
-    let scene = Scene::new(fixture, "leaving");
-    let topic = scene.topic("in", 2);
-    let mut leaving = scene.member("group", "00-leaving", &[&topic]);
-    let mut staying = scene.member("group", "01-staying", &[&topic]);
-    scene.until("both own a partition", || {
-        leaving.turn(&scene);
-        staying.turn(&scene);
-        leaving.owned.len() == 1 && staying.owned.len() == 1
-    });
-    leaving.leave(&scene);
-    scene.until("the other one owns all", || {
-        staying.turn(&scene);
-        staying.owned.len() == 2
-    });
-    staying.leave(&scene);
-}
-
 /// Between an event and its answer no record arrives.
 pub fn nothing_arrives_before_the_answer(fixture: &dyn LogFixture) {
     let scene = Scene::new(fixture, "deferred");

@@ -22,6 +22,7 @@
 pub mod deleting;
 pub mod groups;
 pub mod kill;
+pub mod leaving;
 pub mod membership;
 pub mod open;
 pub mod reading;
@@ -100,13 +101,16 @@ macro_rules! contract_tests {
             ];
             membership: [
                 range_keeps_copartitioned_topics_together
-                leaving_hands_over
                 nothing_arrives_before_the_answer
                 pause_resume_and_seek
                 a_seek_or_an_assignment_ends_a_pause
                 a_group_reader_passes_markers
                 a_waker_ends_a_group_poll
                 an_unknown_topic_cannot_be_subscribed
+            ];
+            leaving: [
+                leaving_hands_over
+                leaving_needs_no_assignment
             ];
             records: [
                 keys_values_headers_and_times_survive

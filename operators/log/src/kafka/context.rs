@@ -12,7 +12,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::record::TopicPartition;
@@ -56,17 +56,16 @@ pub(super) fn give_up(
         return consumer.unassign();
     }
     let Err(error) = consumer.incremental_unassign(partitions) else { return Ok(()) };
-    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::InvalidArgument) {
-        return Err(error);
-    }
-    // librdkafka has let go of some by itself, after it asked for them.
+    // Asked to give everything up, librdkafka names what it offered, too, and
+    // refuses the whole list for a partition that was never taken. (The error
+    // is without a code; what is held tells.)
     let held = partitions_of(&consumer.assignment()?);
     let named = partitions_of(partitions);
     let left: Vec<_> = named.iter().filter(|at| held.contains(at)).cloned().collect();
     if left.len() == named.len() {
         return Err(error);
     }
-    tracing::warn!(?named, ?held, "asked to give up partitions that aren't held any more");
+    tracing::debug!(?named, ?held, "not all of what is given up was held");
     consumer.incremental_unassign(&list_of(&left))
 }
 

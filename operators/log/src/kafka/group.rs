@@ -114,7 +114,7 @@ impl KafkaGroupConsumer {
         while let Some(event) = self.consumer.context().take_rebalance() {
             let nobody = self.owned.is_empty() && !self.leaving;
             match &event {
-                Rebalance::Assign(added) if self.leaving => self.give_up(added)?,
+                Rebalance::Assign(_) if self.leaving => self.decline()?,
                 Rebalance::Assign(added) if added.is_empty() && self.cooperative() => {
                     self.assign(&[])?;
                 }
@@ -127,7 +127,10 @@ impl KafkaGroupConsumer {
                     self.give_up(&[])?;
                 }
                 Rebalance::Revoke { lost, partitions } => {
-                    let polled = Polled::Revoke { lost: *lost, partitions: partitions.clone() };
+                    // What was offered and not taken is revoked as well.
+                    let owned = |at: &&TopicPartition| self.owned.contains(at);
+                    let partitions = partitions.iter().filter(owned).cloned().collect();
+                    let polled = Polled::Revoke { lost: *lost, partitions };
                     self.awaiting = Some(event);
                     return Ok(Some(polled));
                 }
@@ -148,6 +151,13 @@ impl KafkaGroupConsumer {
     fn give_up(&self, partitions: &[TopicPartition]) -> Result<(), LogError> {
         give_up(&self.consumer, &list_of(partitions))
             .map_err(|error| self.failed(&error, "giving partitions up"))
+    }
+
+    /// Takes nothing of an assignment. In a KIP-848 group that answers it and
+    /// nothing else: giving nothing up would count as the answer to a revoke
+    /// that is under way, and this member would leave with a transaction open.
+    fn decline(&self) -> Result<(), LogError> {
+        if self.cooperative() { self.assign(&[]) } else { self.give_up(&[]) }
     }
 
     fn assign(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError> {
@@ -295,7 +305,7 @@ impl GroupConsumer for KafkaGroupConsumer {
     fn unsubscribe(&mut self) -> Result<(), LogError> {
         self.leaving = true;
         if self.awaiting.take_if(|event| matches!(event, Rebalance::Assign(_))).is_some() {
-            self.give_up(&[])?;
+            self.decline()?;
         }
         self.consumer.unsubscribe();
         Ok(())
