@@ -147,7 +147,9 @@ pub trait Admin: Send + Sync {
 /// Result of an append: where the record is.
 pub type Appended = Result<(u32, i64), LogError>;
 
-/// Idempotent producer outside transactions; acknowledges when durable.
+/// Idempotent producer outside transactions; acknowledges when durable. A drop
+/// gives up what isn't acknowledged yet, and tells that, too: whoever wants
+/// it written waits for `done` first.
 pub trait Appender: Send + Sync {
     /// Appends to the partition of the key (murmur2, as Java) or to `partition`.
     /// `done` is called once, from any thread: partition and offset, or why

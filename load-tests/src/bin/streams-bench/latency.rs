@@ -2,7 +2,7 @@
 //!
 //! Open loop: a record's time runs from when it was due, so a late sender hides nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use load_tests::figures::{histogram, micros, quantiles};
 use load_tests::process::load_average;
 use log::record::NewRecord;
-use log::traits::{Isolation, Log, Visibility};
+use log::traits::{Appended, Isolation, Log, Visibility};
 use operators::{RawBytes, StreamsBuilder, Topic, Topology, Utf8};
 use runtime::WorkerSettings;
 use serde_json::{Value, json};
@@ -122,7 +122,7 @@ fn due(options: &Options, start: Instant, number: usize) -> Instant {
 /// The record's number is the beginning of its 100 bytes.
 fn send(options: &Options, log: &dyn Log, topic: &str, start: Instant) -> Result<()> {
     let appender = log.appender("sender")?;
-    let failures = Arc::new(Mutex::new(None));
+    let (told, outcomes) = mpsc::channel();
     let mut value = [b'v'; 100];
     for number in 0..options.count(options.warm_up_seconds + options.seconds) {
         thread::sleep(due(options, start, number).saturating_duration_since(Instant::now()));
@@ -134,18 +134,17 @@ fn send(options: &Options, log: &dyn Log, topic: &str, start: Instant) -> Result
             timestamp: 1_700_000_000_000,
             headers: &[],
         };
-        let failures = Arc::clone(&failures);
-        let done = move |written: Result<(u32, i64), log::error::LogError>| {
-            if let Err(error) = written {
-                failures.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            }
-        };
+        let told = told.clone();
+        // Nobody listens any more once one has failed.
+        let done = move |written: Appended| drop(told.send(written));
         appender.append(topic, None, record, Box::new(done));
     }
-    match failures.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        Some(error) => Err(error.into()),
-        None => Ok(()),
+    // A dropped appender gives up what isn't acknowledged.
+    drop(told);
+    for written in outcomes {
+        written?;
     }
+    Ok(())
 }
 
 fn read(options: &Options, log: &dyn Log, topic: &str, start: Instant) -> Result<Histogram<u64>> {
