@@ -18,6 +18,10 @@ use crate::level;
 use crate::topics::TopicPlan;
 use crate::worker::{Clients, HeldFor, Phase, Progress, Slot, Then, Worker};
 
+/// A task that has come so far looks at the clock only every so many records. What it did before says nothing about the
+/// next ones, so not more seldom than that.
+const LOOK_EVERY: usize = 8;
+
 /// What running the tasks for a while came to.
 #[derive(Default)]
 struct Round {
@@ -169,7 +173,8 @@ impl Worker {
                             return round.failed(number, error, self.one_by_one);
                         }
                         // Looking at the clock isn't for nothing, so seldom where records are quick.
-                        let turn = self.settings.turn.filter(|_| done.is_power_of_two());
+                        let looks = done < LOOK_EVERY || done % LOOK_EVERY == 0;
+                        let turn = self.settings.turn.filter(|_| looks);
                         if turn.is_some_and(|turn| begun.elapsed() >= turn) {
                             break;
                         }

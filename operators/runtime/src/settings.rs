@@ -35,8 +35,8 @@ pub struct WorkerSettings {
     /// Records processed in one step.
     pub process_records_max: usize,
     /// After about so long a task gives way to its neighbours, whatever is left of its share: one whose records take long
-    /// doesn't stop the others, nor the commit. It takes up to twice as long, and never less than one record. None: only the
-    /// number of records counts, and no clock is looked at.
+    /// doesn't stop the others, nor the commit. Never after less than one record, and up to seven records later. None: only
+    /// the number of records counts, and no clock is looked at.
     pub turn: Option<Duration>,
     /// How long a record of a join waits at most for rows of its other inputs that lie in a transaction which isn't ended
     /// there: it may be the one that brought the record. A transaction that stays open for longer holds up a join once.

@@ -1,6 +1,7 @@
 //! A slow task doesn't stop its neighbours, and what waits for it stays within its bounds (B: bounded buffers, pausing).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use operators::{StreamsBuilder, Topic, Topology, Utf8};
@@ -15,14 +16,16 @@ const RECORD_BYTES: usize = 500;
 const BUFFERED_BYTES: usize = 256 << 10;
 const POLLED: usize = 100;
 
-/// Takes a millisecond of the processor for each value that begins with an `s`.
-fn topology() -> Topology {
+/// Takes a millisecond of the processor for each value that begins with an `s`, and counts them.
+fn topology(slow: &Arc<AtomicU64>) -> Topology {
     let builder = StreamsBuilder::new("pressed");
-    let slow = |value: &str| {
+    let slow = Arc::clone(slow);
+    let slow = move |value: &str| {
         let begun = Instant::now();
         while value.starts_with('s') && begun.elapsed() < Duration::from_millis(1) {
             std::hint::spin_loop();
         }
+        slow.fetch_add(u64::from(value.starts_with('s')), Ordering::Relaxed);
         value.len().to_string()
     };
     builder
@@ -57,7 +60,8 @@ fn a_slow_task_stops_neither_its_neighbours_nor_is_it_drowned() {
         turn: Some(Duration::from_millis(4)),
         ..WorkerSettings::new("here")
     };
-    let mut worker = Worker::new(topology(), scene.0.log.clone(), state, settings, 1);
+    let mut worker =
+        Worker::new(topology(&Arc::default()), scene.0.log.clone(), state, settings, 1);
     // A task's part, and what one poll brings: keys are their values.
     let most = BUFFERED_BYTES / PARTITIONS as usize + POLLED * (2 * RECORD_BYTES + 200);
     let others = RECORDS as i64 * i64::from(PARTITIONS - 1);
@@ -74,7 +78,30 @@ fn a_slow_task_stops_neither_its_neighbours_nor_is_it_drowned() {
         slow = committed(&status).0;
         statuses = vec![status];
     }
-    assert!(seen > BUFFERED_BYTES / PARTITIONS as usize / 2, "something was to wait: {seen}");
     assert!(slow > 0, "the slow one goes on");
     assert!(slow < RECORDS as i64 / 4, "its neighbours waited for {slow} of its records");
+    assert!(seen > BUFFERED_BYTES / PARTITIONS as usize / 2, "something was to wait: {seen}");
+}
+
+#[test]
+fn quick_records_buy_slow_ones_no_longer_turn() {
+    const QUICK: usize = 130;
+    const TURN_MS: u64 = 4;
+    let scene = Scene::new(&[("in", 1), ("out", 1)]);
+    let value = |number| format!("{}{number}", if number < QUICK { 'q' } else { 's' });
+    scene.append(("in", 0), 1_000, (0..2 * QUICK).map(value));
+    let options = StateOptions::new(scene.0.log_id());
+    let state = StateDir::open(Arc::new(MemoryEngine::new()), options).unwrap();
+    let turn = Some(Duration::from_millis(TURN_MS));
+    let settings = WorkerSettings { turn, ..WorkerSettings::new("here") };
+    let slow = Arc::new(AtomicU64::new(0));
+    let mut worker = Worker::new(topology(&slow), scene.0.log.clone(), state, settings, 1);
+    let mut before = 0;
+    scene.0.step_until(&mut worker, |_| {
+        let now = slow.load(Ordering::Relaxed);
+        // A millisecond each, or more where the machine has other things to do; then up to seven before the next look.
+        assert!(now - before <= TURN_MS + 7, "{} in one turn", now - before);
+        before = now;
+        now == QUICK as u64
+    });
 }
