@@ -72,6 +72,13 @@ impl StoreKind {
     pub fn horizon(&self, stream_time: i64) -> Option<i64> {
         self.retention_ms().map(|retention| stream_time.saturating_sub(retention))
     }
+
+    /// As [`horizon`](Self::horizon), of rows that the base may lose by itself, because their changelog forgets them by
+    /// their age as well. That of a versioned store forgets only what the store deletes, which it has to find for that.
+    pub(crate) fn drop_horizon(&self, stream_time: i64) -> Option<i64> {
+        let by_age = matches!(self, Self::Window { .. } | Self::Session { .. });
+        self.horizon(stream_time).filter(|_| by_age)
+    }
 }
 
 /// A store of a topology.

@@ -26,7 +26,7 @@ macro_rules! typed_store {
         impl<K: ?Sized + 'static, V: ?Sized + 'static> $name<K, V> {
             /// The store at `store` of a task, with these codecs.
             pub fn new(store: $crate::StoreIndex, keys: &$crate::Serde<K>, values: &$crate::Serde<V>) -> Self {
-                Self { coder: $crate::coder::Coder::new(store, keys, values), $($scratch: Vec::new()),* }
+                Self { coder: $crate::coder::Coder::new(store, keys, values), $($scratch: Default::default()),* }
             }
         }
 

@@ -24,6 +24,18 @@ pub(crate) const HISTORY: u8 = 1;
 /// What ended a history row begins with when nothing is known of the time before.
 const UNKNOWN: i64 = i64::MIN;
 
+/// After so many puts as many history rows of all keys, and again as many, are looked at ([`Sweep`]).
+const SWEEP_EVERY: usize = 32;
+
+/// How far history was looked through for what has expired of keys that nobody puts any more. Forgotten with the task: who
+/// begins anew deletes nothing twice.
+#[derive(Default)]
+struct Sweep {
+    puts: usize,
+    /// Where to go on; empty: at the beginning.
+    from: Vec<u8>,
+}
+
 /// What became of a version that was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
@@ -44,9 +56,10 @@ pub struct VersionedKeyValueStore<K: ?Sized, V: ?Sized> {
     /// Full keys of the row at work: its latest row, and the prefix of its history.
     latest: Vec<u8>,
     history: Vec<u8>,
+    sweep: Sweep,
 }
 
-typed_store!(VersionedKeyValueStore { latest, history });
+typed_store!(VersionedKeyValueStore { latest, history, sweep });
 
 impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
     /// The value of `key` from `timestamp` (ms) on, until its next version; `None`: deleted from then on. A version of
@@ -275,7 +288,7 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
         state.put(self.coder.store, &self.coder.full, Some(&row));
     }
 
-    /// Removes the located key's expired history, so that the changelog loses it too.
+    /// Removes the located key's expired history, and now and then some of all keys', so that the changelog loses it too.
     fn forget_expired(&mut self, state: &mut TaskState) -> Result<(), StoreError> {
         let store = self.coder.store;
         let Some(horizon) = state.horizon(store) else { return Ok(()) };
@@ -285,10 +298,39 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
             expired.push(full.to_vec());
             ControlFlow::Continue(())
         })?;
+        self.sweep.puts += 1;
+        if self.sweep.puts.is_multiple_of(SWEEP_EVERY) {
+            self.sweep(state, horizon, &mut expired)?;
+        }
         for full in &expired {
             state.put(store, full, None);
         }
         Ok(())
+    }
+
+    /// Looks at the next history rows; adds what has expired to `expired`.
+    fn sweep(
+        &mut self,
+        state: &TaskState,
+        horizon: i64,
+        expired: &mut Vec<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let mut from = std::mem::take(&mut self.sweep.from);
+        if from.is_empty() {
+            from.push(HISTORY);
+        }
+        let (store, end, mut left) = (self.coder.store, [HISTORY + 1], 2 * SWEEP_EVERY);
+        state.scan(store, &from, Some(&end), Direction::Forward, &mut |full, _| {
+            if keys::time_before(full, 0).is_some_and(|to| to <= horizon) {
+                expired.push(full.to_vec());
+            }
+            left -= 1;
+            if left > 0 {
+                return ControlFlow::Continue(());
+            }
+            self.sweep.from = [full, &[0]].concat();
+            ControlFlow::Break(())
+        })
     }
 
     /// Bounds of the located key's history rows that end after `time`.

@@ -51,7 +51,7 @@ impl<'a> WriteBack<'a> {
         let Frozen { shelf, rows, mark } = frozen;
         let row_prefix = shelf.place.rows();
         let kind = shelf.spec.kind;
-        let horizon = mark.stream_time.and_then(|time| kind.horizon(time));
+        let horizon = mark.stream_time.and_then(|time| kind.drop_horizon(time));
         for (key, value) in rows.sorted().iter() {
             // What the base has of it is older, and would be seen again if the retention were made longer.
             let has_expired = horizon
@@ -70,8 +70,9 @@ impl<'a> WriteBack<'a> {
     /// Tells the engine what has expired by the stream times that [`write`](Self::write) made durable.
     pub(crate) fn expire(&self, horizons: &Horizons) {
         for Frozen { shelf, mark, .. } in self.frozen {
-            if let Some(horizon) = mark.stream_time.and_then(|time| shelf.spec.kind.horizon(time)) {
-                horizons.set(shelf.place, shelf.spec.kind, horizon);
+            let kind = shelf.spec.kind;
+            if let Some(horizon) = mark.stream_time.and_then(|time| kind.drop_horizon(time)) {
+                horizons.set(shelf.place, kind, horizon);
             }
         }
         self.engine.drop_expired();

@@ -150,7 +150,44 @@ fn a_version_that_has_expired_is_deleted_once<D: Disk>() {
     assert!(deleted < 2_000, "{deleted} deletions of 2000 versions");
 }
 
+/// What a versioned store's changelog has of keys is bounded, whatever leaves the base: nobody else deletes there.
+fn a_changelog_loses_every_version_that_has_expired<D: Disk>() {
+    const ROUNDS: i64 = 2_000;
+    const SLOW: i64 = 20;
+    let kind = StoreKind::Versioned { history_retention_ms: RETENTION_MS };
+    let mut opened = Opened::<D>::new(kind);
+    let (keys, values): (Serde<[u8]>, Serde<[u8]>) = (Arc::new(RawBytes), Arc::new(RawBytes));
+    let mut versions = VersionedKeyValueStore::new(STORE, &keys, &values);
+    let mut changelog = BTreeSet::new();
+    for round in 0..ROUNDS {
+        // Some keys are put again long after their versions have expired, the others never.
+        let slow = [0, u8::try_from(round % SLOW).unwrap()];
+        let once = [&[1][..], &round.to_be_bytes()].concat();
+        for (key, time) in [(&slow[..], 0), (&once, 0), (&once, 1)] {
+            versions.put(&mut opened.state, key, 20 * round + time, Some(b"value")).unwrap();
+        }
+        opened.state.dirty(&mut |_, key, value| match value {
+            Some(_) => drop(changelog.insert(key.to_vec())),
+            None => drop(changelog.remove(key)),
+        });
+        opened.commit_and_write_back();
+    }
+    let newest = SLOW + ROUNDS;
+    let history = changelog.len() as i64 - newest;
+    assert!(history < ROUNDS / 4, "{history} old versions of {}", 2 * ROUNDS);
+    // Who puts a key again deletes what it finds here.
+    let mut here = BTreeSet::new();
+    let visit = &mut |key: &[u8], _: &[u8]| {
+        here.insert(key.to_vec());
+        ControlFlow::Continue(())
+    };
+    opened.state.scan(STORE, &[], None, Direction::Forward, visit).unwrap();
+    let lost = changelog.difference(&here).count();
+    assert_eq!(lost, 0, "rows that left the base behind the changelog's back");
+}
+
 on_all_engines!(
+    a_changelog_loses_every_version_that_has_expired,
     what_has_expired_leaves_the_base_and_nothing_else_does,
     a_store_that_is_built_anew_begins_with_its_oldest_rows,
     a_longer_retention_shows_no_value_that_was_replaced,
