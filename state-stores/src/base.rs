@@ -15,6 +15,7 @@
 //! Invariant: a mark is written after the rows it stands for, so rows may be newer than their mark but never older.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::{Direction, Durability, Engine, StoreError, WriteBatch, keys};
 
@@ -74,6 +75,14 @@ impl Place {
         (tag == ROWS).then_some((Self { store, partition }, row))
     }
 
+    /// The place of a mark's full key.
+    fn of_mark(full: &[u8]) -> Option<Self> {
+        let (&tag, numbers) = full.split_first()?;
+        let (&[store, partition], []) = numbers.as_chunks::<4>() else { return None };
+        let [store, partition] = [store, partition].map(u32::from_be_bytes);
+        (tag == MARKS).then_some(Self { store, partition })
+    }
+
     /// The smallest key above all that begin with this place's prefix of `tag`.
     fn end(prefix: [u8; PREFIX_LEN]) -> [u8; PREFIX_LEN] {
         let mut end = prefix;
@@ -109,6 +118,9 @@ pub(crate) struct Mark {
     pub(crate) stream_time: Option<i64>,
     /// The changelog the offset belongs to.
     pub(crate) topic: String,
+    /// Its id, if the log tells topics of one name apart. Behind the name and a zero, which no name has: who doesn't know of
+    /// ids finds another changelog's mark.
+    pub(crate) topic_id: Option<Arc<str>>,
 }
 
 impl Mark {
@@ -122,6 +134,10 @@ impl Mark {
             out.extend_from_slice(&number.to_be_bytes());
         }
         out.extend_from_slice(self.topic.as_bytes());
+        if let Some(id) = &self.topic_id {
+            out.push(0);
+            out.extend_from_slice(id.as_bytes());
+        }
     }
 
     fn decode(bytes: &[u8], place: Place) -> Result<Self, StoreError> {
@@ -134,11 +150,16 @@ impl Mark {
         let number = |index: usize| i64::from_be_bytes(numbers[index]);
         let some = |number: i64| (number != i64::MIN).then_some(number);
         let topic = std::str::from_utf8(topic).map_err(|_| damaged("topic is not UTF-8"))?;
+        let (topic, topic_id) = match topic.split_once('\0') {
+            Some((topic, id)) => (topic, Some(id.into())),
+            None => (topic, None),
+        };
         Ok(Self {
             next_offset: some(number(0)),
             as_of_ms: number(1),
             stream_time: some(number(2)),
             topic: topic.to_owned(),
+            topic_id,
         })
     }
 }
@@ -260,6 +281,17 @@ pub(crate) fn load(engine: &dyn Engine, place: Place) -> Result<(Option<Mark>, b
         any = false;
     }
     Ok((mark, any))
+}
+
+/// All marks. One that is damaged is left out: who opens its store is told.
+pub(crate) fn marks(engine: &dyn Engine) -> Result<Vec<(Place, Mark)>, StoreError> {
+    let mut marks = Vec::new();
+    engine.scan(&[MARKS], Some(&[MARKS + 1]), Direction::Forward, &mut |full, bytes| {
+        let mark = Place::of_mark(full).and_then(|at| Some((at, Mark::decode(bytes, at).ok()?)));
+        marks.extend(mark);
+        ControlFlow::Continue(())
+    })?;
+    Ok(marks)
 }
 
 /// Calls `f` with `prefix` and `key` joined, without allocating for keys of usual length.

@@ -116,9 +116,11 @@ impl LayerShare {
         self.budget.writers.load(Relaxed) > 0
     }
 
-    /// Whether this folder has to write its live rows back.
+    /// Whether this folder has to write its live rows back. While one is doing so the others wait, but not at any price: where
+    /// the disk is slower than they are, they stand in line for it rather than fill the memory.
     pub(crate) fn is_full(&self) -> bool {
-        let (own, share) = (self.live(), self.budget.share());
+        let patience = if self.is_being_written() { 2 } else { 1 };
+        let (own, share) = (self.live(), patience * self.budget.share());
         own > 0
             && self.budget.live.load(Relaxed) >= share
             && own >= share / self.budget.folders.load(Relaxed).max(1)
@@ -146,5 +148,27 @@ impl Drop for LayerShare {
         self.live_changed(self.live(), 0);
         self.settled_is(0);
         self.budget.folders.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_fills_the_memory_waits_for_a_slow_disk() {
+        let budget = LayerBudget::new(800);
+        let (slow, other) = (LayerShare::new(&budget), LayerShare::new(&budget));
+        slow.live_changed(0, 300);
+        assert!(slow.is_full() && !other.is_full());
+        slow.live_changed(300, 0);
+        let writing = slow.writing();
+        other.live_changed(0, 599);
+        assert!(!other.is_full(), "one at a time");
+        other.live_changed(599, 600);
+        assert!(other.is_full(), "there is no room for more");
+        drop(writing);
+        other.live_changed(600, 300);
+        assert!(other.is_full());
     }
 }

@@ -71,6 +71,7 @@ mod key_value;
 mod keyed;
 pub mod keys;
 mod layer_budget;
+mod left_over;
 mod list;
 mod memory;
 mod overlay;
@@ -108,7 +109,7 @@ pub use layer_budget::LayerBudget;
 pub use list::ListStore;
 pub use memory::{Crash, MemoryEngine};
 pub use overlay::Savepoint;
-pub use rebuild::{ChangelogRange, Rebuild, needs_rebuild};
+pub use rebuild::{ChangelogRange, Rebuild};
 #[cfg(feature = "rocksdb")]
 pub use rocks::{RocksEngine, RocksMemory, RocksOptions};
 pub use session::{Session, SessionStore};

@@ -3,7 +3,9 @@
 
 /// What the log says about a changelog partition now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChangelogRange {
+pub struct ChangelogRange<'a> {
+    /// Which topic of its name it is, if the log tells that.
+    pub id: Option<&'a str>,
     /// The first offset it still holds.
     pub start: i64,
     /// The offset after its last record.
@@ -15,6 +17,9 @@ pub struct ChangelogRange {
 /// Why a store has to be rebuilt from the start of its changelog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rebuild {
+    /// The topic was deleted and made anew: offsets of the former one say nothing.
+    #[error("the state is that of a changelog that was deleted; another one has its name")]
+    Recreated,
     /// Tombstones that the state hasn't seen may have been compacted away.
     #[error(
         "the state is {age_ms} ms old; tombstones are sure to be readable for {limit_ms} ms only"
@@ -44,15 +49,18 @@ pub enum Rebuild {
 }
 
 /// The rule. `position` is the state's next changelog offset (`None`: nothing kept, so nothing to doubt), `as_of_ms`
-/// when its rows were last known to be the changelog's.
-pub fn needs_rebuild(
-    position: Option<i64>,
+/// when its rows were last known to be the changelog's, `topic_id` whose they are, if anybody has told.
+pub(crate) fn needs_rebuild(
+    (position, topic_id): (Option<i64>, Option<&str>),
     as_of_ms: Option<i64>,
-    changelog: &ChangelogRange,
+    changelog: &ChangelogRange<'_>,
     now_ms: i64,
 ) -> Option<Rebuild> {
-    let ChangelogRange { start, end, delete_retention_ms } = *changelog;
+    let ChangelogRange { id, start, end, delete_retention_ms } = *changelog;
     let position = position?;
+    if topic_id.zip(id).is_some_and(|(was, is)| was != is) {
+        return Some(Rebuild::Recreated);
+    }
     if position > end {
         return Some(Rebuild::BeyondEnd { position, end });
     }
@@ -69,8 +77,8 @@ pub fn needs_rebuild(
 mod tests {
     use super::*;
 
-    const RANGE: ChangelogRange =
-        ChangelogRange { start: 10, end: 20, delete_retention_ms: Some(1000) };
+    const RANGE: ChangelogRange<'_> =
+        ChangelogRange { id: None, start: 10, end: 20, delete_retention_ms: Some(1000) };
 
     #[test]
     fn the_rule() {
@@ -86,12 +94,22 @@ mod tests {
         ];
         for (position, as_of, now, expected) in cases {
             assert_eq!(
-                needs_rebuild(position, as_of, &RANGE, now),
+                needs_rebuild((position, Some("id")), as_of, &RANGE, now),
                 expected,
                 "{position:?} {as_of:?} {now}"
             );
         }
         let kept = ChangelogRange { delete_retention_ms: None, ..RANGE };
-        assert_eq!(needs_rebuild(Some(15), Some(0), &kept, i64::MAX), None);
+        assert_eq!(needs_rebuild((Some(15), None), Some(0), &kept, i64::MAX), None);
+    }
+
+    #[test]
+    fn a_topic_of_the_same_name_is_another() {
+        let now = ChangelogRange { id: Some("new"), ..RANGE };
+        let why = |position, was| needs_rebuild((position, was), Some(0), &now, 0);
+        assert_eq!(why(Some(15), Some("old")), Some(Rebuild::Recreated));
+        assert_eq!(why(Some(15), Some("new")), None);
+        assert_eq!(why(Some(15), None), None, "from before anybody told: taken for this one's");
+        assert_eq!(why(None, Some("old")), None);
     }
 }

@@ -41,6 +41,8 @@ struct Committed {
     /// The same of the rows that only the base has; `None`: there are none, so there is no need to ask it.
     base_newest: Option<i64>,
     position: Option<i64>,
+    /// Of the changelog that the position belongs to.
+    topic_id: Option<Arc<str>>,
     stream_time: Option<i64>,
     as_of_ms: Option<i64>,
     /// The owner has confirmed, by restore or apply, that the rows are the changelog's: they age only when it ends.
@@ -80,6 +82,7 @@ impl Shelf {
             base_newest: base_has_rows
                 .then(|| newest(&spec, mark.as_ref().and_then(|mark| mark.stream_time))),
             position: mark.as_ref().and_then(|mark| mark.next_offset),
+            topic_id: mark.as_ref().and_then(|mark| mark.topic_id.clone()),
             stream_time: mark.as_ref().and_then(|mark| mark.stream_time),
             as_of_ms: mark.as_ref().map(|mark| mark.as_of_ms),
             ..Committed::default()
@@ -119,6 +122,18 @@ impl Shelf {
 
     pub(crate) fn position(&self) -> Option<i64> {
         self.inner.read_recursive().position
+    }
+
+    pub(crate) fn topic_id(&self) -> Option<Arc<str>> {
+        self.inner.read_recursive().topic_id.clone()
+    }
+
+    /// The rows are, or are going to be, those of the changelog with this id.
+    pub(crate) fn set_topic_id(&self, whom: Holder, id: &str) {
+        let inner = &mut *self.inner.write();
+        if self.is_held_by(whom) && inner.topic_id.as_deref() != Some(id) {
+            inner.topic_id = Some(id.into());
+        }
     }
 
     pub(crate) fn stream_time(&self) -> Option<i64> {
@@ -363,9 +378,11 @@ impl Shelf {
         inner.changed = false;
         let mark = Mark {
             next_offset: inner.position,
-            as_of_ms: inner.as_of_ms.unwrap_or(now_ms),
+            // Rows that are only being restored grow old from their first write-back on, not from their last.
+            as_of_ms: *inner.as_of_ms.get_or_insert(now_ms),
             stream_time: inner.stream_time,
             topic: self.spec.changelog_topic.as_ref().to_owned(),
+            topic_id: inner.topic_id.clone(),
         };
         Some(Frozen { shelf: Arc::clone(self), rows: Arc::clone(&inner.settled), mark })
     }

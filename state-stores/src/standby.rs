@@ -63,10 +63,15 @@ impl StandbyState {
     pub fn needs_rebuild(
         &self,
         store: StoreIndex,
-        changelog: &ChangelogRange,
+        changelog: &ChangelogRange<'_>,
         now_ms: i64,
     ) -> Option<Rebuild> {
         self.0.needs_rebuild(store, changelog, now_ms)
+    }
+
+    /// As [`TaskState::set_changelog_id`]; nothing happens where a task has the store now.
+    pub fn set_changelog_id(&self, store: StoreIndex, id: &str) {
+        self.0.set_changelog_id(store, id);
     }
 
     /// As [`TaskState::rebuild`]; nothing happens where a task has the store now.

@@ -10,6 +10,7 @@ use crate::base::{self, Place, Replaced};
 use crate::committed::CommittedStore;
 use crate::holder::Holder;
 use crate::layer_budget::{LayerBudget, LayerShare};
+use crate::left_over;
 use crate::shelf::Shelf;
 use crate::write_back::WriteBack;
 use crate::{
@@ -19,6 +20,9 @@ use crate::{
 
 /// A quiet instance renews the age of its state this many times less often than a busy one writes it.
 const QUIET_FACTOR: i64 = 10;
+
+/// Left-over state is looked for so often, by a write-back.
+const LEFT_OVER_LOOK_MS: i64 = 3_600_000;
 
 /// Settings of a [`StateDir`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +38,23 @@ pub struct StateOptions {
     pub layer_bytes: usize,
     /// Age at which rows are written to the base although there is room left. 60 s unless set.
     pub max_layer_age_ms: i64,
+    /// State that no task and no standby here has had for so long is removed (`state.cleanup.delay.ms`), that of stores
+    /// which no topology has any more with it. A day unless set: when tombstones may be gone it would be built anew in any
+    /// case, where its changelog has gone on.
+    pub left_over_ms: i64,
 }
 
 impl StateOptions {
     /// Settings for the log of this identity.
     pub fn new(log_id: impl Into<String>) -> Self {
         let log_id = log_id.into();
-        Self { log_id, incarnation: None, layer_bytes: 64 << 20, max_layer_age_ms: 60_000 }
+        Self {
+            log_id,
+            incarnation: None,
+            layer_bytes: 64 << 20,
+            max_layer_age_ms: 60_000,
+            left_over_ms: 24 * 3_600_000,
+        }
     }
 }
 
@@ -55,6 +69,8 @@ pub struct StateDir {
     shelves: Mutex<Shelves>,
     replaced_log: Option<String>,
     last_write_back_ms: AtomicI64,
+    /// When left-over state was looked for.
+    last_look_ms: AtomicI64,
     /// How many have held something.
     holders: AtomicU64,
 }
@@ -152,6 +168,7 @@ impl StateDir {
             shelves: Mutex::default(),
             replaced_log,
             last_write_back_ms: AtomicI64::new(i64::MIN),
+            last_look_ms: AtomicI64::new(i64::MIN),
             holders: AtomicU64::new(0),
         }))
     }
@@ -291,17 +308,17 @@ impl StateDir {
         self.shared.layers.settled_is(shelves.iter().map(|shelf| shelf.settled_bytes()).sum());
     }
 
-    /// True when the committed layers are full or old, so that [`write_back`](Self::write_back) should run. Not while a
-    /// folder of the same budget is written back.
+    /// True when the committed layers are full or old, so that [`write_back`](Self::write_back) should run. While a folder of
+    /// the same budget is written back only when they are twice as full.
     ///
     /// Cheap enough to ask at every step.
     pub fn write_back_due(&self, now_ms: i64) -> bool {
         self.shared.clock_ms.fetch_max(now_ms, Ordering::Relaxed);
-        if self.shared.layers.is_being_written() {
-            return false;
-        }
         if self.shared.layers.is_full() {
             return true;
+        }
+        if self.shared.layers.is_being_written() {
+            return false;
         }
         let last = self.last_write_back_ms.load(Ordering::Relaxed);
         if last == i64::MIN {
@@ -346,6 +363,22 @@ impl StateDir {
         result?;
         metrics::gauge!("state_layer_bytes").set(self.shared.layers.budget().used() as f64);
         write_back.expire(&self.shared.horizons);
+        Ok(self.remove_left_over(now_ms)?)
+    }
+
+    /// The caller holds the write-back lock.
+    fn remove_left_over(&self, now_ms: i64) -> Result<(), StoreError> {
+        let last = self.last_look_ms.load(Ordering::Relaxed);
+        if last != i64::MIN && now_ms.saturating_sub(last) < LEFT_OVER_LOOK_MS {
+            return Ok(());
+        }
+        self.last_look_ms.store(now_ms, Ordering::Relaxed);
+        let shelves = self.shelves.lock();
+        let limit_ms = self.options.left_over_ms;
+        let removed = left_over::remove(&self.shared, &shelves.by_place, now_ms, limit_ms)?;
+        if removed > 0 {
+            tracing::info!(removed, "removed the state of tasks that have been elsewhere for long");
+        }
         Ok(())
     }
 

@@ -290,11 +290,18 @@ impl TaskState {
     pub fn needs_rebuild(
         &self,
         store: StoreIndex,
-        changelog: &ChangelogRange,
+        changelog: &ChangelogRange<'_>,
         now_ms: i64,
     ) -> Option<Rebuild> {
         let shelf = &self.shelves[store.0];
-        needs_rebuild(shelf.position(), shelf.as_of_ms(), changelog, now_ms)
+        let topic_id = shelf.topic_id();
+        let at = (shelf.position(), topic_id.as_deref());
+        needs_rebuild(at, shelf.as_of_ms(), changelog, now_ms)
+    }
+
+    /// The rows are those of the changelog with this id; to be said once nothing needs to be rebuilt, or was.
+    pub fn set_changelog_id(&self, store: StoreIndex, id: &str) {
+        self.shelves[store.0].set_topic_id(self.holder, id);
     }
 
     /// Forgets the rows and the position of the store on this partition, and the whole open transaction.

@@ -29,7 +29,7 @@ fn follow(state: &StandbyState, key: &[u8], next: i64) {
 }
 
 fn age(state: &StandbyState, end: i64, now_ms: i64) -> Option<Rebuild> {
-    let range = ChangelogRange { start: 0, end, delete_retention_ms: Some(1_000) };
+    let range = ChangelogRange { id: None, start: 0, end, delete_retention_ms: Some(1_000) };
     state.needs_rebuild(STORE, &range, now_ms)
 }
 

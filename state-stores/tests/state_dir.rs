@@ -268,7 +268,7 @@ fn a_base_of_the_first_format_goes_on_without_its_rows_of_times() {
 #[test]
 fn age_counts_from_when_the_state_was_last_known_to_be_right() {
     let engine = Arc::new(MemoryEngine::new());
-    let behind = ChangelogRange { start: 0, end: 9, delete_retention_ms: Some(1_000) };
+    let behind = ChangelogRange { id: None, start: 0, end: 9, delete_retention_ms: Some(1_000) };
     let dir = open(&engine);
     let mut state = dir.task_state(0, &[spec("a")]).unwrap();
     assert_eq!(state.needs_rebuild(STORE, &behind, 9_999), None, "nothing is kept yet");
@@ -377,4 +377,95 @@ fn state_on_files_is_there_after_reopening() {
     assert_eq!(state.get(STORE, &8u32.to_be_bytes()).unwrap().as_deref(), Some(&b"second"[..]));
     state.rebuild(STORE).unwrap();
     assert_eq!((state.changelog_position(STORE), state.count(STORE).unwrap()), (None, 0));
+}
+
+#[test]
+fn state_that_is_only_being_restored_grows_old_from_its_first_write_back_on() {
+    let engine = Arc::new(MemoryEngine::new());
+    let dir = open(&engine);
+    let mut state = dir.task_state(0, &[spec("a")]).unwrap();
+    state.restore(STORE, [(&b"k"[..], Some(&b"v"[..]))], 1);
+    dir.write_back(1_000).unwrap();
+    state.restore(STORE, [(&b"l"[..], Some(&b"v"[..]))], 2);
+    dir.write_back(1_600).unwrap();
+    drop((state, dir));
+    let state = open(&engine).task_state(0, &[spec("a")]).unwrap();
+    let range = ChangelogRange { id: None, start: 0, end: 9, delete_retention_ms: Some(1_000) };
+    let too_old = Some(Rebuild::TooOld { age_ms: 700, limit_ms: 500 });
+    assert_eq!(state.needs_rebuild(STORE, &range, 1_700), too_old);
+}
+
+#[test]
+fn state_of_a_changelog_that_was_made_anew_is_recognised() {
+    let engine = Arc::new(MemoryEngine::new());
+    let range = |id| ChangelogRange { id, start: 0, end: 9, delete_retention_ms: None };
+    let why = |state: &TaskState, id| state.needs_rebuild(STORE, &range(id), 0);
+    let dir = open(&engine);
+    let mut state = dir.task_state(0, &[spec("a")]).unwrap();
+    put(&mut state, b"k", b"v", 1);
+    dir.write_back(0).unwrap();
+    drop((state, dir));
+
+    let dir = open(&engine);
+    let state = dir.task_state(0, &[spec("a")]).unwrap();
+    assert_eq!(why(&state, Some("first")), None, "from before ids were kept");
+    state.set_changelog_id(STORE, "first");
+    assert_eq!(why(&state, Some("second")), Some(Rebuild::Recreated));
+    drop(state);
+    let mut state = dir.task_state(0, &[spec("a")]).unwrap();
+    put(&mut state, b"k", b"w", 2);
+    dir.write_back(0).unwrap();
+    drop((state, dir));
+
+    let dir = open(&engine);
+    let mut state = dir.task_state(0, &[spec("a")]).unwrap();
+    assert_eq!(state.changelog_position(STORE), Some(2), "the name is the same");
+    assert_eq!([Some("first"), None].map(|id| why(&state, id)), [None, None]);
+    assert_eq!(why(&state, Some("second")), Some(Rebuild::Recreated));
+    state.rebuild(STORE).unwrap();
+    assert_eq!(why(&state, Some("second")), None);
+}
+
+#[test]
+fn what_nobody_has_had_for_long_is_removed() {
+    let engine = Arc::new(MemoryEngine::with_crashes());
+    let options = || StateOptions { left_over_ms: 10_000_000, ..options() };
+    let dir = StateDir::open(Arc::clone(&engine) as _, options()).unwrap();
+    let own = |dir: &StateDir, partition, name: &str| {
+        let mut state = dir.task_state(partition, &[spec(name)]).unwrap();
+        match state.changelog_position(STORE) {
+            Some(position) => state.restore(STORE, [], position),
+            None => put(&mut state, b"k", b"v", 1),
+        }
+        state
+    };
+    let held = |dir: &StateDir, partition, name: &str| {
+        let state = dir.task_state(partition, &[spec(name)]).unwrap();
+        (state.changelog_position(STORE), state.count(STORE).unwrap())
+    };
+    let (stays, goes, unknown) = (own(&dir, 0, "a"), own(&dir, 1, "a"), own(&dir, 0, "renamed"));
+    dir.write_back(1_000).unwrap();
+    drop((stays, goes, unknown, dir));
+
+    // `a` of partition 1 comes, and goes away; nobody ever asks for `renamed`.
+    let dir = StateDir::open(Arc::clone(&engine) as _, options()).unwrap();
+    let mut stays = own(&dir, 0, "a");
+    dir.write_back(5_000_000).unwrap();
+    drop(own(&dir, 1, "a"));
+    put(&mut stays, b"k", b"w", 2);
+    let before = contents(&engine);
+    dir.write_back(11_000_000).unwrap();
+    assert!(contents(&engine).len() < before.len(), "`renamed` was removed");
+    assert_eq!(held(&dir, 1, "a"), (Some(1), 1), "it was here a moment ago");
+    put(&mut stays, b"k", b"x", 3);
+    dir.write_back(30_000_000).unwrap();
+    assert_eq!(held(&dir, 1, "a"), (None, 0));
+    assert_eq!(stays.get(STORE, b"k").unwrap().as_deref(), Some(&b"x"[..]));
+    drop((stays, dir));
+
+    // Nothing was flushed since: all of it is back, with its mark.
+    engine.crash(Crash::Machine);
+    let dir = StateDir::open(Arc::clone(&engine) as _, options()).unwrap();
+    assert_eq!(held(&dir, 1, "a"), (Some(1), 1));
+    assert_eq!(held(&dir, 0, "a"), (Some(3), 1));
 }

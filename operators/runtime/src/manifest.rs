@@ -29,6 +29,14 @@ const POLLS_MAX: u32 = 200;
 
 const ATTEMPTS_MAX: u32 = 5;
 
+/// 10 s: a topic that was made is known everywhere by then.
+const ASKED_MAX: u32 = 500;
+
+/// Half a second: a broker that still doesn't tell the id of a topic knows of no ids.
+const NAMELESS_MAX: u32 = 25;
+
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
 /// The new manifest, with what of it isn't kept yet.
 pub(crate) struct Agreed {
     manifest: Manifest,
@@ -84,7 +92,16 @@ pub fn incarnation(
 ) -> Result<Option<String>, LogError> {
     let topic = topic(application);
     ensure(admin, &topic, replication)?;
-    Ok(life(admin, &topic)?.filter(|id| !id.is_empty()))
+    // The broker that is asked may hear of the topic later than the one that made it, and of its id later still. Who took
+    // that for an answer would go on with the state of a former life.
+    for asked in 0..ASKED_MAX {
+        match life(admin, &topic)? {
+            Some(id) if !id.is_empty() => return Ok(Some(id)),
+            Some(_) if asked >= NAMELESS_MAX => return Ok(None),
+            _ => std::thread::sleep(ASK_AGAIN),
+        }
+    }
+    Err(LogError::Retriable(format!("topic {topic} was made and still isn't there")))
 }
 
 /// The id of the topic, if it is there.

@@ -7,6 +7,7 @@
 //! then either wholly in the state and the offsets, or in neither.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use log::error::LogError;
 use log::record::TopicPartition;
@@ -16,6 +17,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use state_stores::{ChangelogRange, StoreError, StoreIndex, TaskState};
 
 use crate::restore_rows::RestoreRows;
+use crate::topics;
 
 /// A task whose state is being brought level.
 #[derive(Debug)]
@@ -71,6 +73,8 @@ enum Stage {
 pub(crate) struct Restore {
     tasks: Vec<Restoring>,
     ends: BTreeMap<TopicPartition, i64>,
+    /// Of the changelogs' topics.
+    ids: BTreeMap<Arc<str>, String>,
     /// Which store of which task a changelog partition feeds.
     targets: BTreeMap<TopicPartition, (usize, StoreIndex)>,
     /// Where reading a changelog partition began.
@@ -105,6 +109,7 @@ impl Restore {
             batch: RestoreRows::default(),
             tasks,
             ends: BTreeMap::new(),
+            ids: BTreeMap::new(),
             targets: BTreeMap::new(),
             starts: BTreeMap::new(),
             stage: Stage::Offsets,
@@ -216,6 +221,8 @@ impl Restore {
         }
         let changelogs: Vec<TopicPartition> =
             self.tasks.iter().flat_map(|task| task.changelogs.clone()).collect();
+        // Before the ends: a topic's end is never taken for that of one which was made anew under its name.
+        self.ids = topics::ids(admin, &changelogs)?;
         let ends = admin.end_offsets(&changelogs, Isolation::ReadUncommitted)?;
         self.ends = changelogs.into_iter().zip(ends).collect();
         Ok(())
@@ -239,7 +246,9 @@ impl Restore {
             for (store, (at, start)) in task.changelogs.iter().zip(starts).enumerate() {
                 let store = StoreIndex(store);
                 let end = self.ends.get(at).copied().unwrap_or(start);
+                let id = self.ids.get(&at.topic).map(String::as_str);
                 let changelog = ChangelogRange {
+                    id,
                     start,
                     end,
                     delete_retention_ms: Some(self.delete_retention_ms),
@@ -247,6 +256,9 @@ impl Restore {
                 if let Some(why) = task.state.needs_rebuild(store, &changelog, now) {
                     tracing::warn!(changelog = %at, %why, "rebuilding a store from its changelog");
                     task.state.rebuild(store)?;
+                }
+                if let Some(id) = id {
+                    task.state.set_changelog_id(store, id);
                 }
                 let from = task.state.changelog_position(store).unwrap_or(start);
                 if from < end {

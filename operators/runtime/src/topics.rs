@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::error::LogError;
+use log::record::TopicPartition;
 use log::topic::{Cleanup, TopicSpec};
 use log::traits::Admin;
 use operators::{DEAD_LETTERS, InternalTopicKind, Topology};
@@ -89,6 +90,24 @@ pub fn plan(
         .check_partitions(&|name| partitions.get(name).copied())
         .map_err(topology_failed)?;
     Ok(TopicPlan { partitions, tasks, internal })
+}
+
+/// Ids of these partitions' topics, as far as the log tells them. A topic that is made anew has another one.
+pub(crate) fn ids(
+    admin: &dyn Admin,
+    of: &[TopicPartition],
+) -> Result<BTreeMap<Arc<str>, String>, LogError> {
+    let names: BTreeSet<&Arc<str>> = of.iter().map(|at| &at.topic).collect();
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let asked: Vec<&str> = names.iter().map(|name| name.as_ref()).collect();
+    let found = admin.describe(&asked)?;
+    let known = names.into_iter().zip(found).filter_map(|(name, found)| {
+        let id = found?.id;
+        (!id.is_empty()).then(|| (Arc::clone(name), id))
+    });
+    Ok(known.collect())
 }
 
 /// Internal topics take the partition count of the source they are like; a

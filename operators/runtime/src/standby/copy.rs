@@ -5,6 +5,7 @@ use log::traits::{Admin, Isolation, Reader};
 use state_stores::{ChangelogRange, StandbyState, StoreIndex};
 
 use crate::restore::RestoreError;
+use crate::topics;
 
 /// See the module page.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl Copy {
 
     /// Looks whether the stores can go on where they are; one that can't begins anew.
     pub(super) fn begin(&mut self, admin: &dyn Admin, now: i64) -> Result<(), RestoreError> {
+        let ids = topics::ids(admin, &self.changelogs)?;
         self.starts = admin.start_offsets(&self.changelogs)?;
         let ends = admin.end_offsets(&self.changelogs, Isolation::ReadUncommitted)?;
         for (number, (at, (start, end))) in
@@ -61,10 +63,14 @@ impl Copy {
         {
             let (store, start) = (StoreIndex(number), *start);
             let delete_retention_ms = Some(self.delete_retention_ms);
-            let range = ChangelogRange { start, end, delete_retention_ms };
+            let id = ids.get(&at.topic).map(String::as_str);
+            let range = ChangelogRange { id, start, end, delete_retention_ms };
             if let Some(why) = self.state.needs_rebuild(store, &range, now) {
                 tracing::warn!(changelog = %at, %why, "a standby begins anew");
                 self.state.rebuild(store, now)?;
+            }
+            if let Some(id) = id {
+                self.state.set_changelog_id(store, id);
             }
             if self.state.changelog_position(store).is_some_and(|position| position >= end) {
                 self.state.was_level(store, now);

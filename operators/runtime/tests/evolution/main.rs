@@ -9,4 +9,5 @@ mod machine;
 mod manifests;
 mod names;
 mod places;
+mod recreated;
 mod resets;
