@@ -248,7 +248,8 @@ pub trait Reader: Send {
     /// below the first that still exists makes `poll` fail with
     /// [`LogError::OffsetOutOfRange`]: what was lost is reported, not skipped.
     fn assign(&mut self, positions: &[(TopicPartition, i64)]) -> Result<(), LogError>;
-    /// As [`GroupConsumer::poll`], never an assignment event.
+    /// As [`GroupConsumer::poll`], never an assignment event. Up to `max` records; fewer though more are there where they are
+    /// large.
     fn poll(
         &mut self,
         timeout: Duration,

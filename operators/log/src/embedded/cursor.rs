@@ -13,6 +13,27 @@ use super::partition::Partition;
 use crate::signal::Signal;
 use crate::{ConsumedRecord, Isolation, LogError, TopicPartition, Visibility};
 
+/// A poll ends after so many bytes although more records were asked for and are there: who takes them has bounds in bytes,
+/// and can look at them only between two polls.
+const POLL_BYTES: usize = 1 << 20;
+
+/// What a poll may still bring: at least one record, whatever its size.
+struct Room {
+    records: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn is_left(&self) -> bool {
+        self.records > 0 && self.bytes > 0
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.records -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
 #[derive(Debug)]
 struct Cursor {
     partition: Arc<Partition>,
@@ -38,11 +59,10 @@ impl Cursor {
         &mut self,
         engine: &dyn Engine,
         sees: (Visibility, Isolation),
-        max: usize,
+        room: &mut Room,
         visit: &mut dyn FnMut(ConsumedRecord<'_>),
-    ) -> Result<usize, LogError> {
-        let mut visited = 0;
-        while visited < max {
+    ) -> Result<(), LogError> {
+        while room.is_left() {
             let Some(batch) = self.loaded.front().cloned() else {
                 let loaded = self.partition.load(engine, self.position, sees)?;
                 if loaded.batches.is_empty() && loaded.next <= self.position {
@@ -52,14 +72,14 @@ impl Cursor {
                 self.pass_end();
                 continue;
             };
-            visited += self.visit_batch(&batch, max - visited, visit)?;
+            self.visit_batch(&batch, room, visit)?;
             if self.at >= batch.bytes.len() {
                 self.loaded.pop_front();
                 self.at = HEAD;
                 self.pass_end();
             }
         }
-        Ok(visited)
+        Ok(())
     }
 
     fn pass_end(&mut self) {
@@ -71,15 +91,14 @@ impl Cursor {
     fn visit_batch(
         &mut self,
         batch: &Batch,
-        max: usize,
+        room: &mut Room,
         visit: &mut dyn FnMut(ConsumedRecord<'_>),
-    ) -> Result<usize, LogError> {
+    ) -> Result<(), LogError> {
         let at = &self.partition.at;
         let damaged =
             || LogError::Fatal(format!("the batch at {at} offset {} is damaged", batch.base));
         let mut headers = Vec::new();
-        let mut visited = 0;
-        while visited < max && self.at < batch.bytes.len() {
+        while room.is_left() && self.at < batch.bytes.len() {
             let (entry, next) = batch.entry(self.at).ok_or_else(damaged)?;
             self.at = next;
             if entry.offset < self.position {
@@ -99,9 +118,10 @@ impl Cursor {
                 headers: &headers,
             });
             self.position = entry.offset + 1;
-            visited += 1;
+            let length = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+            room.take(length(entry.key) + length(entry.value));
         }
-        Ok(visited)
+        Ok(())
     }
 }
 
@@ -147,7 +167,7 @@ impl Cursors {
         }
     }
 
-    /// Visits up to `max` records of all partitions.
+    /// Visits up to `max` records of all partitions, fewer where they are large.
     pub(super) fn visit(
         &mut self,
         engine: &dyn Engine,
@@ -155,15 +175,15 @@ impl Cursors {
         visit: &mut dyn FnMut(ConsumedRecord<'_>),
     ) -> Result<usize, LogError> {
         let count = self.cursors.len();
-        let mut visited = 0;
+        let mut room = Room { records: max, bytes: POLL_BYTES };
         for step in 0..count {
             let cursor = &mut self.cursors[(self.turn + step) % count];
-            if !cursor.paused && visited < max {
-                visited += cursor.visit(engine, self.sees, max - visited, visit)?;
+            if !cursor.paused && room.is_left() {
+                cursor.visit(engine, self.sees, &mut room, visit)?;
             }
         }
         self.turn = if count == 0 { 0 } else { (self.turn + 1) % count };
-        Ok(visited)
+        Ok(max - room.records)
     }
 
     pub(super) fn position(&self, at: &TopicPartition) -> Option<i64> {
