@@ -14,11 +14,12 @@ use crate::codecs::Codecs;
 use crate::dead_letters::Broken;
 use crate::error::EgressError;
 
+use super::decoding::Decoding;
+
 /// A poll waits this long; shutting down wakes it before.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// One batch in the order it was read.
-#[derive(Default)]
 pub(super) struct Collected {
     pub(super) items: Vec<Item>,
     /// Per partition, last offset + 1.
@@ -72,50 +73,41 @@ impl Item {
 pub(super) fn collect(
     reader: &mut dyn Reader,
     codecs: &Codecs,
+    decoding: &Decoding,
     max: usize,
 ) -> Result<Collected, EgressError> {
-    let mut collected = Collected::default();
-    let mut failed = None;
+    let (mut raw, mut next) = (Vec::new(), BTreeMap::new());
     let mut wait = IDLE;
-    while collected.items.len() < max {
-        let room = max - collected.items.len();
+    while raw.len() < max {
+        let room = max - raw.len();
         let visited = reader.poll(wait, room, &mut |record| {
-            if failed.is_some() {
-                return;
-            }
-            match read(codecs, &record) {
-                Ok(item) => {
-                    collected
-                        .next
-                        .insert((record.topic.to_owned(), record.partition), record.offset + 1);
-                    collected.items.push(item);
-                }
-                Err(error) => failed = Some(error),
-            }
+            next.insert((record.topic.to_owned(), record.partition), record.offset + 1);
+            raw.push(copied(&record));
         })?;
-        if visited == 0 || failed.is_some() {
+        if visited == 0 {
             break;
         }
         wait = Duration::ZERO;
     }
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(collected),
-    }
+    let items = decoding.map(raw, |raw| read(codecs, raw)).into_iter().collect::<Result<_, _>>()?;
+    Ok(Collected { items, next })
 }
 
-fn read(codecs: &Codecs, record: &ConsumedRecord<'_>) -> Result<Item, EgressError> {
-    let mut raw = Broken {
+fn copied(record: &ConsumedRecord<'_>) -> Broken {
+    Broken {
         topic: record.topic.to_owned(),
         partition: record.partition,
         offset: record.offset,
         timestamp: record.timestamp,
         key: record.key.map(<[u8]>::to_vec),
-        // Kept only where the record turns out to be broken or refused.
+        // Kept for the case that the record turns out to be broken or is refused.
         value: record.value.map(<[u8]>::to_vec),
         reason: String::new(),
-    };
-    match decode(codecs, record) {
+    }
+}
+
+fn read(codecs: &Codecs, mut raw: Broken) -> Result<Item, EgressError> {
+    match decode(codecs, &raw.topic, raw.value.as_deref()) {
         Ok(change) => Ok(Item { change, raw }),
         Err(source) if source.is_retriable() => Err(EgressError::Schema {
             topic: raw.topic,
@@ -130,12 +122,12 @@ fn read(codecs: &Codecs, record: &ConsumedRecord<'_>) -> Result<Item, EgressErro
     }
 }
 
-fn decode(codecs: &Codecs, record: &ConsumedRecord<'_>) -> Result<Change, AvroError> {
+fn decode(codecs: &Codecs, topic: &str, value: Option<&[u8]>) -> Result<Change, AvroError> {
     const USER_FEED: &str = topics::USER_FEED.name();
     const PRODUCTS: &str = topics::PRODUCTS.name();
     const STOCK_LEVELS: &str = topics::STOCK_LEVELS.name();
     const REVENUE: &str = topics::REVENUE_BY_MINUTE.name();
-    Ok(match (record.topic, record.value) {
+    Ok(match (topic, value) {
         (USER_FEED, Some(value)) => {
             let entry = codecs.user_feed.decode(value)?;
             let document = entry.event.order.to_json();

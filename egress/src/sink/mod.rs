@@ -6,6 +6,7 @@
 //! interrupts it, it reads the offsets again and goes on from there.
 
 mod collect;
+mod decoding;
 mod snapshot;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::dead_letters::{self, Broken};
 use crate::error::EgressError;
 use crate::reading::{self, Positions};
 use collect::{Collected, Item};
+use decoding::Decoding;
 
 /// The sink's name in `sink_offsets`.
 pub const CONSUMER: &str = "sql-sink";
@@ -39,6 +41,8 @@ const TOPICS: [&str; 4] = [
 pub struct SinkSettings {
     /// Records per database transaction, at most.
     pub batch_records: usize,
+    /// Threads that decode the records of a large batch, as a rebuild has them. 1: the sink's own.
+    pub decoding_threads: usize,
     /// Wait after an interruption.
     pub retry: Duration,
     /// Wait after another sink was ahead: this one is its standby.
@@ -49,6 +53,7 @@ impl Default for SinkSettings {
     fn default() -> Self {
         Self {
             batch_records: 2_000,
+            decoding_threads: 2,
             retry: Duration::from_millis(500),
             standby: Duration::from_secs(1),
         }
@@ -66,7 +71,8 @@ pub async fn run_sink(
 ) -> Result<(), EgressError> {
     reading::on_thread("sql-sink", move |handle| {
         let handle = handle.clone();
-        let sink = Sink { log, database, codecs, settings, shutdown, handle };
+        let decoding = Decoding::on(settings.decoding_threads);
+        let sink = Sink { log, database, codecs, settings, shutdown, handle, decoding };
         sink.run()
     })
     .await
@@ -84,6 +90,7 @@ struct Sink {
     settings: SinkSettings,
     shutdown: CancellationToken,
     handle: Handle,
+    decoding: Decoding,
 }
 
 impl Sink {
@@ -121,8 +128,8 @@ impl Sink {
         let mut positions =
             Positions::open(CONSUMER, &TOPICS, admin.as_ref(), reader.as_mut(), database, REMEDY)?;
         while !self.shutdown.is_cancelled() {
-            let collected =
-                collect::collect(reader.as_mut(), &self.codecs, self.settings.batch_records)?;
+            let (codecs, max) = (&self.codecs, self.settings.batch_records);
+            let collected = collect::collect(reader.as_mut(), codecs, &self.decoding, max)?;
             if collected.next.is_empty() {
                 continue;
             }
@@ -195,7 +202,8 @@ impl Sink {
         if !stored.is_empty() || feed.starts.iter().all(|start| start.next_offset == 0) {
             return Ok(());
         }
-        snapshot::load(admin, reader, &self.codecs, &self.shutdown, &mut |batch| {
+        let how = (&self.codecs, &self.decoding);
+        snapshot::load(admin, reader, how, &self.shutdown, &mut |batch| {
             Ok(self.handle.block_on(self.database.apply(CONSUMER, &[], batch, &[]))?)
         })
     }

@@ -9,38 +9,57 @@ use std::time::Duration;
 use log::{Admin, Isolation, Reader, TopicPartition};
 use read_model::Batch;
 use schemas::avro::AvroError;
+use schemas::messages::{Order, OrderEvent};
 use schemas::topics;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::codecs::Codecs;
 use crate::error::EgressError;
 use crate::reading;
 
+use super::decoding::Decoding;
+
 const BATCH: usize = 1_000;
 const WAIT: Duration = Duration::from_millis(200);
 
-type Added = Result<(), AvroError>;
+/// What a record of these topics holds.
+enum Held {
+    Order(Box<Order>, Value),
+    Event(Box<OrderEvent>),
+}
+
+impl Held {
+    fn add_to(&self, batch: &mut Batch) {
+        match self {
+            Self::Order(order, document) => batch.order(order, document, 0),
+            Self::Event(event) => batch.event(event),
+        }
+    }
+}
+
+type Decode<'a> = dyn Fn(&[u8]) -> Result<Held, AvroError> + Send + Sync + 'a;
 
 /// Reads both topics from their beginnings to where they end now; hands batches
 /// on.
 pub(super) fn load(
     admin: &dyn Admin,
     reader: &mut dyn Reader,
-    codecs: &Codecs,
+    (codecs, decoding): (&Codecs, &Decoding),
     shutdown: &CancellationToken,
     apply: &mut dyn FnMut(&Batch) -> Result<(), EgressError>,
 ) -> Result<(), EgressError> {
-    let orders = &|value: &[u8], batch: &mut Batch| {
+    let orders = |value: &[u8]| {
         let order = codecs.orders.decode(value)?;
-        batch.order(&order, &order.to_json(), 0);
-        Ok(())
+        let document = order.to_json();
+        Ok(Held::Order(Box::new(order), document))
     };
-    read(admin, reader, topics::ORDERS.name(), shutdown, orders, apply)?;
-    let events = &|value: &[u8], batch: &mut Batch| {
-        batch.event(&codecs.events.decode(value)?);
-        Ok(())
-    };
-    read(admin, reader, topics::ORDER_EVENTS.name(), shutdown, events, apply)
+    let events = |value: &[u8]| Ok(Held::Event(Box::new(codecs.events.decode(value)?)));
+    let both: [(_, &Decode<'_>); 2] =
+        [(topics::ORDERS.name(), &orders), (topics::ORDER_EVENTS.name(), &events)];
+    both.into_iter().try_for_each(|(topic, decode)| {
+        read(admin, reader, topic, shutdown, (decode, decoding), apply)
+    })
 }
 
 fn read(
@@ -48,7 +67,7 @@ fn read(
     reader: &mut dyn Reader,
     topic: &'static str,
     shutdown: &CancellationToken,
-    add: &dyn Fn(&[u8], &mut Batch) -> Added,
+    (decode, decoding): (&Decode<'_>, &Decoding),
     apply: &mut dyn FnMut(&Batch) -> Result<(), EgressError>,
 ) -> Result<(), EgressError> {
     let starts: Vec<_> = reading::extent(admin, &[topic])?
@@ -62,34 +81,32 @@ fn read(
     let places: Vec<_> = starts.iter().map(|(place, _)| place.clone()).collect();
     let ends = admin.end_offsets(&places, Isolation::ReadCommitted)?;
     reader.assign(&starts)?;
-    loop {
-        if shutdown.is_cancelled() {
-            return Ok(());
-        }
-        let mut batch = Batch::default();
-        let mut failed = None;
+    while !shutdown.is_cancelled() {
+        let mut values = Vec::new();
         let visited = reader.poll(WAIT, BATCH, &mut |record| {
-            let Some(value) = record.value.filter(|_| failed.is_none()) else { return };
-            let (partition, offset) = (record.partition, record.offset);
-            match add(value, &mut batch) {
-                Ok(()) => {}
+            let at = (record.partition, record.offset);
+            values.extend(record.value.map(|value| (at, value.to_vec())));
+        })?;
+        let mut batch = Batch::default();
+        for ((partition, offset), held) in decoding.map(values, |(at, value)| (at, decode(&value)))
+        {
+            match held {
+                Ok(held) => held.add_to(&mut batch),
                 Err(source) if source.is_retriable() => {
                     let topic = topic.to_owned();
-                    failed = Some(EgressError::Schema { topic, partition, offset, source });
+                    return Err(EgressError::Schema { topic, partition, offset, source });
                 }
                 Err(error) => {
                     tracing::warn!(topic, partition, offset, %error, "skipped while loading");
                 }
             }
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
         }
         if visited > 0 {
             apply(&batch)?;
         }
         if places.iter().zip(&ends).all(|(place, end)| reader.reached(place, *end)) {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
