@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use log::embedded::EmbeddedLog;
-use log::{Cleanup, Isolation, Log, NewRecord, TopicPartition, TopicSpec, Visibility};
+use operators_log::embedded::EmbeddedLog;
+use operators_log::{Cleanup, Isolation, Log, NewRecord, TopicPartition, TopicSpec, Visibility};
 
 #[test]
 fn a_poll_of_large_records_ends_before_it_has_all() {
@@ -19,7 +19,7 @@ fn a_poll_of_large_records_ends_before_it_has_all() {
     let value = vec![7; BYTES];
     for number in 0..RECORDS {
         let record = NewRecord { key: None, value: Some(&value), timestamp: 0, headers: &[] };
-        let done = Box::new(|appended: log::Appended| drop(appended.unwrap()));
+        let done = Box::new(|appended: operators_log::Appended| drop(appended.unwrap()));
         appender.append("t", Some(number as u32 % 2), record, done);
     }
     log.sync().unwrap();
