@@ -16,7 +16,19 @@ pub enum StoreError {
         /// The folder that is locked.
         path: PathBuf,
     },
-    /// The engine failed: a full disk, a damaged file, missing rights.
+    /// There is no room left. What was durable before is there still, and enough of it to go on with after a start.
+    #[error(
+        "{operation} in {place} failed: no room is left on its disk; make room there, then start again: nothing that was committed is lost ({cause})"
+    )]
+    Full {
+        /// What was being done, e.g. `write`.
+        operation: &'static str,
+        /// The folder.
+        place: String,
+        /// What the engine said.
+        cause: String,
+    },
+    /// The engine failed: a damaged file, missing rights.
     #[error("{operation} in {place} failed: {cause}")]
     Engine {
         /// What was being done, e.g. `write`.

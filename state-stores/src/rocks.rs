@@ -234,11 +234,19 @@ fn is_lock_error(error: &rocksdb::Error) -> bool {
         && !text.contains("No such file")
 }
 
+/// RocksDB has a code for a full disk, which its C interface doesn't pass on; the text is the operating system's.
+fn is_full(error: &rocksdb::Error) -> bool {
+    let text = error.as_ref();
+    let full = ["No space left on device", "Disk quota exceeded"];
+    full.iter().any(|full| text.contains(full))
+}
+
 fn engine_error(operation: &'static str, path: &Path, error: &rocksdb::Error) -> StoreError {
-    StoreError::Engine {
-        operation,
-        place: path.display().to_string(),
-        cause: error.as_ref().to_owned(),
+    let (place, cause) = (path.display().to_string(), error.as_ref().to_owned());
+    if is_full(error) {
+        StoreError::Full { operation, place, cause }
+    } else {
+        StoreError::Engine { operation, place, cause }
     }
 }
 

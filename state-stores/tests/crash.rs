@@ -29,7 +29,7 @@ fn put(state: &mut TaskState, key: &[u8], value: Option<&[u8]>, next_offset: i64
 /// A write-back whose rows are written and whose offsets are not.
 fn write_rows_only(engine: &TornEngine, dir: &StateDir) {
     engine.fail_after(Some(1), 0);
-    assert!(matches!(dir.write_back(1), Err(StoreError::Engine { .. })));
+    assert!(matches!(dir.write_back(1), Err(StoreError::Full { .. })));
     engine.fail_after(None, 0);
 }
 

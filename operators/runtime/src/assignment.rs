@@ -349,6 +349,7 @@ impl Worker {
                 self.phase = Phase::Running;
                 self.publisher.tell(&self.slots, self.membership.is_some());
                 if how == TakeUp::Assign {
+                    self.backoff.succeeded();
                     self.announce(now);
                     self.standbys.iter_mut().for_each(Standbys::end_warm_up);
                 }

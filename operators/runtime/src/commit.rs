@@ -109,8 +109,7 @@ impl Worker {
                     reason,
                     "commit phase will be tried again"
                 );
-                self.retry_at = now + 10;
-                Ok(Progress::IdleUntil(self.retry_at))
+                Ok(self.later(now))
             }
             Err(error) => self.transaction_failed(error, now),
         }
@@ -215,6 +214,7 @@ impl Worker {
         metrics::counter!("stream_records_total", "application" => self.topology.application_id().to_owned()).increment(records);
         self.dirty_since = None;
         self.one_by_one = false;
+        self.backoff.succeeded();
         self.last_commit = now;
         self.write_back(now)?;
         self.purge(now);

@@ -60,6 +60,7 @@
 mod admin;
 pub mod app;
 mod assignment;
+mod backoff;
 mod calls;
 mod commit;
 mod dead_letters;

@@ -37,6 +37,17 @@ impl Worker {
         WorkerError::State { application: self.topology.application_id().to_owned(), source }
     }
 
+    /// Something failed: no step is done until it is tried again.
+    pub(crate) fn later(&mut self, now: i64) -> Progress {
+        match self.backoff.failed(now) {
+            0 => Progress::Busy,
+            wait => {
+                self.retry_at = now + wait;
+                Progress::IdleUntil(self.retry_at)
+            }
+        }
+    }
+
     /// A failure outside transactions: wait and repeat the step, or stop.
     pub(crate) fn log_trouble(
         &mut self,
@@ -47,8 +58,7 @@ impl Worker {
             LogError::Fatal(_) | LogError::OffsetOutOfRange { .. } => Err(self.log_failed(error)),
             error => {
                 tracing::warn!(application = self.topology.application_id(), %error, "trying again");
-                self.retry_at = now + 50;
-                Ok(Progress::IdleUntil(self.retry_at))
+                Ok(self.later(now))
             }
         }
     }
@@ -79,7 +89,7 @@ impl Worker {
                     "transaction aborted; its input is processed again"
                 );
                 self.abort_and_replay(now)?;
-                Ok(Progress::Busy)
+                Ok(self.later(now))
             }
             LogError::Unknown(reason) => {
                 tracing::warn!(
@@ -88,7 +98,7 @@ impl Worker {
                     "outcome of the commit unknown; reading it from the log"
                 );
                 self.restart_from_log(now)?;
-                Ok(Progress::Busy)
+                Ok(self.later(now))
             }
             LogError::Fenced(reason) => {
                 let within_ms = self.settings.fenced_twice_ms;
@@ -99,7 +109,7 @@ impl Worker {
                 tracing::warn!(application, reason, "fenced; starting again from the log");
                 self.fenced_at = Some(now);
                 self.restart_from_log(now)?;
-                Ok(Progress::Busy)
+                Ok(self.later(now))
             }
         }
     }
@@ -247,7 +257,7 @@ impl Worker {
     }
 
     /// For starts, of the worker or of its producer: what can be mended is tried again from
-    /// the beginning in half a second, with a new producer that ends what this one left open.
+    /// the beginning, with a new producer that ends what this one left open.
     pub(crate) fn or_again(
         &mut self,
         done: Result<Progress, WorkerError>,
@@ -267,8 +277,7 @@ impl Worker {
                     reason,
                     "the start failed; trying again"
                 );
-                self.retry_at = now + 500;
-                Ok(Progress::IdleUntil(self.retry_at))
+                Ok(self.later(now))
             }
             done => done,
         }

@@ -47,6 +47,12 @@ pub struct WorkerSettings {
     pub max_poll_interval: Duration,
     /// Fenced twice within this time by the same transactional id: stop.
     pub fenced_twice_ms: i64,
+    /// What failed is tried again at once the first time. Before the second time it waits for about so long, then for twice
+    /// as long each time...
+    pub retry_min_ms: i64,
+    /// ... up to this, both less up to a half that differs from member to member (`reconnect.backoff.ms` and
+    /// `reconnect.backoff.max.ms` are the clients' own). A commit, or ten times so long without a failure, begins anew.
+    pub retry_max_ms: i64,
     /// How long tombstones live in changelogs; state older than half of it is
     /// rebuilt.
     pub delete_retention_ms: i64,
@@ -93,6 +99,8 @@ impl WorkerSettings {
             session_timeout: Duration::from_secs(6),
             max_poll_interval: Duration::from_secs(300),
             fenced_twice_ms: 60_000,
+            retry_min_ms: 10,
+            retry_max_ms: 1_000,
             delete_retention_ms: 86_400_000,
             accepted_changes: Vec::new(),
             advertised: None,

@@ -15,6 +15,7 @@ use log::traits::{Admin, GroupConsumer, GroupMetadata, Log, Polled, TxnProducer,
 use operators::{FailedAt, Task, TaskId, Topology};
 use state_stores::StateDir;
 
+use crate::backoff::Backoff;
 use crate::calls::Calls;
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
@@ -156,6 +157,7 @@ pub struct Worker {
     pub(crate) fenced_at: Option<i64>,
     pub(crate) closing: bool,
     pub(crate) retry_at: i64,
+    pub(crate) backoff: Backoff,
     pub(crate) purge: Purge,
     pub(crate) calls: Calls,
     pub(crate) publisher: Publisher,
@@ -201,6 +203,8 @@ impl Worker {
         let (purge, totals) = (Purge::new(&topology), NodeTotals::new(&topology));
         let group = group_of(&topology);
         let publisher = Publisher::default();
+        let id = settings.transactional_id(topology.application_id());
+        let backoff = Backoff::new(&id, settings.retry_min_ms, settings.retry_max_ms);
         let standbys = Standbys::new(topology.application_id(), &settings, publisher.serving());
         Self {
             topology,
@@ -224,6 +228,7 @@ impl Worker {
             fenced_at: None,
             closing: false,
             retry_at: i64::MIN,
+            backoff,
             purge,
             calls: Calls::new(),
             publisher,

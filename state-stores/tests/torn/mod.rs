@@ -1,9 +1,10 @@
-//! An engine that fails in the middle of a write-back.
+//! An engine that fails in the middle of a write-back, as on a full disk.
 
-use std::sync::Arc;
+#![allow(dead_code, reason = "each test uses what it needs")]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use parking_lot::Mutex;
 use state_stores::{
     BatchOp, Direction, Durability, Engine, Horizons, MemoryEngine, StoreError, Visit, WriteBatch,
 };
@@ -33,14 +34,14 @@ impl<E> TornEngine<E> {
     /// Fails after this many more writes and flushes, with `quarters` of 4 of the failing batch done; `None`: never.
     pub(crate) fn fail_after(&self, writes: Option<usize>, quarters: usize) {
         self.quarters.store(quarters, Ordering::Relaxed);
-        *self.writes_left.lock() = writes;
+        *self.writes_left.lock().unwrap() = writes;
     }
 
     fn count_down(&self) -> Result<(), StoreError> {
-        match &mut *self.writes_left.lock() {
-            Some(0) => Err(StoreError::Engine {
+        match &mut *self.writes_left.lock().unwrap() {
+            Some(0) => Err(StoreError::Full {
                 operation: "write",
-                place: "test".into(),
+                place: "/the/folder".into(),
                 cause: "told to".into(),
             }),
             Some(left) => {

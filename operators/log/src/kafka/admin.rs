@@ -13,7 +13,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use crate::error::LogError;
@@ -23,9 +23,7 @@ use crate::topic::{TopicDescription, TopicSpec};
 use crate::traits::{Admin, Isolation};
 
 use super::context::Quiet;
-use super::metadata::{
-    ASK_AGAIN, list_of, missing, partition_count, wait_until_made, with_offsets,
-};
+use super::metadata::{ASK_AGAIN, list_of, partition_count, wait_until_made, with_offsets};
 use super::native::topic_ids;
 use super::settings::KafkaOptions;
 use super::topics::{check_partitions, check_policies, create};
@@ -162,13 +160,8 @@ fn offset_in(found: &TopicPartitionList, at: &TopicPartition) -> Result<Option<i
     match element.error() {
         Ok(()) => {}
         Err(error) => {
-            return Err(match error.rdkafka_error_code() {
-                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => missing(&at.topic),
-                Some(Code::UnknownPartition) => {
-                    LogError::Fatal(format!("{at}: the topic has no such partition"))
-                }
-                _ => sort(&error, format_args!("offset of {at}")),
-            });
+            // The partition's leader may have heard of it later than whoever was asked for its leader.
+            return Err(sort_question(&error, format_args!("offset of {at}")));
         }
     }
     Ok(match element.offset() {

@@ -23,7 +23,7 @@ use super::metadata::wait_until_ready;
 use super::native::Served;
 use super::outgoing::{check_size, outgoing, report};
 use super::settings::KafkaOptions;
-use super::triage::sort;
+use super::triage::{sort, sort_question};
 
 type Done = Box<dyn FnOnce(Appended) + Send>;
 
@@ -63,7 +63,8 @@ impl ProducerContext for Deliveries {
             }
             Err((error, message)) => {
                 report(Err((error, message)));
-                Err(sort(error, format_args!("appending to {}", message.topic())))
+                // Its partitions were counted before it was sent.
+                Err(sort_question(error, format_args!("appending to {}", message.topic())))
             }
         });
     }
@@ -122,7 +123,7 @@ impl Appender for KafkaAppender {
         };
         let pending = Box::new(Pending(Mutex::new(Some(done))));
         if let Err((error, back)) = self.producer.send(outgoing(topic, target, &record, pending)) {
-            let refused = sort(&error, format_args!("appending to {topic}"));
+            let refused = sort_question(&error, format_args!("appending to {topic}"));
             back.delivery_opaque.finish(Err(refused));
         }
     }

@@ -3,6 +3,9 @@
 //!
 //! Invariant: a record that couldn't be delivered is remembered until the next transaction begins.
 
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::{Mutex, MutexGuard};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -14,7 +17,7 @@ use crate::error::LogError;
 
 use super::context::{log_error, log_line};
 use super::outgoing::report;
-use super::triage::sort;
+use super::triage::{code_of, is_unknown, sort};
 
 /// The producer's context; served by its thread.
 #[derive(Default)]
@@ -22,6 +25,8 @@ pub(super) struct Deliveries {
     failure: Mutex<Option<LogError>>,
     /// By number of the partition: highest acknowledged offset + 1 of the present transaction; 0 = none.
     next: Mutex<Vec<i64>>,
+    /// A delivery failed because its topic isn't there, or not yet.
+    unknown: AtomicBool,
 }
 
 impl Deliveries {
@@ -42,6 +47,11 @@ impl Deliveries {
         if let Some(next) = self.next.lock().get_mut(partition) {
             *next = 0;
         }
+    }
+
+    /// True once after a delivery failed because its topic isn't there.
+    pub(super) fn take_unknown(&self) -> bool {
+        self.unknown.swap(false, Ordering::Relaxed)
     }
 
     /// Highest acknowledged offset + 1 since the restart.
@@ -77,7 +87,13 @@ impl ProducerContext for Deliveries {
             Err((error, message)) => {
                 report(Err((error, message)));
                 let doing = format!("delivery to {}[{}]", message.topic(), message.partition());
-                blame(&mut self.failure.lock(), failed_delivery(sort(error, doing)));
+                let failure = if code_of(error).is_some_and(is_unknown) {
+                    self.unknown.store(true, Ordering::Relaxed);
+                    unknown_topic(doing, error)
+                } else {
+                    failed_delivery(sort(error, doing))
+                };
+                blame(&mut self.failure.lock(), failure);
             }
         }
     }
@@ -90,6 +106,11 @@ fn blame(known: &mut Option<LogError>, failure: LogError) {
         (None, _) | (Some(LogError::Abort(_)), LogError::Refused(_)) => *known = Some(failure),
         _ => {}
     }
+}
+
+/// Sent again, the record finds its topic, or it is found out that there is none.
+pub(super) fn unknown_topic(doing: impl Display, error: impl Display) -> LogError {
+    LogError::Abort(format!("{doing}: {error}: a broker doesn't know the topic, or not yet"))
 }
 
 /// Any record that wasn't delivered ends the transaction, or more.

@@ -16,13 +16,15 @@ use crate::signal::{Signal, deadline_after};
 use crate::traits::{GroupConsumer, GroupMetadata, GroupOptions, Polled, Waker};
 
 use super::context::{Context, Rebalance, give_up};
+use super::doubt::Doubt;
 use super::fetch_ahead::FetchAhead;
 use super::lanes::Lanes;
 use super::membership;
-use super::metadata::{list_of, partitions_of, wait_until_ready, with_offsets};
+use super::metadata::{first_missing, list_of, partitions_of, wait_until_ready, with_offsets};
 use super::reader::{connect, seek, wait_a_slice};
 use super::settings::KafkaOptions;
-use super::triage::{is_transient, sort};
+use super::told::{Told, sort_told};
+use super::triage::sort;
 
 /// How long a seek may take that nobody needs any more once the group says so.
 const SEEK_PATIENCE: Duration = Duration::from_secs(1);
@@ -45,6 +47,8 @@ pub(super) struct KafkaGroupConsumer {
     owned: Vec<TopicPartition>,
     answered: i32,
     leaving: bool,
+    subscribed: Vec<String>,
+    doubt: Doubt,
 }
 
 impl KafkaGroupConsumer {
@@ -66,28 +70,48 @@ impl KafkaGroupConsumer {
             owned: Vec::new(),
             answered: 0,
             leaving: false,
+            subscribed: Vec::new(),
+            doubt: Doubt::default(),
         })
     }
 
     /// Serves the common queue: rebalances, and errors that concern no single
     /// partition. Also what tells librdkafka that this member is alive.
-    fn serve(&self) -> Result<(), LogError> {
+    fn serve(&mut self) -> Result<(), LogError> {
+        let group = &self.group;
         while let Some(found) = self.consumer.poll(Duration::ZERO) {
             let error = match found {
                 // Every queue was split before its partition was assigned.
                 Ok(message) => return Err(self.stray(&message)),
                 Err(error) => error,
             };
-            match error.rdkafka_error_code() {
-                // The loss that follows it is reported as an event.
-                Some(Code::PollExceeded) => tracing::warn!(group = self.group, "polled too late"),
-                Some(code) if is_transient(code) => {
-                    tracing::debug!(group = self.group, %error, "group");
+            // The loss that follows it is reported as an event.
+            if error.rdkafka_error_code() == Some(Code::PollExceeded) {
+                tracing::warn!(group, "polled too late");
+                continue;
+            }
+            tracing::debug!(group, %error, "group");
+            match sort_told(&error, self.consumer.client(), format_args!("group {group}: polling"))
+            {
+                Told::Passes => {}
+                Told::UnknownTopic => {
+                    tracing::warn!(group, %error, "a broker doesn't know a source topic, or not yet");
+                    self.doubt.raise(Instant::now());
                 }
-                _ => return Err(self.failed(&error, "polling")),
+                Told::Failed(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Whether what is subscribed to is still there, where somebody said that it isn't.
+    fn settle(&mut self) -> Result<(), LogError> {
+        let Self { doubt, lanes, consumer, subscribed, .. } = self;
+        if lanes.take_unknown() {
+            doubt.raise(Instant::now());
+        }
+        let topics = subscribed.iter().map(String::as_str);
+        doubt.settle(Instant::now(), || first_missing(consumer.client(), topics))
     }
 
     /// Waits for the topics as this client sees them; how many partitions they have.
@@ -214,6 +238,7 @@ impl GroupConsumer for KafkaGroupConsumer {
             self.wait_until_ready(topics)?;
         }
         (self.leaving, self.has_joined) = (false, true);
+        self.subscribed = topics.iter().map(|topic| (*topic).to_owned()).collect();
         self.consumer.subscribe(topics).map_err(|error| self.failed(&error, "subscribing"))
     }
 
@@ -232,6 +257,7 @@ impl GroupConsumer for KafkaGroupConsumer {
                     return Ok(event);
                 }
                 let visited = self.lanes.drain(max, visit)?;
+                self.settle()?;
                 if visited > 0 || self.lanes.take_levelled() {
                     return Ok(Polled::Records(visited));
                 }

@@ -22,7 +22,7 @@ use crate::signal::Signal;
 use super::context::Context;
 use super::metadata::native;
 use super::native::{Fetched, Found, Queue};
-use super::triage::{is_transient, sort};
+use super::triage::{is_transient, is_unknown, sort};
 
 /// The caller's closure that sees each record.
 pub(super) type Visit<'v> = dyn FnMut(ConsumedRecord<'_>) + 'v;
@@ -45,6 +45,8 @@ pub(super) struct Lanes {
     failure: Option<LogError>,
     /// A position moved although nothing was visited: an end was reached.
     levelled: bool,
+    /// librdkafka said that a partition isn't there. It goes on by itself when it finds it again.
+    unknown: bool,
 }
 
 impl Lanes {
@@ -126,6 +128,16 @@ impl Lanes {
         std::mem::take(&mut self.levelled)
     }
 
+    /// True once after librdkafka said that a partition isn't there.
+    pub(super) fn take_unknown(&mut self) -> bool {
+        std::mem::take(&mut self.unknown)
+    }
+
+    /// Topics that are read, one as often as it has partitions here.
+    pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
+        self.lanes.iter().map(|lane| &*lane.at.topic)
+    }
+
     /// Visits up to `max` records that have arrived. Doesn't wait.
     pub(super) fn drain(&mut self, max: usize, visit: &mut Visit<'_>) -> Result<usize, LogError> {
         let mut visited = 0;
@@ -138,7 +150,7 @@ impl Lanes {
             if !lane.paused {
                 let before = lane.level.max(lane.next);
                 let seen = visited;
-                self.failure = lane.drain(max, &mut visited, visit).err();
+                self.failure = lane.drain(max, &mut visited, &mut self.unknown, visit).err();
                 self.levelled |= visited == seen && lane.level > before;
             }
         }
@@ -155,6 +167,7 @@ impl Lane {
         &mut self,
         max: usize,
         visited: &mut usize,
+        unknown: &mut bool,
         visit: &mut Visit<'_>,
     ) -> Result<(), LogError> {
         let Self { at, queue, next, level, .. } = self;
@@ -170,6 +183,10 @@ impl Lane {
                     *visited += 1;
                 }
                 Found::End(end) => *level = end.max(*level),
+                Found::Failed(code) if is_unknown(code) => {
+                    tracing::warn!(%at, %code, "a broker doesn't know this partition, or not yet");
+                    *unknown = true;
+                }
                 // What comes behind it is visited all the same.
                 Found::Failed(code) => {
                     failure = failure.take().or(judge(at, code, (*next).max(*level)).err());

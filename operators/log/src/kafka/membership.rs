@@ -26,7 +26,7 @@ use super::native::group_epoch;
 use super::settings::GroupProtocol;
 
 enum Membership {
-    Captured(ConsumerGroupMetadata),
+    Captured(Arc<ConsumerGroupMetadata>),
     Live(Weak<BaseConsumer<Context>>),
 }
 
@@ -40,7 +40,7 @@ pub(super) fn capture(
 ) -> GroupMetadata {
     let membership = match (protocol, consumer.group_metadata()) {
         (_, None) => None,
-        (GroupProtocol::Classic, Some(metadata)) => Some(Membership::Captured(metadata)),
+        (GroupProtocol::Classic, Some(metadata)) => Some(Membership::Captured(Arc::new(metadata))),
         (GroupProtocol::Consumer, Some(_)) => Some(Membership::Live(Arc::downgrade(consumer))),
     };
     // Asked after the capture: where librdkafka marks a loss, it does so in the
@@ -55,11 +55,11 @@ pub(super) fn capture(
     }
 }
 
-/// Lends librdkafka's own metadata to `using`, or refuses.
-pub(super) fn with_native<R>(
-    metadata: &GroupMetadata,
-    using: impl FnOnce(&ConsumerGroupMetadata) -> R,
-) -> Result<R, LogError> {
+/// Where the member stands now, as librdkafka wants it. Keeps no consumer: who uses it may wait for long.
+///
+/// # Errors
+/// [`LogError::Abort`]: nowhere.
+pub(super) fn standing(metadata: &GroupMetadata) -> Result<Arc<ConsumerGroupMetadata>, LogError> {
     let group = &metadata.group;
     let nobody = || LogError::Abort(format!("group {group}: this member isn't in the group"));
     if metadata.generation < 0 || metadata.member.is_empty() {
@@ -68,11 +68,11 @@ pub(super) fn with_native<R>(
     let native = metadata.native.as_ref().ok_or_else(nobody)?;
     match native.0.downcast_ref::<Membership>() {
         None => Err(LogError::Fatal(format!("group {group}: metadata of another kind of log"))),
-        Some(Membership::Captured(metadata)) => Ok(using(metadata)),
+        Some(Membership::Captured(metadata)) => Ok(Arc::clone(metadata)),
         Some(Membership::Live(consumer)) => {
             let consumer = consumer.upgrade().ok_or_else(nobody)?;
             let fresh = consumer.group_metadata().ok_or_else(nobody)?;
-            if consumer.assignment_lost() { Err(nobody()) } else { Ok(using(&fresh)) }
+            if consumer.assignment_lost() { Err(nobody()) } else { Ok(Arc::new(fresh)) }
         }
     }
 }

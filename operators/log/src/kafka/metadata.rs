@@ -33,6 +33,22 @@ pub(super) fn partition_count<C: ClientContext>(
     })
 }
 
+/// How long the question may take whether a topic is gone; it is asked again.
+const MISSED: Duration = Duration::from_secs(1);
+
+/// The first of these topics that isn't there.
+pub(super) fn first_missing<'t, C: ClientContext>(
+    client: &Client<C>,
+    topics: impl IntoIterator<Item = &'t str>,
+) -> Result<Option<String>, LogError> {
+    for topic in topics {
+        if partition_count(client, topic, MISSED)?.is_none() {
+            return Ok(Some(topic.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// Waits until every partition of the topic has a leader, as this very client
 /// sees it: what it subscribes to or sends to next is then known to it. Returns
 /// the partition count.

@@ -15,11 +15,13 @@ use crate::signal::{Signal, deadline_after};
 use crate::traits::{Isolation, Reader, Waker};
 
 use super::context::Context;
+use super::doubt::Doubt;
 use super::fetch_ahead::FetchAhead;
 use super::lanes::Lanes;
-use super::metadata::with_offsets;
+use super::metadata::{first_missing, with_offsets};
 use super::settings::KafkaOptions;
-use super::triage::{is_transient, sort};
+use super::told::{Told, sort_told};
+use super::triage::{is_unknown, sort};
 
 /// librdkafka signals a queue that stops being empty. Should it ever miss one,
 /// a wait looks again after this long.
@@ -47,6 +49,11 @@ pub(super) fn wait_a_slice(signal: &Signal, seen: u64, deadline: Instant) {
     signal.wait(seen, deadline.min(Instant::now() + SLICE));
 }
 
+/// A seek may succeed later. Unknown: librdkafka has lost sight of the partition while a broker doesn't know it.
+fn passes(code: Code) -> bool {
+    matches!(code, Code::State | Code::PreviousInProgress) || is_unknown(code)
+}
+
 /// Moves lanes to other offsets. `Retriable` when librdkafka doesn't read there within `timeout`: it never will again
 /// after an "offset out of range", until the partition is assigned anew.
 pub(super) fn seek(
@@ -67,7 +74,7 @@ pub(super) fn seek(
         match failure {
             None => break,
             Some(error) => match error.rdkafka_error_code() {
-                Some(Code::State | Code::PreviousInProgress) => {
+                Some(code) if passes(code) => {
                     if Instant::now() >= deadline {
                         return Err(LogError::Retriable(format!("seeking {offsets:?}: {error}")));
                     }
@@ -92,6 +99,7 @@ pub(super) struct KafkaReader {
     client_id: String,
     isolation: Isolation,
     ahead: FetchAhead,
+    doubt: Doubt,
 }
 
 impl KafkaReader {
@@ -105,7 +113,8 @@ impl KafkaReader {
         let consumer = consumer(options, client_id, isolation, (ahead, &signal))?;
         let (lanes, client_id) = (Lanes::default(), client_id.to_owned());
         let options = options.clone();
-        Ok(Self { lanes, consumer, signal, options, client_id, isolation, ahead })
+        let doubt = Doubt::default();
+        Ok(Self { lanes, consumer, signal, options, client_id, isolation, ahead, doubt })
     }
 
     /// Another client where so many partitions must have less fetched ahead each, or may have more.
@@ -120,20 +129,29 @@ impl KafkaReader {
         Ok(())
     }
 
-    fn serve(&self) -> Result<(), LogError> {
+    fn serve(&mut self) -> Result<(), LogError> {
+        let client = &self.client_id;
         while let Some(found) = self.consumer.poll(Duration::ZERO) {
-            match found {
-                Ok(_) => {
-                    let client = &self.client_id;
-                    return Err(LogError::Fatal(format!("reader {client}: a record unasked")));
-                }
-                Err(error) if error.rdkafka_error_code().is_some_and(is_transient) => {
-                    tracing::debug!(client = self.client_id, %error, "reading");
-                }
-                Err(error) => return Err(self.failed(&error)),
+            let Err(error) = found else {
+                return Err(LogError::Fatal(format!("reader {client}: a record unasked")));
+            };
+            tracing::debug!(client, %error, "reading");
+            match sort_told(&error, self.consumer.client(), format_args!("reader {client}")) {
+                Told::Passes => {}
+                Told::UnknownTopic => self.doubt.raise(Instant::now()),
+                Told::Failed(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Whether what is read is still there, where somebody said that it isn't.
+    fn settle(&mut self) -> Result<(), LogError> {
+        let Self { doubt, lanes, consumer, .. } = self;
+        if lanes.take_unknown() {
+            doubt.raise(Instant::now());
+        }
+        doubt.settle(Instant::now(), || first_missing(consumer.client(), lanes.topics()))
     }
 
     fn failed(&self, error: &KafkaError) -> LogError {
@@ -172,6 +190,7 @@ impl Reader for KafkaReader {
             let seen = self.signal.seen();
             self.serve()?;
             let visited = self.lanes.drain(max, visit)?;
+            self.settle()?;
             let news = visited > 0 || self.lanes.take_levelled();
             if news || self.signal.take_wake() || Instant::now() >= deadline {
                 return Ok(visited);

@@ -43,9 +43,7 @@ pub(super) fn sort(error: &KafkaError, doing: impl Display) -> LogError {
 /// there is none, the broker it asked hasn't heard of a new topic yet.
 pub(super) fn sort_question(error: &KafkaError, doing: impl Display) -> LogError {
     match code_of(error) {
-        Some(Code::UnknownPartition | Code::UnknownTopicOrPartition) => {
-            LogError::Retriable(format!("{doing}: {error}"))
-        }
+        Some(code) if is_unknown(code) => LogError::Retriable(format!("{doing}: {error}")),
         _ => sort(error, doing),
     }
 }
@@ -75,7 +73,7 @@ pub(super) fn judge_fence(error: LogError, age: Duration, timeout: Duration) -> 
 
 /// The code inside an error. `KafkaError::rdkafka_error_code` leaves out those of
 /// administrative calls.
-fn code_of(error: &KafkaError) -> Option<Code> {
+pub(super) fn code_of(error: &KafkaError) -> Option<Code> {
     match error {
         KafkaError::AdminOp(code) => Some(*code),
         KafkaError::Transaction(verdict) => Some(verdict.code()),
@@ -104,13 +102,15 @@ pub(super) fn by_code(code: Code, text: String) -> LogError {
         | Code::OutOfOrderSequenceNumber
         | Code::UnknownProducerId
         | Code::InvalidProducerIdMapping
-        | Code::InvalidTransactionalState => LogError::Abort(text),
+        | Code::InvalidTransactionalState
+        | Code::Inconsistent
+        | Code::GaplessGuarantee => LogError::Abort(text),
         _ => LogError::Fatal(text),
     }
 }
 
 /// Somebody else took the transactional id or the member's place.
-fn is_fence(code: Code) -> bool {
+pub(super) fn is_fence(code: Code) -> bool {
     matches!(
         code,
         Code::Fenced
@@ -118,6 +118,17 @@ fn is_fence(code: Code) -> bool {
             | Code::InvalidProducerEpoch
             | Code::FencedInstanceId
             | Code::UnreleasedInstanceId
+    )
+}
+
+/// The broker, or librdkafka after it, doesn't know the topic or the partition.
+pub(super) fn is_unknown(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopicId
     )
 }
 
@@ -188,9 +199,12 @@ mod tests {
 
     #[test]
     fn a_client_that_is_broken_is_replaced_unless_a_person_must_act() {
-        for code in
-            [Code::InvalidTransactionalState, Code::InvalidProducerIdMapping, Code::MessageTimedOut]
-        {
+        for code in [
+            Code::InvalidTransactionalState,
+            Code::InvalidProducerIdMapping,
+            Code::MessageTimedOut,
+            Code::Inconsistent,
+        ] {
             let sorted = broken(by_code(code, "commit".to_owned()));
             assert!(matches!(sorted, LogError::Unknown(_)), "{code:?}: {sorted}");
         }
@@ -210,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_a_broker_does_not_know_yet_is_asked_for_again() {
-        for code in [Code::UnknownPartition, Code::UnknownTopicOrPartition] {
+        for code in [Code::UnknownPartition, Code::UnknownTopic, Code::UnknownTopicOrPartition] {
             let error = KafkaError::MetadataFetch(code);
             assert!(matches!(sort_question(&error, "offsets"), LogError::Retriable(_)));
             assert!(matches!(sort(&error, "reading"), LogError::Fatal(_)));

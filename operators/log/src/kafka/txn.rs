@@ -6,6 +6,7 @@
 //! a purge breaks the next transaction); a commit that times out is asked again,
 //! and is `Unknown` only when that doesn't help either.
 
+use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -18,13 +19,14 @@ use crate::error::LogError;
 use crate::record::{NewRecord, TopicPartition};
 use crate::traits::{GroupMetadata, TxnProducer};
 
-use super::deliveries::Deliveries;
-use super::membership::with_native;
-use super::metadata::{native, with_offsets};
+use super::deliveries::{Deliveries, unknown_topic};
+use super::doubt::Doubt;
+use super::membership::standing;
+use super::metadata::{first_missing, native, with_offsets};
 use super::native::{OutTopic, Served};
 use super::outgoing::check_size;
 use super::settings::KafkaOptions;
-use super::triage::{judge_fence, sort};
+use super::triage::{is_unknown, judge_fence, sort};
 
 /// librdkafka's queue is full: what waits for company in its batch is sent meanwhile.
 const QUEUE_FULL: Duration = Duration::from_millis(5);
@@ -63,6 +65,8 @@ pub(super) struct KafkaTxnProducer {
     transaction: u64,
     /// When the transaction began; the coordinator's time runs from a later moment.
     began: Instant,
+    /// Of a topic that it sends to.
+    doubt: Doubt,
 }
 
 impl KafkaTxnProducer {
@@ -81,6 +85,7 @@ impl KafkaTxnProducer {
             targets: HashMap::new(),
             transaction: 0,
             began: Instant::now(),
+            doubt: Doubt::default(),
         })
     }
 
@@ -142,6 +147,16 @@ impl KafkaTxnProducer {
         }
     }
 
+    /// Whether what it sends to is still there, where a broker said that it isn't.
+    fn settle(&mut self) -> Result<(), LogError> {
+        let Self { doubt, targets, producer, .. } = self;
+        if producer.context().take_unknown() {
+            doubt.raise(Instant::now());
+        }
+        let topics = targets.keys().map(String::as_str);
+        doubt.settle(Instant::now(), || first_missing(producer.client(), topics))
+    }
+
     /// Commit or abort: asks again while the cluster doesn't answer.
     fn end(
         &self,
@@ -164,19 +179,21 @@ impl KafkaTxnProducer {
     }
 }
 
-/// Makes a call that may never return; `None` when it hasn't in time, or when there is no thread for it. What it holds is
-/// given up with it.
+/// Makes a call that may never return; `None` when it hasn't in time. What it holds is given up with it.
+///
+/// # Errors
+/// There is no thread for it: it wasn't made.
 fn within<T: Send + 'static>(
     time: Duration,
     call: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
+) -> io::Result<Option<T>> {
     let (send, answer) = mpsc::sync_channel(1);
     let call = move || {
         // Nobody waits any more for an answer that comes too late.
         let _late = send.send(call());
     };
-    std::thread::Builder::new().name("offsets".to_owned()).spawn(call).ok()?;
-    answer.recv_timeout(time).ok()
+    std::thread::Builder::new().name("offsets".to_owned()).spawn(call)?;
+    Ok(answer.recv_timeout(time).ok())
 }
 
 fn client(config: &ClientConfig, id: &str) -> Result<Arc<Served<Deliveries>>, LogError> {
@@ -198,6 +215,7 @@ impl TxnProducer for KafkaTxnProducer {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
+        self.settle()?;
         self.producer.begin_transaction().map_err(|error| self.failed(&error, "begin"))?;
         self.transaction += 1;
         self.began = Instant::now();
@@ -221,6 +239,13 @@ impl TxnProducer for KafkaTxnProducer {
                     let _unfinished = self.producer.flush(QUEUE_FULL);
                 }
                 Err(Code::State | Code::Fatal) => return self.closed(topic),
+                Err(code) if is_unknown(code) => {
+                    self.doubt.raise(Instant::now());
+                    return Err(unknown_topic(
+                        format_args!("sending to {topic}[{partition}]"),
+                        code,
+                    ));
+                }
                 Err(code) => {
                     return Err(failed_send(sort(&KafkaError::MessageProduction(code), topic)));
                 }
@@ -234,20 +259,23 @@ impl TxnProducer for KafkaTxnProducer {
         group: &GroupMetadata,
     ) -> Result<(), LogError> {
         let list = with_offsets(offsets)?;
-        let (producer, group) = (Arc::clone(&self.producer), group.clone());
+        let (producer, standing) = (Arc::clone(&self.producer), standing(group)?);
         let timeout = self.options.transaction_timeout;
+        let id = &self.id;
         let sent = within(timeout + OFFSETS_MARGIN, move || {
-            with_native(&group, |native| {
-                producer.send_offsets_to_transaction(&list, native, timeout)
-            })
+            producer.send_offsets_to_transaction(&list, &standing, timeout)
         });
+        let sent = sent.map_err(|error| {
+            LogError::Retriable(format!(
+                "transactional id {id}: no thread for the offsets: {error}"
+            ))
+        })?;
         let Some(sent) = sent else {
-            let id = &self.id;
             return Err(LogError::Unknown(format!(
                 "transactional id {id}: librdkafka has lost the answer to the offsets and waits for ever; its client is given up"
             )));
         };
-        sent?.map_err(|error| match self.delivery_failure() {
+        sent.map_err(|error| match self.delivery_failure() {
             Err(failure @ LogError::Refused(_)) => failure,
             _ => self.failed(&error, "sending offsets"),
         })
@@ -255,8 +283,11 @@ impl TxnProducer for KafkaTxnProducer {
 
     fn flush(&mut self) -> Result<(), LogError> {
         let timeout = self.options.delivery_timeout + FLUSH_MARGIN;
-        self.producer.flush(timeout).map_err(|error| self.failed(&error, "flushing"))?;
-        self.delivery_failure()
+        match self.producer.flush(timeout).map_err(|error| self.failed(&error, "flushing")) {
+            // Asked again, it would wait as long, and again.
+            Err(LogError::Retriable(reason)) => Err(LogError::Unknown(reason)),
+            flushed => flushed.and_then(|()| self.delivery_failure()),
+        }
     }
 
     fn commit(&mut self) -> Result<(), LogError> {
@@ -301,8 +332,8 @@ mod tests {
     #[test]
     fn a_call_that_never_returns_is_given_up() {
         let (hold, held) = mpsc::channel::<()>();
-        assert_eq!(within(Duration::from_millis(10), move || held.recv().is_ok()), None);
+        assert_eq!(within(Duration::from_millis(10), move || held.recv().is_ok()).unwrap(), None);
         drop(hold);
-        assert_eq!(within(Duration::from_secs(10), || 7), Some(7));
+        assert_eq!(within(Duration::from_secs(10), || 7).unwrap(), Some(7));
     }
 }

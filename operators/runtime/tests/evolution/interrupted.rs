@@ -7,12 +7,16 @@ use log::{
     Visibility,
 };
 
+use crate::hazy::{Answers, Hazy};
+
 /// What happens.
 pub(crate) type Meanwhile = Box<dyn FnOnce(Arc<dyn Log>) + Send>;
 
 pub(crate) struct Interrupted {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) meanwhile: Mutex<Option<Meanwhile>>,
+    /// How its broker answers.
+    pub(crate) answers: Answers,
 }
 
 impl Log for Interrupted {
@@ -24,7 +28,8 @@ impl Log for Interrupted {
     }
 
     fn admin(&self) -> Result<Box<dyn Admin>, LogError> {
-        self.log.admin()
+        let answers = Arc::clone(&self.answers);
+        Ok(Box::new(Hazy { admin: self.log.admin()?, answers }))
     }
 
     fn appender(&self, client_id: &str) -> Result<Box<dyn Appender>, LogError> {

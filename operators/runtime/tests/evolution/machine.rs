@@ -9,6 +9,7 @@ use operators_runtime::{Worker, WorkerError, WorkerSettings, WorkerStatus, incar
 use state_stores::{Crash, MemoryEngine, StateDir, StateOptions};
 
 use crate::clocked_log::{ClockedLog, read_all};
+use crate::hazy::Answers;
 use crate::interrupted::{Interrupted, Meanwhile};
 
 pub(crate) const PARTITIONS: u32 = 2;
@@ -21,6 +22,8 @@ pub(crate) struct Machine {
     pub(crate) accepted: Option<String>,
     /// Happens when the next worker has looked at the manifest and hasn't joined the group.
     pub(crate) meanwhile: Option<Meanwhile>,
+    /// What the next worker is told of the manifest's topic.
+    pub(crate) answers: Answers,
 }
 
 impl Machine {
@@ -28,7 +31,15 @@ impl Machine {
     pub(crate) fn new(topics: &[&str]) -> Self {
         let clocked = ClockedLog::open(Arc::new(MemoryEngine::new()), 1_700_000_000_000, None);
         clocked.make_topics(topics.iter().chain(&["dead_letters"]).map(|name| (*name, PARTITIONS)));
-        Self { clocked, files: empty(), state: None, worker: None, accepted: None, meanwhile: None }
+        Self {
+            clocked,
+            files: empty(),
+            state: None,
+            worker: None,
+            accepted: None,
+            meanwhile: None,
+            answers: Answers::default(),
+        }
     }
 
     pub(crate) fn log(&self) -> &EmbeddedLog {
@@ -60,7 +71,8 @@ impl Machine {
             ..WorkerSettings::new("here")
         };
         let meanwhile = Mutex::new(self.meanwhile.take());
-        let log = Arc::new(Interrupted { log: self.clocked.log.clone(), meanwhile });
+        let (log, answers) = (self.clocked.log.clone(), self.answers.clone());
+        let log = Arc::new(Interrupted { log, meanwhile, answers });
         let worker = Worker::new(topology.clone(), log, state.clone(), settings, 1);
         (self.state, self.worker) = (Some(state), Some(worker));
         self.settle()

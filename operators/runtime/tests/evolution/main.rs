@@ -4,6 +4,7 @@
 
 #[path = "../machine/clocked_log.rs"]
 mod clocked_log;
+mod hazy;
 mod interrupted;
 mod machine;
 mod manifests;

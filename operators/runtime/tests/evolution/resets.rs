@@ -5,6 +5,7 @@ use operators::{I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
 use operators_runtime::app::{Reset, ResetError, ResetStep, Seen, StartAt, describe};
 use operators_runtime::{WorkerError, WorkerStatus};
 
+use crate::hazy::Told;
 use crate::machine::{Machine, PARTITIONS};
 
 /// Counts names under other names, so over a repartition topic.
@@ -259,4 +260,22 @@ fn who_still_reads_a_deleted_topic_is_told() {
     log.admin().unwrap().delete_topics(&["app-manifest"]).unwrap();
     let read = reader.poll(std::time::Duration::ZERO, 10, &mut |_| ());
     assert!(matches!(read, Err(LogError::OffsetOutOfRange { .. })), "{read:?}");
+}
+
+#[test]
+fn a_broker_that_has_just_heard_of_the_manifest_tells_of_no_reset() {
+    // Asked when the worker starts, and again when it is a member.
+    for answers in [
+        [Told::Nothing, Told::All],
+        [Told::NoId, Told::All],
+        [Told::All, Told::Nothing],
+        [Told::All, Told::NoId],
+    ] {
+        let mut machine = machine(1);
+        machine.answers.lock().unwrap().extend(answers);
+        machine.start(&counts()).unwrap();
+        say(&mut machine, 2);
+        assert_eq!(counted(&machine), 3, "{answers:?}");
+        assert!(machine.answers.lock().unwrap().is_empty(), "{answers:?}: it was asked twice");
+    }
 }

@@ -1,6 +1,8 @@
 //! One failure at a chosen moment: refused records, and failures while
 //! partitions are paused.
 
+use std::sync::{Arc, Mutex};
+
 use log::embedded::{Fault, Operation};
 use operators_runtime::simulation::Faults;
 
@@ -96,4 +98,73 @@ fn a_member_that_has_not_heard_of_its_loss_survives_the_purge_of_its_successor()
     assert!(cluster.world.faults().count() > 0, "it heard of its loss at once");
     cluster.append(&words);
     cluster.settle();
+}
+
+#[test]
+fn a_producer_that_never_answers_is_not_spoken_to_again() {
+    for fault in [Fault::UnknownNotDone, Fault::UnknownDone] {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&asked);
+        // Once.
+        let deciding = Faults::deciding(move |operation| {
+            let asked = &mut *told.lock().unwrap();
+            let first = operation == Operation::SendOffsets && asked.is_empty();
+            if first || !asked.is_empty() {
+                asked.push(operation);
+            }
+            first.then_some(fault)
+        });
+        let mut cluster = Counting::with_faults(6, 1, deciding);
+        cluster.append(&["a", "b"]);
+        cluster.settle();
+        cluster.append(&["b", "c", "a"]);
+        cluster.world.faults().begin();
+        let faults = cluster.world.faults().clone();
+        cluster.run_until(0, |worker| faults.count() > 0 && worker.status().ready);
+        let others = [Operation::Poll, Operation::Sync, Operation::Append];
+        let mut asked = asked.lock().unwrap().clone();
+        asked.retain(|operation| !others.contains(operation));
+        assert_eq!(asked[..2], [Operation::SendOffsets, Operation::Init], "{fault:?}");
+        cluster.settle();
+    }
+}
+
+#[test]
+fn what_fails_again_and_again_is_tried_ever_more_seldom() {
+    for (operation, fault) in [
+        (Operation::Commit, Fault::Abort),
+        (Operation::SendOffsets, Fault::UnknownNotDone),
+        (Operation::Flush, Fault::Retriable),
+        (Operation::Init, Fault::Retriable),
+    ] {
+        let tries = Arc::new(Mutex::new(Vec::new()));
+        let counted = Arc::clone(&tries);
+        // A producer that is fenced is what it takes for another one.
+        let fencing = operation == Operation::Init;
+        let mut is_fenced = false;
+        let faults = Faults::deciding(move |asked| {
+            if fencing && !is_fenced && asked == Operation::Commit {
+                is_fenced = true;
+                return Some(Fault::Fenced);
+            }
+            (asked == operation).then(|| {
+                counted.lock().unwrap().push(());
+                fault
+            })
+        });
+        let mut cluster = Counting::with_faults(6, 1, faults);
+        cluster.append(&["a", "b"]);
+        cluster.settle();
+        cluster.append(&["c"]);
+        cluster.world.faults().begin();
+        let until = cluster.world.now() + 5_000;
+        while cluster.world.now() < until {
+            cluster.step(0, 0);
+            cluster.world.pass(1);
+            cluster.world.tick();
+        }
+        let tries = tries.lock().unwrap().len();
+        assert!((5..=25).contains(&tries), "{operation:?} {fault:?}: {tries} times in 5 s");
+        cluster.settle();
+    }
 }

@@ -7,11 +7,14 @@ mod back_pressure;
 mod clocked_log;
 mod commits;
 mod dead_letters;
+mod full_disk;
 mod in_time;
 mod named_topics;
 mod offsets;
 mod partitions;
 mod threads;
+#[path = "../../../../state-stores/tests/torn/mod.rs"]
+mod torn;
 mod waiting;
 
 use std::sync::Arc;
