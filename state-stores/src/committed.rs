@@ -95,9 +95,10 @@ impl CommittedStore {
         self.shelf.is_owned()
     }
 
-    /// Who has the store, as a number that is given once; `None` unless that is a standby.
-    pub fn standby_term(&self) -> Option<u64> {
-        self.shelf.standby_term()
+    /// Differs each time the store was emptied to be built anew from its changelog. Where it is the same before and after
+    /// a read, the rows were at least those of the position before it.
+    pub fn life(&self) -> u64 {
+        self.shelf.life()
     }
 
     /// The next changelog offset these rows stand for.

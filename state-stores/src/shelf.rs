@@ -25,6 +25,7 @@ pub(crate) struct Shelf {
     pub(crate) spec: StoreSpec,
     pub(crate) place: Place,
     holder: AtomicU64,
+    life: AtomicU64,
     inner: RwLock<Committed>,
     /// Locked after `inner` where both are.
     clean: RwLock<CleanRows>,
@@ -89,7 +90,8 @@ impl Shelf {
         };
         let (inner, clean) = (RwLock::new(inner), CleanRows::new(Arc::clone(clean)));
         let holder = AtomicU64::new(Holder::NOBODY);
-        Ok(Self { spec, place, holder, inner, clean: RwLock::new(clean) })
+        let life = AtomicU64::new(0);
+        Ok(Self { spec, place, holder, life, inner, clean: RwLock::new(clean) })
     }
 
     /// Whether a task has it.
@@ -98,10 +100,9 @@ impl Shelf {
         holder != Holder::NOBODY && !Holder(holder).is_standby()
     }
 
-    /// The number of the standby that has it.
-    pub(crate) fn standby_term(&self) -> Option<u64> {
-        let holder = self.holder.load(Ordering::Acquire);
-        Holder(holder).is_standby().then_some(holder)
+    /// How often it was emptied to be built anew.
+    pub(crate) fn life(&self) -> u64 {
+        self.life.load(Ordering::Acquire)
     }
 
     /// Whether `whom` may take it.
@@ -340,6 +341,8 @@ impl Shelf {
         if !self.is_held_by(whom) {
             return Ok(());
         }
+        // Before a row is gone: who has read without one finds out.
+        self.life.fetch_add(1, Ordering::AcqRel);
         let mut batch = WriteBatch::new();
         self.place.clear(&mut batch);
         shared.horizons.forget(self.place);

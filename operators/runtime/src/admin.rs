@@ -10,9 +10,10 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use operators::Topology;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::app::{AppDescription, StoreDescription};
 use crate::lag::InputLag;
@@ -48,6 +49,9 @@ impl std::fmt::Debug for AdminParts {
     }
 }
 
+/// Looks at the log, the disk and other members at once: each has a thread and clients of its own.
+const LOOKS_MAX: usize = 4;
+
 /// Serves on a bound listener until `shutdown`.
 ///
 /// # Errors
@@ -57,7 +61,12 @@ pub async fn serve_admin(
     parts: AdminParts,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let router = Router::new()
+    let router = router(parts).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+}
+
+fn router(parts: AdminParts) -> Router {
+    Router::new()
         .route("/health", get(live))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
@@ -66,9 +75,8 @@ pub async fn serve_admin(
         .route("/state", get(state))
         .route("/applications/{application}", get(application))
         .merge(routes(parts.queries.clone()))
+        .layer(Extension(Arc::new(Semaphore::new(LOOKS_MAX))))
         .with_state(parts)
-        .into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
 async fn live() -> Json<serde_json::Value> {
@@ -137,19 +145,100 @@ async fn topology(
 }
 
 /// What the stores of this process hold on disk, by application.
-async fn state(State(parts): State<AdminParts>) -> Json<BTreeMap<String, Vec<StoreDescription>>> {
-    let looked = tokio::task::spawn_blocking(move || parts.queries.extents());
-    Json(looked.await.unwrap_or_default())
+async fn state(
+    State(parts): State<AdminParts>,
+    Extension(looks): Extension<Arc<Semaphore>>,
+) -> Response {
+    match look(looks, move || parts.queries.extents()).await {
+        Ok(extents) => Json::<BTreeMap<String, Vec<StoreDescription>>>(extents).into_response(),
+        Err(problem) => problem,
+    }
 }
 
-async fn application(State(parts): State<AdminParts>, Path(application): Path<String>) -> Response {
-    let described = tokio::task::spawn_blocking(move || (parts.describe)(&application));
-    let (status, detail) = match described.await {
-        Ok(Some(Ok(description))) => return Json(description).into_response(),
-        Ok(Some(Err(reason))) => (StatusCode::SERVICE_UNAVAILABLE, reason),
-        Ok(None) => (StatusCode::NOT_FOUND, "this process doesn't run it".to_owned()),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+async fn application(
+    State(parts): State<AdminParts>,
+    Extension(looks): Extension<Arc<Semaphore>>,
+    Path(application): Path<String>,
+) -> Response {
+    match look(looks, move || (parts.describe)(&application)).await {
+        Ok(Some(Ok(description))) => Json(description).into_response(),
+        Ok(Some(Err(reason))) => problem(StatusCode::SERVICE_UNAVAILABLE, &reason),
+        Ok(None) => problem(StatusCode::NOT_FOUND, "this process doesn't run it"),
+        Err(problem) => problem,
+    }
+}
+
+/// What takes a thread, as long as not too many do.
+async fn look<T: Send + 'static>(
+    looks: Arc<Semaphore>,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Response> {
+    let Ok(place) = looks.try_acquire_owned() else {
+        let detail = "too many ask at once; ask again in a moment";
+        return Err(problem(StatusCode::SERVICE_UNAVAILABLE, detail));
     };
+    let looked = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        look()
+    });
+    looked.await.map_err(|error| {
+        tracing::error!(%error, "a look at this process panicked");
+        problem(StatusCode::INTERNAL_SERVER_ERROR, "it failed; the log of the process says why")
+    })
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response {
     let body = serde_json::json!({"status": status.as_u16(), "detail": detail});
     (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[test]
+    fn looks_that_take_long_do_not_pile_up() {
+        let (begin, begun) = channel();
+        let (end, ends) = channel::<()>();
+        let ends = Mutex::new(ends);
+        let parts = AdminParts {
+            metrics: Arc::new(String::new),
+            workers: Arc::new(Vec::new),
+            ready: Arc::new(|| true),
+            topologies: Arc::default(),
+            lags: Arc::new(Vec::new),
+            queries: QueryDoor::new(Vec::new(), None),
+            describe: Arc::new(move |_| {
+                begin.send(()).unwrap();
+                ends.lock().unwrap().recv().unwrap();
+                None
+            }),
+        };
+        let router = router(parts);
+        let ask = |path: &str| {
+            let (router, request) = (router.clone(), Request::get(path).body(Body::empty()));
+            async { router.oneshot(request.unwrap()).await.unwrap().status().as_u16() }
+        };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let held: Vec<_> =
+            (0..LOOKS_MAX).map(|_| runtime.spawn(ask("/applications/words"))).collect();
+        held.iter().for_each(|_| begun.recv().unwrap());
+        for path in ["/applications/words", "/state"] {
+            assert_eq!(runtime.block_on(ask(path)), 503, "{path}");
+        }
+        assert_eq!(runtime.block_on(ask("/tasks")), 200);
+        (0..LOOKS_MAX).for_each(|_| end.send(()).unwrap());
+        for look in held {
+            assert_eq!(runtime.block_on(look).unwrap(), 404);
+        }
+        assert_eq!(runtime.block_on(ask("/state")), 200);
+    }
 }

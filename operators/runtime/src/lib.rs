@@ -88,6 +88,7 @@ pub mod simulation;
 mod standby;
 mod thread;
 mod topics;
+mod turn;
 mod waiting;
 mod worker;
 

@@ -55,6 +55,7 @@ impl Worker {
         if let Some((at, position)) = self.out_of_range.take() {
             return self.judge_position(at, position, now);
         }
+        self.look_round(now)?;
         self.read_globals(Duration::ZERO)?;
         self.take_answers();
         self.start_calls(now)?;

@@ -112,6 +112,12 @@ impl WorkerSettings {
         }
     }
 
+    /// A member that tells nothing for so long isn't there, as far as the members' topic is concerned.
+    pub(crate) fn presence_ms(&self) -> i64 {
+        let session_ms = i64::try_from(self.session_timeout.as_millis()).unwrap_or(i64::MAX);
+        session_ms.saturating_mul(2)
+    }
+
     /// The name of a static member.
     pub(crate) fn static_member(&self) -> Option<String> {
         self.group_instance_id.as_ref().map(|id| format!("{id}-{}", self.thread))

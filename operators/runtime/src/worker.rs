@@ -29,6 +29,7 @@ use crate::restore::{Restore, RestoringStatus};
 use crate::settings::WorkerSettings;
 use crate::standby::{StandbyStatus, Standbys};
 use crate::topics::TopicPlan;
+use crate::turn::Turn;
 use crate::waiting::{CallsStatus, ParkingStatus};
 
 /// What a step did.
@@ -315,7 +316,9 @@ impl Worker {
             serving: vec![self.publisher.serving()],
             instance: self.settings.instance.clone(),
             members: Members::new(Arc::clone(&self.log), self.topology.application_id()),
+            silence_ms: self.settings.presence_ms(),
             log: Arc::clone(&self.log),
+            offsets: Turn::default(),
             peers,
             render,
         }

@@ -67,6 +67,8 @@ struct State {
     under_way: usize,
     /// Something failed since the last look at the clock.
     has_failed: bool,
+    /// Topics that took no record: they may have been deleted.
+    doubtful: BTreeSet<String>,
     /// By the clock of whoever has no thread.
     again_at: Option<i64>,
     ends: bool,
@@ -206,7 +208,8 @@ impl Desk {
     }
 
     fn open(&self, way: &mut Option<Way>, topic: &str, replication: i32) -> Result<(), LogError> {
-        if way.as_ref().is_some_and(|way| way.topics.contains(topic)) {
+        let is_doubtful = self.state().doubtful.remove(topic);
+        if !is_doubtful && way.as_ref().is_some_and(|way| way.topics.contains(topic)) {
             return Ok(());
         }
         let (name, partitions, cleanup) = (topic.to_owned(), 1, Cleanup::CompactOften);
@@ -228,6 +231,7 @@ impl Desk {
         tracing::warn!(topic = key.0, %error, "the members' topic took no record; trying again");
         let mut state = self.state();
         if state.latest.get(&key) == Some(&number) {
+            state.doubtful.insert(key.0.clone());
             state.due.insert(key, (number, post));
         }
         state.has_failed = true;

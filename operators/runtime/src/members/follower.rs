@@ -1,7 +1,7 @@
 //! Follows the members' topic of one application, for who wants to know whom to ask.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use log::error::LogError;
 use log::record::TopicPartition;
@@ -9,6 +9,7 @@ use log::traits::{Admin, Isolation, Log, Reader, Visibility};
 
 use super::{Member, Roll, topic};
 use crate::scan::reach_ends;
+use crate::turn::Turn;
 
 /// A log that gives nothing for so long is asked again by the next query.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -17,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Members {
     log: Arc<dyn Log>,
     topic: String,
-    follower: Mutex<Option<Follower>>,
+    follower: Turn<Follower>,
 }
 
 struct Follower {
@@ -34,24 +35,37 @@ pub fn members(log: &Arc<dyn Log>, application: &str) -> Result<Vec<Member>, Log
     if log.admin()?.describe(&[&topic(application)])? == [None] {
         return Ok(Vec::new());
     }
-    Members::new(Arc::clone(log), application).now(|roll| roll.members().cloned().collect())
+    let all = |roll: &Roll| roll.members().cloned().collect();
+    // Nobody else is there to wait for.
+    Members::new(Arc::clone(log), application).now(Instant::now(), all)
 }
 
 impl Members {
     pub(crate) fn new(log: Arc<dyn Log>, application: &str) -> Self {
-        Self { log, topic: topic(application), follower: Mutex::new(None) }
+        Self { log, topic: topic(application), follower: Turn::default() }
     }
 
     /// What `read` makes of the members once the topic is read to its end.
-    pub(crate) fn now<R>(&self, read: impl FnOnce(&Roll) -> R) -> Result<R, LogError> {
-        let mut follower = self.follower.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut current = match follower.take() {
+    ///
+    /// # Errors
+    /// The log's; `Retriable` where others were at it until then: a log that doesn't answer holds up one of them at a time.
+    pub(crate) fn now<R>(
+        &self,
+        until: Instant,
+        read: impl FnOnce(&Roll) -> R,
+    ) -> Result<R, LogError> {
+        let Some(mut turn) = self.follower.take(until) else {
+            let text =
+                format!("{} is being read for another query, and the log is slow", self.topic);
+            return Err(LogError::Retriable(text));
+        };
+        let mut current = match turn.has.take() {
             Some(current) => current,
             None => Follower::open(self.log.as_ref(), &self.topic)?,
         };
         current.catch_up(&self.topic)?;
         // After a failure the next one begins anew.
-        Ok(read(&follower.insert(current).roll))
+        Ok(read(&turn.has.insert(current).roll))
     }
 }
 

@@ -85,18 +85,23 @@ impl Roll {
 
     /// Who has said something since `oldest_ms`.
     pub(crate) fn present(&self, oldest_ms: i64) -> impl Iterator<Item = &Standing> {
-        let there = self.standings.values().filter(move |(said_ms, _)| *said_ms >= oldest_ms);
-        there.map(|(_, standing)| standing)
+        self.since(oldest_ms).map(|(_, standing)| standing)
+    }
+
+    fn since(&self, oldest_ms: i64) -> impl Iterator<Item = &(i64, Standing)> {
+        self.standings.values().filter(move |(said_ms, _)| *said_ms >= oldest_ms)
     }
 
     /// Who said last that it keeps a standby of the task, and where it can be asked: the least behind first, then who was
-    /// heard last.
-    pub(crate) fn keepers(&self, task: &str) -> Vec<&Standing> {
+    /// heard last. Nobody who was silent for so long while others spoke.
+    pub(crate) fn keepers(&self, task: &str, silence_ms: i64) -> Vec<&Standing> {
         let keeps = |(said_ms, standing): &'_ (i64, Standing)| {
             let lag = *standing.standbys.get(task)?;
             (!standing.address.is_empty()).then_some((lag.is_none(), lag, Reverse(*said_ms)))
         };
-        let found = self.standings.values().filter_map(|it| Some((keeps(it)?, &it.1)));
+        let newest_ms = self.standings.values().map(|(said_ms, _)| *said_ms).max().unwrap_or(0);
+        let there = self.since(newest_ms.saturating_sub(silence_ms));
+        let found = there.filter_map(|it| Some((keeps(it)?, &it.1)));
         let mut found: Vec<_> = found.collect();
         found.sort_by_key(|(order, _)| *order);
         found.into_iter().map(|(_, standing)| standing).collect()
@@ -113,6 +118,19 @@ impl Roll {
 mod tests {
     use super::*;
 
+    fn take(
+        roll: &mut Roll,
+        offset: i64,
+        name: &str,
+        value: &impl serde::Serialize,
+        timestamp: i64,
+    ) {
+        let value = serde_json::to_vec(value).unwrap();
+        let (key, value) = (Some(name.as_bytes()), Some(&*value));
+        let (topic, partition, headers) = ("app-members", 0, &[][..]);
+        roll.take(&ConsumedRecord { topic, partition, offset, timestamp, key, value, headers });
+    }
+
     /// A roll of these records: key, epoch, time; each claims task `0_0`.
     fn owner(records: &[(&str, Option<i32>, i64)]) -> String {
         let mut roll = Roll::default();
@@ -124,10 +142,7 @@ mod tests {
                 tasks: vec!["0_0".to_owned()],
                 epoch: *epoch,
             };
-            let value = serde_json::to_vec(&member).unwrap();
-            let (key, value) = (Some(name.as_bytes()), Some(&*value));
-            let (topic, partition, timestamp, headers) = ("app-members", 0, *timestamp, &[][..]);
-            roll.take(&ConsumedRecord { topic, partition, offset, timestamp, key, value, headers });
+            take(&mut roll, offset, name, &member, *timestamp);
         }
         roll.owners()["0_0"].instance.clone()
     }
@@ -138,6 +153,28 @@ mod tests {
         assert_eq!(owner(&[("b", Some(2), 10), ("a", Some(1), 20)]), "b", "a's came late");
         assert_eq!(owner(&[("a", Some(1), 0), ("b", Some(2), 10), ("a", Some(1), 20)]), "b");
         assert_eq!(owner(&[("b", Some(2), 10), ("a", Some(3), 20)]), "a");
+    }
+
+    #[test]
+    fn who_was_silent_for_long_keeps_nothing() {
+        let mut roll = Roll::default();
+        let said = [("dead", 0, Some(0)), ("near", 9_000, Some(3)), ("far", 10_000, Some(9))];
+        for (offset, (name, timestamp, lag)) in (0..).zip(said) {
+            let standing = Standing {
+                instance: name.to_owned(),
+                thread: 0,
+                standbys: BTreeMap::from([("0_0".to_owned(), lag)]),
+                address: format!("{name}:1"),
+                is_warming: false,
+            };
+            take(&mut roll, offset, name, &standing, timestamp);
+        }
+        let keepers = |silence_ms| {
+            let found = roll.keepers("0_0", silence_ms).into_iter();
+            found.map(|standing| standing.instance.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(keepers(10_000), ["dead", "near", "far"], "the least behind first");
+        assert_eq!(keepers(9_999), ["near", "far"]);
     }
 
     #[test]

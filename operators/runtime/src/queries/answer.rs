@@ -78,7 +78,8 @@ pub struct StandbyLag {
     pub end_offset: i64,
     /// Offsets between the two.
     pub offset_lag: u64,
-    /// The rows hold at least what was committed then (ms since 1970, by the member's clock).
+    /// The rows hold at least what could be read as committed then (ms since 1970, by the member's clock). What lies
+    /// behind a transaction that is open for long can't.
     pub as_of_ms: i64,
     /// How long ago that was when it answered: the rows are not older than this.
     pub behind_ms: u64,

@@ -30,7 +30,7 @@ mod typed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use log::traits::Log;
+use log::traits::{Admin, Log};
 use operators::{StoreInfo, TaskId, Topology};
 use serde::{Deserialize, Serialize};
 use state_stores::{StateDir, StoreExtent, StoreKind};
@@ -46,6 +46,7 @@ pub use typed::TypedQuery;
 
 use crate::app::StoreDescription;
 use crate::members::{Member, Members};
+use crate::turn::Turn;
 use crate::worker::Worker;
 
 /// Passes a query on to another member.
@@ -75,7 +76,11 @@ pub struct Queries {
     pub(crate) serving: Vec<Arc<Serving>>,
     pub(crate) instance: String,
     pub(crate) members: Members,
+    /// Members that tell nothing for so long aren't asked.
+    pub(crate) silence_ms: i64,
     pub(crate) log: Arc<dyn Log>,
+    /// What asks the log for offsets, made when there is something to ask.
+    pub(crate) offsets: Turn<Box<dyn Admin>>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) render: Arc<Render>,
 }

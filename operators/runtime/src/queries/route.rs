@@ -15,7 +15,7 @@ use super::{PeerError, Queries, QueryError};
 use crate::members::Member;
 
 /// What is kept of a query's time for the way to another member and back.
-const ANSWER: Duration = Duration::from_millis(500);
+pub(super) const ANSWER: Duration = Duration::from_millis(500);
 
 impl Queries {
     /// Answers a query, with the help of other members where they own what is asked for.
@@ -117,11 +117,11 @@ impl Queries {
         is_passed_on: bool,
     ) -> Result<Part, QueryError> {
         if asked.stale == Stale::Prefer {
-            // One that doesn't cover the position yet is no reason to wait: its owner does.
-            let read = self.read_standby(info, partition, &at_once(asked));
-            if !matches!(&read, Err(QueryError::NoStandby { .. } | QueryError::NotCaughtUp { .. }))
-            {
-                return read;
+            match self.read_standby(info, partition, &at_once(asked)) {
+                // One that doesn't cover the position yet is no reason to wait: its owner does.
+                Err(QueryError::NotCaughtUp { .. }) => {}
+                Err(error) if error.is_of_who_was_asked() => {}
+                read => return read,
             }
         }
         match self.read_here(info, partition, asked) {
@@ -145,7 +145,7 @@ impl Queries {
     ) -> Result<Vec<Part>, QueryError> {
         let allows_stale = of.1.stale != Stale::Never;
         let mut unanswered = Unanswered::default();
-        let mut places = match self.places(info, partitions) {
+        let mut places = match self.places(info, of.1, partitions) {
             Ok(places) => places,
             Err(error) if allows_stale => {
                 unanswered.add(partitions.to_vec(), error);

@@ -2,7 +2,8 @@
 //!
 //! Invariants: a task is here only while its member owns it and its state is level with the log; it is gone before the
 //! revoke is answered, so before another member can have it. Positions are told after the rows they stand for, so rows
-//! that are read after a position cover it. A standby is here only while it is this worker's, and was level once.
+//! that are read after a position cover it. A standby is here from when it was level first to when it isn't this worker's
+//! any more, or its task is served.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +38,8 @@ struct State {
 pub(crate) struct Kept {
     /// Differs each time it is opened.
     pub(crate) term: u64,
+    /// Next offsets of its changelogs when it said so, in the order of the task's stores.
+    pub(crate) positions: Vec<i64>,
     /// Where the committed parts of its changelogs ended at the last look, in the order of the task's stores.
     pub(crate) ends: Vec<i64>,
     /// It holds at least what could be read then, by the worker's clock.
@@ -174,6 +177,8 @@ impl Publisher {
             let inputs = slot.inputs.iter().cloned().zip(slot.committed.iter().copied()).collect();
             state.served.insert(slot.id, Served { term, inputs });
         }
+        let State { served, kept, .. } = &mut *state;
+        kept.retain(|id, _| !served.contains_key(id));
         drop(state);
         self.0.changed.notify_all();
     }

@@ -6,6 +6,7 @@ use operators::StoreInfo;
 
 use super::answer::Part;
 use super::request::{Asked, Stale, StoreQuery};
+use super::route::ANSWER;
 use super::{Queries, QueryError, task};
 use crate::members::{Member, Standing};
 
@@ -39,15 +40,17 @@ impl Queries {
     pub(super) fn places(
         &self,
         info: &StoreInfo,
+        asked: &Asked,
         partitions: &[u32],
     ) -> Result<BTreeMap<u32, Place>, QueryError> {
-        let found = self.members.now(|roll| {
+        let until = asked.deadline.unwrap_or(asked.until);
+        let found = self.members.now(until.checked_sub(ANSWER).unwrap_or(until), |roll| {
             let owners = roll.owners();
             let place = |partition: &u32| {
                 let id = task(info, *partition).to_string();
                 let owner = owners.get(id.as_str()).map(|owner| (*owner).clone());
                 let other = |keeper: &&Standing| keeper.instance != self.instance;
-                let keepers = roll.keepers(&id).into_iter().filter(other);
+                let keepers = roll.keepers(&id, self.silence_ms).into_iter().filter(other);
                 let keepers = keepers.map(|it| it.as_member(self.application())).collect();
                 (*partition, Place { owner, keepers })
             };
@@ -72,7 +75,7 @@ impl Queries {
         for partition in unanswered.partitions() {
             match self.read_standby(info, partition, asked) {
                 Ok(part) => parts.push(part),
-                Err(QueryError::NoStandby { .. }) => left.push(partition),
+                Err(error) if error.is_of_who_was_asked() => left.push(partition),
                 Err(error) => return Err(error),
             }
         }

@@ -1,22 +1,28 @@
-//! A store as the program that runs the worker sees it: with its codecs, and what is owned here only.
+//! A store as the program that runs the worker sees it: with its codecs, and what is here only, as the owner's or, where
+//! the program allows that, as a standby's.
 
+use std::cell::Cell;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::time::{Duration, Instant};
 
 use operators::{Direction, Materialized, StoreInfo};
-use state_stores::{CodecError, Decoder, Encoder, Keys, RowTime, Select, StoreError};
+use state_stores::{CodecError, CommittedRow, Decoder, Encoder, Keys, RowTime, Select, StoreError};
 
+use super::answer::StandbyLag;
 use super::read::parts;
 use super::request::{Asked, Stale};
 use super::{Queries, QueryError};
 
-/// Typed queries of the partitions of one store that this member owns (Q01). Holds codecs and scratch, no rows.
+/// Typed queries of the partitions of one store that this member owns, or keeps standbys of (Q01). Holds codecs and
+/// scratch, no rows.
 pub struct TypedQuery<'q, K: ?Sized, V: ?Sized> {
     queries: &'q Queries,
     info: &'q StoreInfo,
     key_encoder: Box<dyn Encoder<K>>,
     key_decoder: Box<dyn Decoder<K>>,
     value_decoder: Box<dyn Decoder<V>>,
+    stale: Stale,
+    standby: Option<StandbyLag>,
 }
 
 impl<K: ?Sized, V: ?Sized> std::fmt::Debug for TypedQuery<'_, K, V> {
@@ -51,15 +57,32 @@ impl Queries {
             key_encoder: key.encoder(),
             key_decoder: key.decoder(),
             value_decoder: value.decoder(),
+            stale: Stale::Never,
+            standby: None,
         })
     }
 }
 
 impl<K: ?Sized, V: ?Sized> TypedQuery<'_, K, V> {
+    /// Whether this member's standbys may answer (never): with [`Stale::Allow`] for what it doesn't own, with
+    /// [`Stale::Prefer`] for what it keeps. Other members aren't asked.
+    #[must_use]
+    pub fn stale(self, stale: Stale) -> Self {
+        Self { stale, ..self }
+    }
+
+    /// How old the rows of the last read may be; none where all of them were the owner's. Of several partitions, the one
+    /// that is furthest behind.
+    #[must_use]
+    pub fn standby(&self) -> Option<&StandbyLag> {
+        self.standby.as_ref()
+    }
+
     /// Calls `visit` with each committed value of a key: one, or one per window or session in `times`, in their order.
     ///
     /// # Errors
-    /// [`QueryError::NoOwner`] where this member doesn't own the key's partition; see also [`Queries::ask`].
+    /// [`QueryError::NoOwner`] where this member doesn't own the key's partition, nor may answer as its standby; what was
+    /// visited doesn't count then. See also [`Queries::ask`].
     pub fn fetch(
         &mut self,
         key: &K,
@@ -75,12 +98,16 @@ impl<K: ?Sized, V: ?Sized> TypedQuery<'_, K, V> {
             None => 0..count,
         };
         let select = Select { keys: Keys::One(bytes), times, direction: Direction::Forward };
+        let mut furthest = None;
         for partition in partitions {
             self.visit(partition, &select, |_, time, value| {
                 visit(time, value);
                 ControlFlow::Continue(())
             })?;
+            let lags = [furthest, self.standby.take()].into_iter().flatten();
+            furthest = lags.max_by_key(|lag| lag.behind_ms);
         }
+        self.standby = furthest;
         Ok(())
     }
 
@@ -116,11 +143,14 @@ impl<K: ?Sized, V: ?Sized> TypedQuery<'_, K, V> {
             until: Instant::now(),
             within: Duration::MAX,
             deadline: None,
-            stale: Stale::Never,
+            stale: self.stale,
         };
+        self.standby = None;
         let Self { queries, info, key_decoder, value_decoder, .. } = self;
         let queries: &Queries = queries;
-        queries.visit_here(info, partition, &asked, &mut |row| {
+        let has_visited = Cell::new(false);
+        let mut row = |row: CommittedRow<'_>| {
+            has_visited.set(true);
             let parts = parts(info, row.value)?;
             let key = key_decoder.decode(row.key).map_err(|source| codec(info, source))?;
             for bytes in parts.values {
@@ -130,8 +160,31 @@ impl<K: ?Sized, V: ?Sized> TypedQuery<'_, K, V> {
                 }
             }
             Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(())
+        };
+        let as_standby: &[bool] = match self.stale {
+            Stale::Never => &[false],
+            Stale::Allow => &[false, true],
+            Stale::Prefer => &[true, false],
+        };
+        for as_standby in as_standby {
+            let read = if *as_standby {
+                queries.visit_standby(info, partition, &asked, &mut row).map(|(_, lag)| lag)
+            } else {
+                queries.visit_here(info, partition, &asked, &mut row).map(|_| None)
+            };
+            match read {
+                Err(QueryError::NoOwner { .. } | QueryError::NoStandby { .. }) => {}
+                read => {
+                    self.standby = read?;
+                    return Ok(());
+                }
+            }
+            // The other one would visit rows again.
+            if has_visited.get() {
+                break;
+            }
+        }
+        Err(queries.no_owner(info, partition))
     }
 
     fn count(&self) -> Result<u32, QueryError> {

@@ -6,8 +6,10 @@
 //! task's state: the memory budget counts it, it is written back with the offsets it stands for, and a task takes it over
 //! by opening it, through the same tail check as a task that comes back (invariant 1 of `ARCHITECTURE.md`).
 //!
-//! Who has which standby follows from the members' topic alone (`placement`). Members that have read different parts of
-//! it may keep one copy too many or too few for a moment; that is all a wrong view can do, for a copy decides nothing.
+//! Who has which standby follows from the members' topic alone (`placement`), as of the moment to which it was read: who
+//! doesn't listen for a while, because its own state is restored or the log is out of reach, thinks nobody gone. Members
+//! that have read different parts of it may keep one copy too many or too few for a moment; that is all a wrong view can
+//! do, for a copy decides nothing.
 //!
 //! | dies while | left behind | then |
 //! |---|---|---|
@@ -15,9 +17,10 @@
 //! | the layer is written back | rows, perhaps without their offset | the same: rows are whole values |
 //! | a copy is opened or given up | its place is taken or free, in memory only | members place anew by what they read |
 //! | a task takes a copy over | a state that stands for an offset | the next to take it over restores its tail |
-//! | the owner, before anybody has taken over | its record in the members' topic | copies stay where they are until somebody claims the tasks |
+//! | the owner, before anybody has taken over | its record in the members' topic, or none if it left in order | copies stay where they are until somebody claims the tasks |
 //!
-//! Queries may be answered from a copy that has been level once since it was opened, with its age (`queries/standby.rs`).
+//! Queries may be answered from a copy that has been level once since it was opened, with its age (`queries/standby.rs`),
+//! and go on with its rows while the task that has taken it over is restored.
 //!
 //! Invariants: a copy is never newer than it says nor said to be fresher than it is: its offset follows the rows, its age
 //! counts from the last moment whose ends it is known to have reached. One that nobody knew to be level for half of
@@ -25,6 +28,7 @@
 
 mod copy;
 mod placement;
+mod presence;
 mod warm_up;
 mod worker;
 
@@ -39,7 +43,7 @@ use operators::{SubTopology, TaskId, Topology};
 use state_stores::{StateDir, StoreError, StoreIndex};
 
 use self::copy::Copy;
-use self::placement::{Place, places};
+use self::placement::Place;
 use self::warm_up::WarmUp;
 use crate::members::{self, Roll};
 use crate::queries::{Kept, Serving};
@@ -78,14 +82,20 @@ pub(crate) struct Around<'w> {
 pub(crate) struct Standbys {
     replicas: u32,
     me: Place,
-    /// Who is silent for longer isn't there.
     presence_ms: i64,
     interval_ms: i64,
     look_at: i64,
     stand_at: i64,
     members: TopicPartition,
     roll: Roll,
+    /// When the members' topic was looked at, and where it ended; none once it has been read to there.
+    aim: Option<(i64, i64)>,
+    /// What was said until then has been heard; none before the topic has been read to an end.
+    heard_ms: Option<i64>,
     copies: BTreeMap<TaskId, Copy>,
+    /// What tasks of this worker have taken over since the last look, and how far each was behind: they are restored, and
+    /// can be asked until then.
+    given_up: BTreeMap<TaskId, Option<u64>>,
     /// Copy and store by topic, then partition.
     routes: HashMap<Arc<str>, Vec<Option<(TaskId, StoreIndex)>>>,
     /// Of the members' topic and all changelogs; none: to be made by the next look.
@@ -110,17 +120,19 @@ impl Standbys {
         let replicas = settings.num_standby_replicas;
         let instance = settings.instance.clone();
         let client_id = client_id(application, &instance, settings.thread) + "-";
-        let session_ms = i64::try_from(settings.session_timeout.as_millis()).unwrap_or(i64::MAX);
         (replicas > 0).then(|| Self {
             replicas,
             me: Place { client_id, instance },
-            presence_ms: session_ms.saturating_mul(2),
+            presence_ms: settings.presence_ms(),
             interval_ms: settings.standby_interval_ms,
             look_at: i64::MIN,
             stand_at: i64::MIN,
             members: TopicPartition::new(members::topic(application), 0),
             roll: Roll::default(),
+            aim: None,
+            heard_ms: None,
             copies: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             routes: HashMap::new(),
             reader: None,
             serving,
@@ -131,21 +143,14 @@ impl Standbys {
         })
     }
 
-    /// Takes up to `max` records; true if there may be more. Looks round when it is time.
+    /// Takes up to `max` records; true if there may be more.
     pub(crate) fn step(
         &mut self,
         around: &Around<'_>,
         max: usize,
         now: i64,
     ) -> Result<bool, StoreError> {
-        let done = if now >= self.look_at {
-            self.look_at = now + self.interval_ms;
-            self.look(around, now)
-        } else if self.serving.take_awaited() {
-            self.confirm(now)
-        } else {
-            Ok(())
-        };
+        let done = if self.serving.take_awaited() { self.confirm(now) } else { Ok(()) };
         match done.and_then(|()| self.read(around.topology.application_id(), max)) {
             Ok(read) => Ok(read >= max),
             Err(RestoreError::Store(error)) => Err(error),
@@ -158,13 +163,36 @@ impl Standbys {
         }
     }
 
+    /// Looks round when it is time, which takes as long as the log takes to answer.
+    pub(crate) fn look_round(&mut self, around: &Around<'_>, now: i64) -> Result<(), StoreError> {
+        if now < self.look_at {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.look_at = now + self.interval_ms;
+        match self.look(around, now) {
+            Ok(()) => Ok(()),
+            Err(RestoreError::Store(error)) => Err(error),
+            Err(RestoreError::Log(error)) => {
+                let application = around.topology.application_id();
+                tracing::warn!(application, %error, "standbys can't be placed and measured; trying again");
+                self.look_at = now.saturating_add(pause_after(begun.elapsed(), self.interval_ms));
+                if self.is_stale {
+                    // It is elsewhere than copies that have just been opened.
+                    self.reader = None;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// A task of this worker takes its state from here. False: there was no copy.
     pub(crate) fn give_up(&mut self, id: TaskId) -> bool {
-        self.serving.keep_only(&|kept| *kept != id);
-        let was_here = self.copies.remove(&id).is_some();
+        let Some(copy) = self.copies.remove(&id) else { return false };
+        self.given_up.insert(id, copy.lag);
         // Its reader goes later: the task is waited for.
-        self.is_stale |= was_here;
-        was_here
+        self.is_stale = true;
+        true
     }
 
     /// What to tell the other members, when it is time: its copies, and whether it warms up.
@@ -174,8 +202,9 @@ impl Standbys {
         }
         // Four words until a silence counts.
         self.stand_at = now + self.presence_ms / 4;
-        let lags = self.copies.iter().map(|(id, copy)| (id.to_string(), copy.lag));
-        Some((lags.collect(), self.warm_up.is_some()))
+        let copies = self.copies.iter().map(|(id, copy)| (id, copy.lag));
+        let all = copies.chain(self.given_up.iter().map(|(id, lag)| (id, *lag)));
+        Some((all.map(|(id, lag)| (id.to_string(), lag)).collect(), self.warm_up.is_some()))
     }
 
     pub(crate) fn status(&self) -> Vec<StandbyStatus> {
@@ -190,31 +219,37 @@ impl Standbys {
     /// Opens and gives up copies as the members' topic has it, then sees how far behind they are.
     fn look(&mut self, around: &Around<'_>, now: i64) -> Result<(), RestoreError> {
         self.confirm(now)?;
-        let wanted = self.wanted(around, now);
+        let wanted = self.wanted(around);
+        self.is_stale |= !std::mem::take(&mut self.given_up).is_empty();
         let before = self.copies.len();
         self.drop_copies(&|id, copy| !wanted.contains(id) || !copy.is_held());
-        let mut is_changed = self.is_stale || self.copies.len() != before;
-        let new: Vec<TaskId> =
-            wanted.into_iter().filter(|id| !self.copies.contains_key(id)).collect();
-        for id in new.into_iter().take(OPENED_MAX) {
+        self.is_stale |= self.copies.len() != before;
+        let mut left = OPENED_MAX;
+        for id in wanted {
+            if left == 0 || self.copies.contains_key(&id) {
+                continue;
+            }
             match open(around, id, self.opened + 1, now)? {
                 Some(copy) => {
                     self.opened += 1;
                     self.copies.insert(id, copy);
-                    is_changed = true;
+                    self.is_stale = true;
+                    left -= 1;
                 }
                 None => self.warm_up.iter_mut().for_each(|it| it.elsewhere.extend([id])),
             }
         }
-        if is_changed || self.reader.is_none() {
+        if self.is_stale || self.reader.is_none() {
             self.connect(around)?;
             // The others are to know.
             self.stand_at = now;
         }
+        let changelogs = self.copies.values().flat_map(|copy| &copy.changelogs);
         let all: Vec<TopicPartition> =
-            self.copies.values().flat_map(|copy| copy.changelogs.iter().cloned()).collect();
+            std::iter::once(&self.members).chain(changelogs).cloned().collect();
         let ends = around.admin.end_offsets(&all, Isolation::ReadCommitted)?;
-        let mut ends = ends.as_slice();
+        let Some((end, mut ends)) = ends.split_first() else { return Ok(()) };
+        self.aim.get_or_insert((now, *end));
         for copy in self.copies.values_mut() {
             let (own, others) = ends.split_at(copy.changelogs.len().min(ends.len()));
             copy.see_ends(own, now);
@@ -229,7 +264,8 @@ impl Standbys {
         let told = (now, Instant::now());
         let kept = |(id, copy): (&TaskId, &Copy)| {
             let (term, ends) = (copy.term, copy.ends.clone());
-            Some((*id, Kept { term, ends, as_of_ms: copy.level_at?, told }))
+            let positions = copy.positions().map(|(_, next)| next).collect();
+            Some((*id, Kept { term, positions, ends, as_of_ms: copy.level_at?, told }))
         };
         self.serving.keep(self.copies.iter().filter_map(kept).collect());
     }
@@ -243,6 +279,9 @@ impl Standbys {
     /// Notes how far the reader has come.
     fn confirm(&mut self, now: i64) -> Result<(), RestoreError> {
         let Some(reader) = &self.reader else { return Ok(()) };
+        if self.has_reached_aim() {
+            self.heard_ms = self.aim.take().map(|(at_ms, _)| at_ms);
+        }
         let mut unsound = Vec::new();
         for (id, copy) in &mut self.copies {
             copy.advance(reader.as_ref());
@@ -258,42 +297,6 @@ impl Standbys {
             self.reader = None;
         }
         Ok(())
-    }
-
-    /// Who is there, in the order of `range`; who warms up isn't in the group yet.
-    fn places_of(&self, around: &Around<'_>, now: i64, with_warming: bool) -> Vec<Place> {
-        let application = around.topology.application_id();
-        let there = self.roll.present(now.saturating_sub(self.presence_ms));
-        let there = there.filter(|standing| with_warming || !standing.is_warming);
-        let place = |standing: &members::Standing| Place {
-            client_id: client_id(application, &standing.instance, standing.thread) + "-",
-            instance: standing.instance.clone(),
-        };
-        let mut places: Vec<Place> = there.map(place).collect();
-        places.sort();
-        places
-    }
-
-    /// The tasks whose standby falls to this member; before it joins, those that will be its own.
-    fn wanted(&self, around: &Around<'_>, now: i64) -> BTreeSet<TaskId> {
-        if self.warm_up.is_some() {
-            return self.to_come(around, now);
-        }
-        let present = self.places_of(around, now, false);
-        let owners = self.roll.owners();
-        let falls_here = |id: &TaskId, count: u32| {
-            let Some(owner) = owners.get(id.to_string().as_str()) else { return false };
-            let chosen = places(&present, &owner.instance, (id.partition, count), self.replicas);
-            chosen.contains(&&self.me) && !around.owned.contains(id)
-        };
-        let parts = around.topology.subtopologies().iter().filter(|part| !part.stores.is_empty());
-        parts
-            .flat_map(|part| {
-                let count = around.tasks.get(&part.id).copied().unwrap_or(0);
-                let ids = (0..count).map(|partition| TaskId { subtopology: part.id, partition });
-                ids.filter(|id| falls_here(id, count)).collect::<Vec<_>>()
-            })
-            .collect()
     }
 
     /// Reads the members' topic and the changelogs of all copies on from where they are. With a new reader: what the old
@@ -355,6 +358,7 @@ impl Standbys {
             Err(LogError::OffsetOutOfRange { at, .. }) => {
                 if at == *members {
                     *roll = Roll::default();
+                    (self.aim, self.heard_ms) = (None, None);
                 }
                 // Opened again, it begins where the changelog does.
                 self.drop_copies(&|_, copy| copy.changelogs.contains(&at));
@@ -364,6 +368,12 @@ impl Standbys {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// How long to leave the log alone that has failed to answer: a worker that waits for it does nothing else meanwhile.
+fn pause_after(took: Duration, interval_ms: i64) -> i64 {
+    let took_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
+    interval_ms.max(took_ms.saturating_mul(10))
 }
 
 /// None while somebody else in this process has the state.
@@ -389,4 +399,16 @@ fn open(
 fn stores_of(parts: &[SubTopology], id: TaskId) -> &[state_stores::StoreSpec] {
     let part = parts.iter().find(|part| part.id == id.subtopology);
     part.map(|part| part.stores.as_slice()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_hangs_holds_up_a_tenth_of_the_work_at_most() {
+        assert_eq!(pause_after(Duration::ZERO, 1_000), 1_000);
+        assert_eq!(pause_after(Duration::from_secs(30), 1_000), 300_000);
+        assert_eq!(pause_after(Duration::MAX, 1_000), i64::MAX);
+    }
 }

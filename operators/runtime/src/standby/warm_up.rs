@@ -14,7 +14,6 @@
 
 use std::collections::BTreeSet;
 
-use log::traits::Isolation;
 use operators::TaskId;
 
 use super::placement::dealt_to;
@@ -26,10 +25,8 @@ use crate::worker::{Phase, Progress, Worker};
 /// How far a warm-up is.
 #[derive(Debug)]
 pub(super) struct WarmUp {
-    /// Where the members' topic ended when it began; none before the first look.
-    members_end: Option<i64>,
-    /// The topic has been read to there.
-    is_read: bool,
+    /// There is a members' topic.
+    is_known: bool,
     /// When the next look was due at the last judgement: there is nothing new before it.
     judged: Option<i64>,
     /// Tasks whose state another thread of the process has.
@@ -39,28 +36,22 @@ pub(super) struct WarmUp {
 
 impl WarmUp {
     pub(super) fn new(lag_max: u64) -> Self {
-        let (members_end, elsewhere) = (None, BTreeSet::new());
-        Self { members_end, is_read: false, judged: None, elsewhere, lag_max }
+        Self { is_known: false, judged: None, elsewhere: BTreeSet::new(), lag_max }
     }
 }
 
 impl Standbys {
     /// True once this member need not wait any longer before it joins.
     fn is_warm(&mut self, around: &Around<'_>, now: i64) -> Result<bool, RestoreError> {
+        let has_reached_aim = self.has_reached_aim();
         let Some(warm_up) = &mut self.warm_up else { return Ok(true) };
-        let at = std::slice::from_ref(&self.members);
-        let end = match warm_up.members_end {
-            Some(end) => end,
+        if !warm_up.is_known && around.admin.describe(&[&self.members.topic])? == [None] {
             // Nobody was ever there.
-            None if around.admin.describe(&[&self.members.topic])? == [None] => return Ok(true),
-            None => {
-                let ends = around.admin.end_offsets(at, Isolation::ReadCommitted)?;
-                *warm_up.members_end.insert(ends.first().copied().unwrap_or(0))
-            }
-        };
-        if !warm_up.is_read {
-            warm_up.is_read = self.reader.as_ref().is_some_and(|it| it.reached(&self.members, end));
-            if warm_up.is_read {
+            return Ok(true);
+        }
+        warm_up.is_known = true;
+        if self.heard_ms.is_none() {
+            if has_reached_aim {
                 self.look_at = now;
             }
             return Ok(false);
@@ -68,7 +59,7 @@ impl Standbys {
         if warm_up.judged.replace(self.look_at) == Some(self.look_at) {
             return Ok(false);
         }
-        let to_come = self.to_come(around, now);
+        let to_come = self.to_come(around);
         let Some(warm_up) = &self.warm_up else { return Ok(true) };
         let is_level = |id: &TaskId| {
             let lag = self.copies.get(id).and_then(|copy| copy.lag);
@@ -78,11 +69,10 @@ impl Standbys {
     }
 
     /// Tasks of others who are there that will be this member's when all who are there have joined.
-    pub(super) fn to_come(&self, around: &Around<'_>, now: i64) -> BTreeSet<TaskId> {
-        let oldest_ms = now.saturating_sub(self.presence_ms);
+    pub(super) fn to_come(&self, around: &Around<'_>) -> BTreeSet<TaskId> {
         let there: BTreeSet<&str> =
-            self.roll.present(oldest_ms).map(|standing| standing.instance.as_str()).collect();
-        let mut all = self.places_of(around, now, true);
+            self.present().map(|standing| standing.instance.as_str()).collect();
+        let mut all = self.places_of(around, true);
         if !all.contains(&self.me) {
             all.push(self.me.clone());
             all.sort();
@@ -119,6 +109,7 @@ impl Worker {
     /// Outside the group: follows what is to come, and joins when that is warm, or at `until` at the latest.
     pub(crate) fn warm_up(&mut self, until: i64, now: i64) -> Result<Progress, WorkerError> {
         if now < until {
+            self.look_round(now)?;
             let more = self.follow(true, now)?;
             if !self.is_warm(now)? {
                 return Ok(if more { Progress::Busy } else { Progress::IdleUntil(now + 1) });

@@ -7,6 +7,17 @@ use crate::standby::{Around, Standbys};
 use crate::worker::{Worker, WorkerStatus};
 
 impl Worker {
+    /// Lets the standbys look round when it is time. Not within a transaction: the log may take long to answer, and a
+    /// transaction ends by the clock.
+    pub(crate) fn look_round(&mut self, now: i64) -> Result<(), WorkerError> {
+        if self.in_transaction {
+            return Ok(());
+        }
+        let Some((standbys, around)) = self.standbys_and_around() else { return Ok(()) };
+        let looked = standbys.look_round(&around, now);
+        looked.map_err(|e| self.state_failed(e))
+    }
+
     /// Lets the standbys follow: a batch of the size of a task's turn, or of a poll where nothing else is to be done. True
     /// if they have more to read.
     pub(crate) fn follow(&mut self, is_idle: bool, now: i64) -> Result<bool, WorkerError> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::NewRecord;
 use operators::{I64Be, Materialized, StreamsBuilder, Topic, Topology, Utf8};
@@ -87,6 +88,7 @@ impl Flock {
             warmup_max_ms: self.warmup_max_ms,
             acceptable_recovery_lag: 5,
             poll_records_max: 50,
+            session_timeout: Duration::from_secs(2),
             ..WorkerSettings::new(name)
         };
         let log = self.log.log.clone();

@@ -5,6 +5,7 @@
 #[path = "../machine/clocked_log.rs"]
 mod clocked_log;
 mod flock;
+mod gone;
 mod places;
 mod takeover;
 mod uncommitted;

@@ -140,6 +140,19 @@ fn what_was_refused_is_written_again_a_second_later() {
 }
 
 #[test]
+fn a_topic_that_was_deleted_is_made_again() {
+    let (log, inner) = stuck(None, 0);
+    let board = Announcements::inline(&log);
+    post(&board, "a");
+    inner.admin().unwrap().delete_topics(&[TOPIC]).unwrap();
+    post(&board, "b");
+    for now in [0, AGAIN_MS] {
+        board.look(now);
+    }
+    assert_eq!(written(&inner), ["b"]);
+}
+
+#[test]
 fn what_was_refused_is_forgotten_for_what_came_after_it() {
     let (log, inner) = stuck(None, 1);
     let board = Announcements::inline(&log);
