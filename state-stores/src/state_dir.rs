@@ -21,7 +21,7 @@ use crate::{
 /// A quiet instance renews the age of its state this many times less often than a busy one writes it.
 const QUIET_FACTOR: i64 = 10;
 
-/// Left-over state is looked for so often, by a write-back.
+/// Left-over state is looked for so often, by a write-back; the first time so long after the first one.
 const LEFT_OVER_LOOK_MS: i64 = 3_600_000;
 
 /// Settings of a [`StateDir`].
@@ -369,7 +369,12 @@ impl StateDir {
     /// The caller holds the write-back lock.
     fn remove_left_over(&self, now_ms: i64) -> Result<(), StoreError> {
         let last = self.last_look_ms.load(Ordering::Relaxed);
-        if last != i64::MIN && now_ms.saturating_sub(last) < LEFT_OVER_LOOK_MS {
+        if last == i64::MIN {
+            // What this instance had before it stood still for days may be its again in a moment.
+            self.last_look_ms.store(now_ms, Ordering::Relaxed);
+            return Ok(());
+        }
+        if now_ms.saturating_sub(last) < LEFT_OVER_LOOK_MS {
             return Ok(());
         }
         self.last_look_ms.store(now_ms, Ordering::Relaxed);
