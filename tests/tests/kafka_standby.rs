@@ -143,6 +143,8 @@ impl<'k> Story<'k> {
     fn take_over(self) -> TookOver {
         let mut owner = self.member(0);
         let survivor = self.member(1);
+        // Whoever had all tasks for a moment would have the other's rows as well.
+        self.until("each member has its half", || self.is_shared());
         let filled = self.fill();
         self.until("all is counted", || self.is_counted(&filled));
         if self.replicas > 0 {
@@ -252,6 +254,17 @@ impl<'k> Story<'k> {
             committed => committed.unwrap(),
         };
         committed.into_iter().zip(ends).all(|(next, end)| next.is_some_and(|next| next >= *end))
+    }
+
+    /// True when the coordinator has given both members their partitions.
+    fn is_shared(&self) -> bool {
+        let group = format!("{}-group", self.scene.name("application"));
+        let half = PARTITIONS as usize / 2;
+        self.scene.admin.group(&group).is_ok_and(|told| {
+            told.state == "Stable"
+                && told.members.len() == 2
+                && told.members.iter().all(|member| member.partitions.len() == half)
+        })
     }
 
     /// True when each member has said of its standbys, two of them, that they lack nothing.
