@@ -34,14 +34,12 @@ pub(crate) const PREFIX_LEN: usize = 9;
 /// Full keys up to this long are put together on the stack.
 const STACK_KEY: usize = 256;
 
-/// Of a row: everything up to the end mark of its key, if it has one ([`keys::prefix`]). No such part begins another one,
-/// so rows that share it lie together.
+/// Of a row: everything up to the end mark of its key, if it has one ([`keys::with_mark`]).
 #[cfg(any(feature = "rocksdb", test))]
 pub(crate) fn row_key(row: &[u8]) -> Option<&[u8]> {
     let (tag, _) = row.split_first()?;
     let rest = row.get(PREFIX_LEN..).filter(|_| *tag == ROWS)?;
-    let end = memchr::memmem::find(rest, &keys::END)?;
-    row.get(..PREFIX_LEN + end + keys::END.len())
+    row.get(..PREFIX_LEN + keys::with_mark(rest)?.len())
 }
 
 /// Where the rows of one store and partition lie.

@@ -111,6 +111,13 @@ pub fn split<'f, 's>(full: &'f [u8], scratch: &'s mut Vec<u8>) -> Option<(&'s [u
     Some((unescape(key, 0, scratch)?, rest))
 }
 
+/// Of a full key: everything up to the end mark of its key, if it has one. No such part begins another one, so rows that
+/// share it lie together.
+pub(crate) fn with_mark(full: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memmem::find(full, &END)?;
+    full.get(..end + END.len())
+}
+
 /// The smallest key above all keys that begin with `prefix`; `None` when there is none.
 pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte != 0xFF)?;

@@ -1,20 +1,27 @@
 //! The rows of one layer: full store keys with a value, or with a tombstone that hides the layers below.
 //!
 //! Rows lie one after the other as they came. A hash table finds them for point reads, which are most of what a
-//! topology does; its cost doesn't grow with the layer. The order that scans and write-backs need is made when one of
-//! them asks for it, and then kept: who never scans never pays for it.
+//! topology does; its cost doesn't grow with the layer. The order that scans need is made when one of them asks for it,
+//! and then kept: who never scans never pays for it. So are the chains through the rows of each key (`chains`), which
+//! spare a scan of one key the order.
 
-use std::collections::{BTreeMap, btree_map};
+mod chains;
+mod few;
+mod merged;
+
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
-use std::ops::Bound;
 use std::sync::LazyLock;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockReadGuard};
 
-use crate::Direction;
 use crate::short_bytes::ShortBytes;
+use chains::Chains;
+
+pub(crate) use few::Few;
+pub(crate) use merged::Merged;
 
 /// Inline: a UUID as text; key, window and sequence of a join with a key of 8 bytes.
 type Key = ShortBytes<38>;
@@ -79,7 +86,17 @@ pub(crate) struct Rows {
     /// Where in `rows` a key's row is.
     places: HashTable<u32>,
     order: RwLock<Order>,
+    chains: RwLock<Chains>,
     bytes: usize,
+}
+
+/// Rows of several layers in the order of a scan, each as the topmost layer has it.
+pub(crate) trait Upper<'a> {
+    /// The next key.
+    fn peek(&self) -> Option<&'a [u8]>;
+
+    /// The next row.
+    fn pop(&mut self) -> Option<(&'a [u8], Option<&'a [u8]>)>;
 }
 
 /// The first rows by key.
@@ -155,6 +172,7 @@ impl Rows {
         self.rows.clear();
         self.places.clear();
         *self.order.get_mut() = Order::default();
+        self.chains.get_mut().clear();
         self.bytes = 0;
     }
 
@@ -193,6 +211,65 @@ impl Rows {
         Sorted { rows: &self.rows, order }
     }
 
+    /// Visits the rows that begin with `key` and its end mark, latest first; false: there are more than `most`.
+    fn of_key<'a>(
+        &'a self,
+        key: &[u8],
+        most: usize,
+        mut visit: impl FnMut(&'a [u8], Option<&'a [u8]>),
+    ) -> bool {
+        if self.rows.is_empty() {
+            return true;
+        }
+        let mut chains = self.chains.read_recursive();
+        if chains.known() < self.rows.len() {
+            drop(chains);
+            self.chains.write().extend(&self.rows);
+            chains = self.chains.read_recursive();
+        }
+        for (number, place) in chains.places(key, &self.rows).enumerate() {
+            if number == most {
+                return false;
+            }
+            let row = &self.rows[place as usize];
+            visit(&row.key, row.value.as_deref());
+        }
+        true
+    }
+
+    /// Visits the rows in the order of their keys, which isn't kept.
+    pub(crate) fn in_order<E>(
+        &self,
+        mut visit: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for place in self.places_in_order() {
+            let row = &self.rows[place as usize];
+            visit(&row.key, row.value.as_deref())?;
+        }
+        Ok(())
+    }
+
+    /// Compares the eight bytes behind what all keys have in common first: they lie side by side.
+    fn places_in_order(&self) -> Vec<u32> {
+        let order = self.order.read_recursive();
+        if order.rows == self.rows.len() {
+            return order.sorted.values().copied().collect();
+        }
+        drop(order);
+        let mut common: &[u8] = self.rows.first().map_or(&[], |row| &row.key);
+        for row in &self.rows {
+            let same = common.iter().zip(&*row.key).take_while(|(a, b)| a == b).count();
+            common = &common[..same];
+        }
+        let skipped = common.len();
+        let mut places: Vec<(u64, u32)> = (self.rows.iter().zip(0..))
+            .map(|(row, at)| (first_eight(&row.key[skipped..]), at))
+            .collect();
+        let key = |at: u32| &*self.rows[at as usize].key;
+        places.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
+        places.into_iter().map(|(_, at)| at).collect()
+    }
+
     fn find(&self, key: Hashed<'_>) -> Option<u32> {
         let is_it = |place: &u32| {
             let row = &self.rows[*place as usize];
@@ -227,13 +304,23 @@ impl Rows {
             order.sorted.remove(&row.key);
             order.rows = self.rows.len();
         }
+        self.chains.get_mut().remove_last(&row, self.rows.len());
     }
+}
+
+/// A number that orders as the first eight bytes do, those that are missing being zero.
+fn first_eight(bytes: &[u8]) -> u64 {
+    let mut eight = [0; 8];
+    let length = bytes.len().min(8);
+    eight[..length].copy_from_slice(&bytes[..length]);
+    u64::from_be_bytes(eight)
 }
 
 impl Clone for Rows {
     fn clone(&self) -> Self {
         let (rows, places) = (self.rows.clone(), self.places.clone());
-        Self { rows, places, order: RwLock::default(), bytes: self.bytes }
+        let (order, chains) = (RwLock::default(), RwLock::default());
+        Self { rows, places, order, chains, bytes: self.bytes }
     }
 }
 
@@ -255,108 +342,5 @@ impl Sorted<'_> {
             .sorted
             .iter()
             .map(move |(key, place)| (&**key, rows[*place as usize].value.as_deref()))
-    }
-}
-
-/// The rows of `[from, to)` of one layer, one ahead.
-struct Cursor<'a> {
-    rows: &'a [Row],
-    range: btree_map::Range<'a, Key, u32>,
-    direction: Direction,
-    /// Where it ends, in its direction.
-    end: Option<&'a [u8]>,
-    /// Its key, and the row's place.
-    head: Option<(&'a [u8], u32)>,
-}
-
-impl<'a> Cursor<'a> {
-    /// `from` must be below `to`.
-    ///
-    /// Only the end at which it begins is looked for; the other one shows when it gets there, which is cheaper for the few
-    /// rows of a usual scan.
-    fn new(
-        rows: &'a Sorted<'_>,
-        from: &'a [u8],
-        to: Option<&'a [u8]>,
-        direction: Direction,
-    ) -> Self {
-        let (bounds, end) = match direction {
-            Direction::Forward => ((Bound::Included(from), Bound::Unbounded), to),
-            Direction::Reverse => {
-                ((Bound::Unbounded, to.map_or(Bound::Unbounded, Bound::Excluded)), Some(from))
-            }
-        };
-        let range = rows.order.sorted.range::<[u8], _>(bounds);
-        let mut cursor = Self { rows: rows.rows, range, direction, end, head: None };
-        cursor.advance();
-        cursor
-    }
-
-    fn advance(&mut self) {
-        let next = match self.direction {
-            Direction::Forward => self.range.next(),
-            Direction::Reverse => self.range.next_back(),
-        };
-        let inside = |key: &[u8]| match self.direction {
-            Direction::Forward => self.end.is_none_or(|to| key < to),
-            Direction::Reverse => self.end.is_none_or(|from| key >= from),
-        };
-        self.head = next.map(|(key, place)| (&**key, *place)).filter(|(key, _)| inside(key));
-    }
-
-    fn value(&self, place: u32) -> Option<&'a [u8]> {
-        self.rows[place as usize].value.as_deref()
-    }
-}
-
-/// Several layers as one, the first on top.
-pub(crate) struct Merged<'a, const N: usize> {
-    cursors: [Cursor<'a>; N],
-    direction: Direction,
-    next: Option<&'a [u8]>,
-}
-
-impl<'a, const N: usize> Merged<'a, N> {
-    pub(crate) fn new(
-        layers: [&'a Sorted<'_>; N],
-        from: &'a [u8],
-        to: Option<&'a [u8]>,
-        direction: Direction,
-    ) -> Self {
-        let cursors = layers.map(|rows| Cursor::new(rows, from, to, direction));
-        let heads = cursors.iter().filter_map(|cursor| cursor.head.map(|(key, _)| key));
-        let next = heads.reduce(|a, b| first(direction, a, b));
-        Self { cursors, direction, next }
-    }
-
-    /// The next key in order, over all layers.
-    pub(crate) fn peek(&self) -> Option<&'a [u8]> {
-        self.next
-    }
-
-    /// The next row, as the topmost layer has it; lower layers' rows of the same key are passed over.
-    pub(crate) fn pop(&mut self) -> Option<(&'a [u8], Option<&'a [u8]>)> {
-        let (popped, direction) = (self.next?, self.direction);
-        let (mut top, mut next) = (None, None::<&[u8]>);
-        for cursor in &mut self.cursors {
-            let Some((key, place)) = cursor.head else { continue };
-            if std::ptr::eq(key, popped) || key == popped {
-                top = top.or_else(|| Some((key, cursor.value(place))));
-                cursor.advance();
-            }
-            if let Some((key, _)) = cursor.head {
-                next = Some(next.map_or(key, |next| first(direction, next, key)));
-            }
-        }
-        self.next = next;
-        top
-    }
-}
-
-/// Of two keys the one that comes first.
-fn first<'a>(direction: Direction, a: &'a [u8], b: &'a [u8]) -> &'a [u8] {
-    match direction {
-        Direction::Forward => a.min(b),
-        Direction::Reverse => a.max(b),
     }
 }

@@ -15,7 +15,7 @@ use crate::clean_rows::{CleanBudget, CleanRows, Epoch};
 use crate::engine::Visit;
 use crate::holder::Holder;
 use crate::layer_budget::LayerShare;
-use crate::rows::{Hashed, Merged, Rows};
+use crate::rows::{Few, Hashed, Merged, Rows, Upper};
 use crate::state_dir::Shared;
 use crate::{Direction, Engine, StoreError, StoreKind, StoreSpec, WriteBatch};
 
@@ -257,13 +257,31 @@ impl Shelf {
         if to.is_some_and(|to| to <= from) {
             return Ok(());
         }
+        let range = (from, to, direction);
+        if let Some(mut few) = Few::of([overlay, &inner.live, &inner.settled], from, to, direction)
+        {
+            return self.scan_below(inner, engine, &mut few, range, since, visit);
+        }
         let layers = [overlay.sorted(), inner.live.sorted(), inner.settled.sorted()];
         let mut merged = Merged::new(layers.each_ref(), from, to, direction);
+        self.scan_below(inner, engine, &mut merged, range, since, visit)
+    }
+
+    /// Visits rows of the base and those of `upper`, which lie above it.
+    fn scan_below<'a>(
+        &self,
+        inner: &Committed,
+        engine: &dyn Engine,
+        upper: &mut impl Upper<'a>,
+        (from, to, direction): (&[u8], Option<&[u8]>, Direction),
+        since: Option<i64>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
         let mut flow = ControlFlow::Continue(());
         if inner.is_below(since) {
             let (prefix, end) = (self.place.rows(), self.place.rows_end());
             let mut visit_row = |full: &[u8], value: &[u8]| {
-                flow = visit_below(&mut merged, &full[PREFIX_LEN..], value, direction, visit);
+                flow = visit_below(upper, &full[PREFIX_LEN..], value, direction, visit);
                 flow
             };
             let mut scan_to = |lower: &[u8], upper: &[u8]| {
@@ -275,7 +293,7 @@ impl Shelf {
             })?;
         }
         while flow.is_continue()
-            && let Some((key, value)) = merged.pop()
+            && let Some((key, value)) = upper.pop()
         {
             if let Some(value) = value {
                 flow = visit(key, value);
@@ -470,8 +488,8 @@ impl Committed {
 }
 
 /// Visits the rows of the upper layers that come before `key` of the base, then `key` as the topmost layer has it.
-fn visit_below<const N: usize>(
-    upper: &mut Merged<'_, N>,
+fn visit_below<'a>(
+    upper: &mut impl Upper<'a>,
     key: &[u8],
     value: &[u8],
     direction: Direction,

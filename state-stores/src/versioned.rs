@@ -85,6 +85,10 @@ impl<K: ?Sized + 'static, V: ?Sized + 'static> VersionedKeyValueStore<K, V> {
             }
             _ => {
                 self.put_latest(state, timestamp, value)?;
+                // A deletion leaves a row of history even of a key that has no other.
+                if value.is_none() {
+                    self.forget_expired(state)?;
+                }
                 Ok(Put::Latest)
             }
         }

@@ -52,7 +52,7 @@ impl<'a> WriteBack<'a> {
         let row_prefix = shelf.place.rows();
         let kind = shelf.spec.kind;
         let horizon = mark.stream_time.and_then(|time| kind.drop_horizon(time));
-        for (key, value) in rows.sorted().iter() {
+        rows.in_order(|key, value| {
             // What the base has of it is older, and would be seen again if the retention were made longer.
             let has_expired = horizon
                 .is_some_and(|horizon| kind.row_time(key).is_some_and(|time| time <= horizon));
@@ -60,11 +60,8 @@ impl<'a> WriteBack<'a> {
                 Some(value) if !has_expired => batch.put_parts(&[&row_prefix, key], value),
                 _ => batch.delete_parts(&[&row_prefix, key]),
             }
-            if batch.byte_len() >= BATCH_BYTES {
-                self.write_batch(batch)?;
-            }
-        }
-        Ok(())
+            if batch.byte_len() >= BATCH_BYTES { self.write_batch(batch) } else { Ok(()) }
+        })
     }
 
     /// Tells the engine what has expired by the stream times that [`write`](Self::write) made durable.

@@ -190,7 +190,26 @@ fn a_changelog_loses_every_version_that_has_expired<D: Disk>() {
     assert_eq!(lost, 0, "rows that left the base behind the changelog's back");
 }
 
+/// A deletion is a row of history too, of a key that was never there as well.
+fn a_changelog_loses_deletions_of_keys_that_nobody_knew<D: Disk>() {
+    let kind = StoreKind::Versioned { history_retention_ms: RETENTION_MS };
+    let mut opened = Opened::<D>::new(kind);
+    let (keys, values): (Serde<[u8]>, Serde<[u8]>) = (Arc::new(RawBytes), Arc::new(RawBytes));
+    let mut versions = VersionedKeyValueStore::new(STORE, &keys, &values);
+    let mut changelog = BTreeSet::new();
+    for time in 0..2_000_i64 {
+        versions.put(&mut opened.state, &time.to_be_bytes(), time, None).unwrap();
+        opened.state.dirty(&mut |_, key, value| match value {
+            Some(_) => drop(changelog.insert(key.to_vec())),
+            None => drop(changelog.remove(key)),
+        });
+        opened.state.apply(&[(STORE, time)]);
+    }
+    assert!(changelog.len() < 500, "{} of 2000 deletions", changelog.len());
+}
+
 on_all_engines!(
+    a_changelog_loses_deletions_of_keys_that_nobody_knew,
     a_changelog_loses_every_version_that_has_expired,
     what_has_expired_leaves_the_base_and_nothing_else_does,
     a_store_that_is_built_anew_begins_with_its_oldest_rows,
