@@ -62,6 +62,7 @@ pub mod app;
 mod assignment;
 mod backoff;
 mod calls;
+mod clock;
 mod commit;
 mod dead_letters;
 mod error;
@@ -94,6 +95,7 @@ mod worker;
 
 pub use admin::{AdminParts, Describe, serve_admin};
 pub use calls::Completion;
+pub use clock::Clock;
 pub use commit::CommitStage;
 pub use dead_letters::{
     BadLetterId, DeadLetter, DeadLetterError, LetterId, Settle, dead_letters, settle_dead_letters,
@@ -112,7 +114,7 @@ pub use queries::{
 pub use restore::RestoringStatus;
 pub use settings::WorkerSettings;
 pub use standby::StandbyStatus;
-pub use thread::{Clock, StatusView, WorkerHandle, spawn};
+pub use thread::{StatusView, WorkerHandle, spawn};
 pub use topics::{TopicPlan, plan};
 pub use waiting::{CallsStatus, ParkingStatus};
 pub use worker::{Progress, TaskStatus, Worker, WorkerStatus};

@@ -13,14 +13,12 @@ use std::time::Duration;
 
 use log::traits::Waker;
 
+use crate::clock::{Clock, Onward};
 use crate::error::WorkerError;
 use crate::worker::{Progress, Worker, WorkerStatus};
 
 /// A status is at most this old while the worker is busy.
 const SHOWN_EVERY_MS: i64 = 100;
-
-/// Milliseconds since 1970.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// A running worker thread.
 #[derive(Debug)]
@@ -51,7 +49,8 @@ impl std::fmt::Debug for WakerSlot {
     }
 }
 
-/// Starts the worker on a thread of its own. `ended` is called once with the
+/// Starts the worker on a thread of its own. Its time is that of `clock`; where that is set back, time goes on from where it
+/// was. `ended` is called once with the
 /// result, from that thread.
 ///
 /// # Errors
@@ -117,6 +116,7 @@ fn drive(
 ) -> Result<(), WorkerError> {
     let mut waker_sent = false;
     let mut shown = Shown { status, phase: "", at: i64::MIN / 2 };
+    let mut time = Onward::default();
     loop {
         if closing.load(Ordering::Acquire) {
             worker.close();
@@ -125,13 +125,13 @@ fn drive(
             // A dropped handle needs no waker.
             waker_sent = send_waker.send(WakerSlot(waker)).is_ok() || !waker_sent;
         }
-        let now = clock();
+        let now = time.now(clock);
         let progress = worker.step(now)?;
         shown.update(&mut worker, now);
         match progress {
             Progress::Busy => {}
             Progress::IdleUntil(at) => {
-                let ms = u64::try_from(at - clock()).unwrap_or(0);
+                let ms = u64::try_from(at.saturating_sub(time.now(clock))).unwrap_or(0);
                 if ms > 0 {
                     worker.wait(Duration::from_millis(ms))?;
                 }

@@ -93,15 +93,18 @@ impl Roll {
     }
 
     /// Who said last that it keeps a standby of the task, and where it can be asked: the least behind first, then who was
-    /// heard last. Nobody who was silent for so long while others spoke.
+    /// heard last. Who was silent for so long while others spoke comes behind them: it may be dead, or another's clock
+    /// may be ahead.
     pub(crate) fn keepers(&self, task: &str, silence_ms: i64) -> Vec<&Standing> {
+        let newest_ms = self.standings.values().map(|(said_ms, _)| *said_ms).max().unwrap_or(0);
+        let oldest_ms = newest_ms.saturating_sub(silence_ms);
         let keeps = |(said_ms, standing): &'_ (i64, Standing)| {
             let lag = *standing.standbys.get(task)?;
-            (!standing.address.is_empty()).then_some((lag.is_none(), lag, Reverse(*said_ms)))
+            let is_silent = *said_ms < oldest_ms;
+            let order = (is_silent, lag.is_none(), lag, Reverse(*said_ms));
+            (!standing.address.is_empty()).then_some(order)
         };
-        let newest_ms = self.standings.values().map(|(said_ms, _)| *said_ms).max().unwrap_or(0);
-        let there = self.since(newest_ms.saturating_sub(silence_ms));
-        let found = there.filter_map(|it| Some((keeps(it)?, &it.1)));
+        let found = self.standings.values().filter_map(|it| Some((keeps(it)?, &it.1)));
         let mut found: Vec<_> = found.collect();
         found.sort_by_key(|(order, _)| *order);
         found.into_iter().map(|(_, standing)| standing).collect()
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_silent_for_long_keeps_nothing() {
+    fn who_was_silent_for_long_is_asked_last() {
         let mut roll = Roll::default();
         let said = [("dead", 0, Some(0)), ("near", 9_000, Some(3)), ("far", 10_000, Some(9))];
         for (offset, (name, timestamp, lag)) in (0..).zip(said) {
@@ -174,7 +177,7 @@ mod tests {
             found.map(|standing| standing.instance.as_str()).collect::<Vec<_>>()
         };
         assert_eq!(keepers(10_000), ["dead", "near", "far"], "the least behind first");
-        assert_eq!(keepers(9_999), ["near", "far"]);
+        assert_eq!(keepers(9_999), ["near", "far", "dead"], "and perhaps it is only their clocks");
     }
 
     #[test]

@@ -56,8 +56,9 @@ impl Queries {
         let id = task(info, partition);
         let (thread, _) = self.keeper(info, partition).ok_or_else(none)?;
         let store = self.state_dir.committed(&info.spec.name, partition).ok_or_else(none)?;
+        let life = store.life();
         let covered = self.cover(info, partition, asked, (thread, &store))?;
-        let (kept, life) = (thread.kept(id).ok_or_else(none)?, store.life());
+        let kept = thread.kept(id).ok_or_else(none)?;
         let lag = self.lag(info, &store, &kept).ok_or_else(none)?;
         let visited = self.visit_rows(info, &store, asked, visit)?;
         // Built anew meanwhile, it may lack rows of any age. A task that has taken it over only adds to them.
