@@ -20,6 +20,9 @@ use crate::parts;
 use crate::queries::{HttpPeers, render};
 use crate::roles::bind;
 
+/// More find too few stores at once to fill.
+const RESTORE_THREADS: usize = 4;
+
 /// Running workers; the channel tells of the first that ends.
 pub(crate) struct Workers {
     handles: Vec<WorkerHandle>,
@@ -50,6 +53,7 @@ pub(crate) fn start(
     let topologies: Vec<Topology> =
         applications.iter().map(|application| application.topology.clone()).collect();
     let plan = config.memory_plan(applications.len());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = parts::StateMemory::new(&plan);
     for application in applications {
         let instance = parts::instance(config, application.id)?;
@@ -65,6 +69,7 @@ pub(crate) fn start(
                 // Without an address it is known at least who owns what.
                 advertised: Some(config.admin_advertised.clone().unwrap_or_default()),
                 num_standby_replicas: config.standby_replicas,
+                restore_threads: RESTORE_THREADS.min(cores),
                 staged_bytes_max: plan.staged,
                 buffered_bytes_max: plan.buffered,
                 ..WorkerSettings::new(instance.as_str())
