@@ -253,30 +253,17 @@ impl Worker {
         let max = self.settings.poll_records_max * 10;
         match restore.step(self.log.as_ref(), clients.admin.as_ref(), &self.group, max, now) {
             Ok(true) => {}
-            Ok(false) => {
-                // Membership goes on while state is restored; records are not ours to take yet.
-                let polled = clients.consumer.poll(Duration::ZERO, 1, &mut |_| {});
-                return match polled {
-                    Ok(Polled::Records(_)) => {
-                        // A changelog may be larger than the memory it passes through.
-                        self.write_back(now)?;
-                        Ok(Progress::IdleUntil(now + 1))
-                    }
-                    Ok(event) => self.assignment_event(event, now),
-                    Err(LogError::OffsetOutOfRange { at, position }) => {
-                        self.out_of_range = Some((at, position));
-                        Ok(Progress::Busy)
-                    }
-                    Err(error) => self.log_trouble(error, now),
-                };
-            }
+            Ok(false) => return self.hear_group(Progress::IdleUntil(now + 1), now),
             Err(RestoreError::Log(error @ LogError::OffsetOutOfRange { .. })) => {
                 // Retention has cut the changelog after its start was read.
                 restore.again();
                 tracing::warn!(application = self.topology.application_id(), %error, "restoring anew");
                 return Ok(Progress::Busy);
             }
-            Err(RestoreError::Log(error)) => return self.log_trouble(error, now),
+            Err(RestoreError::Log(error)) => {
+                let again = self.log_trouble(error, now)?;
+                return self.hear_group(again, now);
+            }
             Err(RestoreError::Store(error)) => return Err(self.state_failed(error)),
         }
         let Phase::Restoring(restore, _) = std::mem::replace(&mut self.phase, Phase::Running)
@@ -284,6 +271,26 @@ impl Worker {
             return Ok(Progress::Busy);
         };
         self.take_up(*restore, take_up, now)
+    }
+
+    /// Membership goes on while state is restored, also while that fails; records are not ours to take yet.
+    fn hear_group(&mut self, otherwise: Progress, now: i64) -> Result<Progress, WorkerError> {
+        let Some(clients) = &mut self.clients else { return Ok(otherwise) };
+        match clients.consumer.poll(Duration::ZERO, 1, &mut |_| {}) {
+            Ok(Polled::Records(_)) => {
+                // A changelog may be larger than the memory it passes through.
+                self.write_back(now)?;
+                Ok(otherwise)
+            }
+            Ok(event) => self.assignment_event(event, now),
+            Err(LogError::OffsetOutOfRange { at, position }) => {
+                self.out_of_range = Some((at, position));
+                Ok(Progress::Busy)
+            }
+            Err(error @ LogError::Retriable(_)) => self.log_trouble(error, now),
+            // Said once: whoever goes on takes up what is another's by now.
+            Err(error) => Err(self.log_failed(error)),
+        }
     }
 
     fn take_up(
@@ -356,7 +363,7 @@ impl Worker {
                 Ok(Progress::Busy)
             }
             // The group has gone on without this member: its next event says how.
-            Err(error @ (LogError::Abort(_) | LogError::Fenced(_) | LogError::Unknown(_))) => {
+            Err(error @ (LogError::Abort(_) | LogError::Unknown(_))) => {
                 self.phase = Phase::Running;
                 self.log_trouble(error, now)
             }
@@ -367,9 +374,14 @@ impl Worker {
                     Ok(event @ (Polled::Revoke { .. } | Polled::Assign(_))) => {
                         self.assignment_event(event, now)
                     }
-                    _ => self.log_trouble(error, now),
+                    Ok(Polled::Records(_))
+                    | Err(LogError::Retriable(_) | LogError::OffsetOutOfRange { .. }) => {
+                        self.log_trouble(error, now)
+                    }
+                    Err(told) => Err(self.log_failed(told)),
                 }
             }
+            Err(error @ LogError::Fenced(_)) => Err(self.log_failed(error)),
             Err(error) => self.log_trouble(error, now),
         }
     }

@@ -7,6 +7,7 @@ mod back_pressure;
 mod clocked_log;
 mod commits;
 mod dead_letters;
+mod fenced;
 mod full_disk;
 mod in_time;
 mod named_topics;
