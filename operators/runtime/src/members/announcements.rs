@@ -230,8 +230,8 @@ impl Desk {
     fn failed(&self, key: Key, number: u64, post: Post, error: &LogError) {
         tracing::warn!(topic = key.0, %error, "the members' topic took no record; trying again");
         let mut state = self.state();
+        state.doubtful.insert(key.0.clone());
         if state.latest.get(&key) == Some(&number) {
-            state.doubtful.insert(key.0.clone());
             state.due.insert(key, (number, post));
         }
         state.has_failed = true;

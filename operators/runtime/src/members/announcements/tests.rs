@@ -153,6 +153,20 @@ fn a_topic_that_was_deleted_is_made_again() {
 }
 
 #[test]
+fn a_word_that_failed_after_the_next_one_was_said_casts_doubt_on_the_topic_too() {
+    let (log, inner) = stuck(None, 0);
+    let board = Announcements::inline(&log);
+    post(&board, "a");
+    post(&board, "b");
+    inner.admin().unwrap().delete_topics(&[TOPIC]).unwrap();
+    let (key, late) = (TOPIC.to_owned(), LogError::Retriable("it takes no record".to_owned()));
+    let lost = Post { value: None, timestamp: 0, replication: 1 };
+    board.desk.failed((key, b"one/0".to_vec()), 1, lost, &late);
+    post(&board, "c");
+    assert_eq!(written(&inner), ["c"]);
+}
+
+#[test]
 fn what_was_refused_is_forgotten_for_what_came_after_it() {
     let (log, inner) = stuck(None, 1);
     let board = Announcements::inline(&log);
