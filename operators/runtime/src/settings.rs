@@ -35,8 +35,9 @@ pub struct WorkerSettings {
     /// Records processed in one step.
     pub process_records_max: usize,
     /// After about so long a task gives way to its neighbours, whatever is left of its share: one whose records take long
-    /// doesn't stop the others, nor the commit. Never after less than one record, and up to seven records later. None: only
-    /// the number of records counts, and no clock is looked at.
+    /// doesn't stop the others, nor the commit. Never after less than one record, and up to seven
+    /// records later, or more where it has to look at other inputs between them. None: only the number of records counts, and
+    /// no clock is looked at.
     pub turn: Option<Duration>,
     /// How long a record of a join waits at most for rows of its other inputs that lie in a transaction which isn't ended
     /// there: it may be the one that brought the record. A transaction that stays open for longer holds up a join once.
@@ -51,7 +52,8 @@ pub struct WorkerSettings {
     /// as long each time...
     pub retry_min_ms: i64,
     /// ... up to this, both less up to a half that differs from member to member (`reconnect.backoff.ms` and
-    /// `reconnect.backoff.max.ms` are the clients' own). A commit, or ten times so long without a failure, begins anew.
+    /// `reconnect.backoff.max.ms` are the clients' own). A commit, an assignment that was
+    /// taken up, or ten times so long without a failure, begins anew.
     pub retry_max_ms: i64,
     /// How long tombstones live in changelogs; state older than half of it is
     /// rebuilt.
