@@ -13,7 +13,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use crate::error::LogError;
@@ -23,11 +23,14 @@ use crate::topic::{TopicDescription, TopicSpec};
 use crate::traits::{Admin, Isolation};
 
 use super::context::Quiet;
-use super::metadata::{ASK_AGAIN, list_of, partition_count, wait_until_made, with_offsets};
+use super::doubt::Doubt;
+use super::metadata::{
+    ASK_AGAIN, first_missing, list_of, partition_count, wait_until_made, with_offsets,
+};
 use super::native::topic_ids;
 use super::settings::KafkaOptions;
 use super::topics::{check_partitions, check_policies, create};
-use super::triage::{sort, sort_question};
+use super::triage::{code_of, is_unknown, sort, sort_question};
 use super::upkeep;
 
 /// How long a caller that works on is held up for a deletion; it can ask again.
@@ -41,6 +44,8 @@ pub(super) struct KafkaAdmin {
     /// One client for each group whose offsets were asked for.
     groups: Mutex<HashMap<String, BaseConsumer<Quiet>>>,
     options: KafkaOptions,
+    /// Of a partition whose offsets were asked for.
+    doubt: Mutex<Doubt>,
 }
 
 impl KafkaAdmin {
@@ -57,6 +62,7 @@ impl KafkaAdmin {
             uncommitted: asking(Isolation::ReadUncommitted)?,
             groups: Mutex::default(),
             options: options.clone(),
+            doubt: Mutex::default(),
         })
     }
 
@@ -92,10 +98,21 @@ impl KafkaAdmin {
             list.set_all_offsets(kind).map_err(|error| sort(&error, "asking for offsets"))?;
             let answer = client.offsets_for_times(list, timeout);
             serve(client);
+            if is_unknown_in(&answer) {
+                self.settle(of)?;
+            }
             let found =
                 answer.map_err(|error| sort_question(&error, format_args!("offsets of {of:?}")))?;
             of.iter().map(|at| offset_in(&found, at)).collect()
         })
+    }
+
+    /// Whether these are there, of which a broker said that one isn't.
+    fn settle(&self, of: &[TopicPartition]) -> Result<(), LogError> {
+        let (mut doubt, now) = (self.doubt.lock(), Instant::now());
+        doubt.raise(now);
+        let in_use = of.iter().map(|at| (&*at.topic, at.partition));
+        doubt.settle(now, || first_missing(self.client.inner(), in_use))
     }
 
     /// Lends the client that speaks for a group without being in it.
@@ -136,6 +153,17 @@ impl KafkaAdmin {
 /// Takes what a client has to say, so that it doesn't pile up.
 fn serve(client: &BaseConsumer<Quiet>) {
     while client.poll(Duration::ZERO).is_some() {}
+}
+
+/// A broker, or the client after it, says that a partition which was asked for isn't there.
+fn is_unknown_in(answer: &KafkaResult<TopicPartitionList>) -> bool {
+    let unknown = |error: &KafkaError| code_of(error).is_some_and(is_unknown);
+    match answer {
+        Ok(found) => {
+            found.elements().iter().any(|it| it.error().is_err_and(|error| unknown(&error)))
+        }
+        Err(error) => unknown(error),
+    }
 }
 
 fn unanswered(at: &TopicPartition) -> LogError {

@@ -110,8 +110,8 @@ impl KafkaGroupConsumer {
         if lanes.take_unknown() {
             doubt.raise(Instant::now());
         }
-        let topics = subscribed.iter().map(String::as_str);
-        doubt.settle(Instant::now(), || first_missing(consumer.client(), topics))
+        let in_use = subscribed.iter().map(|topic| (topic.as_str(), 0)).chain(lanes.partitions());
+        doubt.settle(Instant::now(), || first_missing(consumer.client(), in_use))
     }
 
     /// Waits for the topics as this client sees them; how many partitions they have.

@@ -133,9 +133,9 @@ impl Lanes {
         std::mem::take(&mut self.unknown)
     }
 
-    /// Topics that are read, one as often as it has partitions here.
-    pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
-        self.lanes.iter().map(|lane| &*lane.at.topic)
+    /// What is read: topics and their partitions.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.lanes.iter().map(|lane| (&*lane.at.topic, lane.at.partition))
     }
 
     /// Visits up to `max` records that have arrived. Doesn't wait.

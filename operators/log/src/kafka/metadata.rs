@@ -1,5 +1,6 @@
 //! What the cluster knows about topics, and our lists as librdkafka's.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -36,17 +37,36 @@ pub(super) fn partition_count<C: ClientContext>(
 /// How long the question may take whether a topic is gone; it is asked again.
 const MISSED: Duration = Duration::from_secs(1);
 
-/// The first of these topics that isn't there.
+/// The first that isn't there of these topics, and of the partitions of them that are in use; what there is to say of it.
 pub(super) fn first_missing<'t, C: ClientContext>(
     client: &Client<C>,
-    topics: impl IntoIterator<Item = &'t str>,
+    in_use: impl IntoIterator<Item = (&'t str, u32)>,
 ) -> Result<Option<String>, LogError> {
-    for topic in topics {
-        if partition_count(client, topic, MISSED)?.is_none() {
-            return Ok(Some(topic.to_owned()));
+    let mut topics = BTreeMap::new();
+    for (topic, partition) in in_use {
+        let highest = topics.entry(topic).or_insert(partition);
+        *highest = partition.max(*highest);
+    }
+    for (topic, highest) in topics {
+        let missed = lacking(topic, highest, partition_count(client, topic, MISSED)?);
+        if missed.is_some() {
+            return Ok(missed);
         }
     }
     Ok(None)
+}
+
+/// What is missing of a topic that has so many partitions where this one is in use.
+fn lacking(topic: &str, highest: u32, count: Option<u32>) -> Option<String> {
+    match count {
+        None => Some(no_topic(topic)),
+        // Where none is known there may be any number.
+        Some(0) => None,
+        Some(count) if count <= highest => Some(format!(
+            "{topic}[{highest}] doesn't exist: the topic has only {count} partitions; give it as many as it had"
+        )),
+        Some(_) => None,
+    }
 }
 
 /// Waits until every partition of the topic has a leader, as this very client
@@ -83,7 +103,9 @@ fn wait_for_leaders<C: ClientContext>(
     loop {
         match look(client, topic, timeout)? {
             Topic::Ready(count) => return Ok(count),
-            Topic::Missing if started.elapsed() >= missing_for => return Err(missing(topic)),
+            Topic::Missing if started.elapsed() >= missing_for => {
+                return Err(LogError::Fatal(no_topic(topic)));
+            }
             Topic::Leaderless(_) if started.elapsed() >= timeout => {
                 return Err(LogError::Retriable(format!("topic {topic} has no leader yet")));
             }
@@ -92,9 +114,8 @@ fn wait_for_leaders<C: ClientContext>(
     }
 }
 
-/// The error for a topic that isn't there.
-pub(super) fn missing(topic: &str) -> LogError {
-    LogError::Fatal(format!("topic {topic} doesn't exist: create it before it is used"))
+fn no_topic(topic: &str) -> String {
+    format!("topic {topic} doesn't exist: create it before it is used")
 }
 
 enum Topic {
@@ -169,4 +190,17 @@ pub(super) fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
         .iter()
         .map(|element| TopicPartition::new(element.topic(), element.partition().unsigned_abs()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_lacks_itself_or_a_partition_that_is_in_use() {
+        assert!(lacking("orders", 0, None).is_some_and(|text| text.contains("topic orders")));
+        assert!(lacking("orders", 3, Some(3)).is_some_and(|text| text.contains("orders[3]")));
+        assert_eq!(lacking("orders", 3, Some(4)), None);
+        assert_eq!(lacking("orders", 3, Some(0)), None, "nobody says how many");
+    }
 }

@@ -151,7 +151,7 @@ impl KafkaReader {
         if lanes.take_unknown() {
             doubt.raise(Instant::now());
         }
-        doubt.settle(Instant::now(), || first_missing(consumer.client(), lanes.topics()))
+        doubt.settle(Instant::now(), || first_missing(consumer.client(), lanes.partitions()))
     }
 
     fn failed(&self, error: &KafkaError) -> LogError {

@@ -147,14 +147,19 @@ impl KafkaTxnProducer {
         }
     }
 
-    /// Whether what it sends to is still there, where a broker said that it isn't.
+    /// Whether what the last transaction sent to is still there, where a broker said that it isn't.
     fn settle(&mut self) -> Result<(), LogError> {
-        let Self { doubt, targets, producer, .. } = self;
+        let Self { doubt, targets, producer, transaction, .. } = self;
         if producer.context().take_unknown() {
             doubt.raise(Instant::now());
         }
-        let topics = targets.keys().map(String::as_str);
-        doubt.settle(Instant::now(), || first_missing(producer.client(), topics))
+        let in_use = targets.iter().filter_map(|(topic, target)| {
+            let is_used =
+                |at: &Option<Partition>| at.is_some_and(|at| at.transaction == *transaction);
+            let highest = target.partitions.iter().rposition(is_used)?;
+            Some((topic.as_str(), u32::try_from(highest).unwrap_or(u32::MAX)))
+        });
+        doubt.settle(Instant::now(), || first_missing(producer.client(), in_use))
     }
 
     /// Commit or abort: asks again while the cluster doesn't answer.
