@@ -4,8 +4,11 @@
 
 mod kafka;
 
+use std::time::{Duration, Instant};
+
 use log::contract::{self, LogFixture, Victim};
 use log::kafka::GroupProtocol;
+use log::{Cleanup, GroupConsumer, GroupOptions, LogError, Polled, TopicSpec};
 
 use kafka::{Kafka, VICTIM};
 
@@ -98,4 +101,49 @@ mod broker_assigned {
     fn a_group_reader_passes_markers() {
         judge(contract::membership::a_group_reader_passes_markers);
     }
+}
+
+/// Classic groups; librdkafka says once that a member's place is another's, and afterwards that all is well.
+#[test]
+fn a_member_fenced_before_it_takes_its_partitions_over_is_told_again() {
+    let Some(kafka) = Kafka::from_environment() else { return };
+    let log = kafka.log();
+    let name = format!("fenced-{}", std::process::id());
+    let spec =
+        TopicSpec { name: name.clone(), partitions: 1, replication: 1, cleanup: Cleanup::Keep };
+    log.admin().unwrap().ensure_topics(&[spec]).unwrap();
+    let member = || {
+        let options = GroupOptions {
+            group: name.clone(),
+            client_id: name.clone(),
+            session_timeout: kafka.session_timeout(),
+            max_poll_interval: Duration::from_secs(60),
+            instance_id: Some("the-same".to_owned()),
+        };
+        let mut member = log.group_consumer(&options).unwrap();
+        member.subscribe(&[&name]).unwrap();
+        member
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let poll = |member: &mut Box<dyn GroupConsumer>| {
+        assert!(Instant::now() < deadline, "it isn't told");
+        member.poll(Duration::from_millis(50), 1, &mut |_| {})
+    };
+    let mut first = member();
+    let assigned = loop {
+        if let Polled::Assign(assigned) = poll(&mut first).unwrap() {
+            break assigned;
+        }
+    };
+    let mut second = member();
+    let told = loop {
+        poll(&mut second).unwrap();
+        if let Err(told) = poll(&mut first) {
+            break told;
+        }
+    };
+    assert!(matches!(told, LogError::Fenced(_)), "{told:?}");
+    let positions: Vec<_> = assigned.into_iter().map(|at| (at, 0)).collect();
+    let again = first.ack_assign(&positions);
+    assert!(matches!(again, Err(LogError::Fenced(_))), "{again:?}");
 }

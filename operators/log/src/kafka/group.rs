@@ -23,7 +23,7 @@ use super::membership;
 use super::metadata::{first_missing, list_of, partitions_of, wait_until_ready, with_offsets};
 use super::reader::{connect, seek, wait_a_slice};
 use super::settings::KafkaOptions;
-use super::told::{Told, sort_told};
+use super::told::{self, Told, sort_told};
 use super::triage::sort;
 
 /// How long a seek may take that nobody needs any more once the group says so.
@@ -285,6 +285,11 @@ impl GroupConsumer for KafkaGroupConsumer {
             self.assign(offsets)?;
             self.owned.extend(added);
         }
+        // Where it has been fenced, librdkafka takes this for the opposite and says that all is well.
+        told::check(
+            self.consumer.client(),
+            format_args!("group {}: taking partitions over", self.group),
+        )?;
         self.answered += 1;
         Ok(membership::capture(
             &self.consumer,

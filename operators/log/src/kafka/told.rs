@@ -44,17 +44,38 @@ fn judge_told(
     }
     let reason = if code == Some(Code::Fatal) { why() } else { None };
     let sorted = match reason {
-        Some((code, text)) if is_fence(code) => LogError::Fenced(format!(
-            "{doing}: {text} ({code:?}): another process has the same instance id; give each its own"
-        )),
-        // Whatever it is: this client is no more.
-        Some((code, text)) => LogError::Fatal(format!("{doing}: {text} ({code:?})")),
+        Some((code, text)) => over(code, &text, doing),
         None => sort(error, doing),
     };
     match sorted {
         LogError::Retriable(_) | LogError::Abort(_) => Told::Passes,
         failed => Told::Failed(failed),
     }
+}
+
+/// Whether the client has failed for good. It says so once, but it can be asked at any time: until it is, its calls seem to
+/// succeed and do nothing.
+///
+/// # Errors
+/// It has.
+pub(super) fn check<C: ClientContext>(
+    client: &Client<C>,
+    doing: impl Display,
+) -> Result<(), LogError> {
+    match client.fatal_error() {
+        Some((code, text)) => Err(over(code, &text, doing)),
+        None => Ok(()),
+    }
+}
+
+/// Whatever the reason is: this client is no more.
+fn over(code: Code, text: &str, doing: impl Display) -> LogError {
+    if is_fence(code) {
+        return LogError::Fenced(format!(
+            "{doing}: {text} ({code:?}): another process has the same instance id; give each its own"
+        ));
+    }
+    LogError::Fatal(format!("{doing}: {text} ({code:?})"))
 }
 
 #[cfg(test)]
