@@ -67,6 +67,45 @@ fn a_topic_with_the_wrong_cleanup_is_refused() -> Result<(), LogError> {
     Ok(())
 }
 
+/// Of a topic that holds an application's state, or what it hasn't read, retention isn't anybody's choice.
+#[test]
+fn an_internal_topic_that_can_lose_something_is_refused() -> Result<(), LogError> {
+    let Some(kafka) = Kafka::from_environment() else { return Ok(()) };
+    let scene = Scene::new(&kafka, "internal");
+    let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+    let ensure = |name: &str, cleanup: Cleanup, tombstones: Duration| {
+        let spec = TopicSpec { name: name.to_owned(), partitions: 1, replication: 1, cleanup };
+        scene.admin.ensure_internal(&[spec], tombstones)
+    };
+    let made = |base: &str, cleanup: Cleanup| scene.topic_with(base, 1, cleanup);
+    let (events, state) = (made("events", Cleanup::Delete(day)), made("state", Cleanup::Compact));
+    let windows = made("windows", Cleanup::CompactDelete(hour));
+    for (name, cleanup, tombstones, change) in [
+        (&events, Cleanup::Keep, day, "retention.ms=-1"),
+        (&windows, Cleanup::CompactDelete(day), day, "retention.ms=86400000"),
+        (&windows, Cleanup::Compact, day, "cleanup.policy=[compact]"),
+        (&state, Cleanup::Compact, 2 * day, "delete.retention.ms=172800000"),
+    ] {
+        let refused = ensure(name, cleanup, tombstones).expect_err("it can lose something");
+        assert!(matches!(refused, LogError::Fatal(_)), "{refused:?}");
+        let text = refused.to_string();
+        let command = format!("--entity-name {name} --add-config '{change}'");
+        assert!(text.contains(&command), "{text}");
+    }
+    for (name, cleanup) in [
+        (&state, Cleanup::Compact),
+        (&windows, Cleanup::CompactDelete(hour)),
+        (&events, Cleanup::Delete(hour)),
+        (&scene.name("repartition"), Cleanup::Keep),
+        (&scene.name("changelog"), Cleanup::CompactDelete(day)),
+    ] {
+        // The second time as a topic that exists.
+        ensure(name, cleanup.clone(), day)?;
+        ensure(name, cleanup, day)?;
+    }
+    Ok(())
+}
+
 /// A topic's id is its own, so that one made anew isn't taken for the old one.
 #[test]
 fn topics_have_ids() -> Result<(), LogError> {

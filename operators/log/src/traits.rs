@@ -100,6 +100,15 @@ pub trait Admin: Send + Sync {
     /// keeps its records is left as somebody chose it. On the embedded log,
     /// whose topics are all the program's own, its cleanup becomes the asked one.
     fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError>;
+    /// As [`Self::ensure_topics`], for topics that hold an application's state
+    /// or what it hasn't read yet. On Kafka it is an error, too, if a retention
+    /// by age or size could take more than was asked for, or compaction
+    /// tombstones that are younger than `tombstones`; it names the command
+    /// that sets it right.
+    fn ensure_internal(&self, topics: &[TopicSpec], tombstones: Duration) -> Result<(), LogError> {
+        let _only_kafka_has_settings = tombstones;
+        self.ensure_topics(topics)
+    }
     /// None for a topic that doesn't exist.
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>, LogError>;
     /// First offset that still exists.

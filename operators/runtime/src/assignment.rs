@@ -31,7 +31,8 @@ impl Worker {
         let admin = self.log.admin().map_err(|e| self.log_failed(e))?;
         let plan = topics::plan(&self.topology, admin.as_ref(), self.replication)?;
         let agreed = self.agree(admin.as_ref(), &plan.partitions)?;
-        plan.create(admin.as_ref()).map_err(|e| self.log_failed(e))?;
+        plan.create(admin.as_ref(), self.settings.delete_retention_ms)
+            .map_err(|e| self.log_failed(e))?;
         let transactional_id = self.settings.transactional_id(&application);
         let client_id = client_id(&application, &self.settings.instance, self.settings.thread);
         let mut producer = self

@@ -76,7 +76,9 @@ pub(crate) fn topic(application: &str) -> String {
 /// The topic, made if it isn't there.
 fn ensure(admin: &dyn Admin, topic: &str, replication: i32) -> Result<(), LogError> {
     let (name, partitions, cleanup) = (topic.to_owned(), 1, Cleanup::Compact);
-    admin.ensure_topics(&[TopicSpec { name, partitions, replication, cleanup }])
+    let spec = TopicSpec { name, partitions, replication, cleanup };
+    // It is read from its start each time: no tombstone can be missed.
+    admin.ensure_internal(&[spec], Duration::ZERO)
 }
 
 /// Which life of the application this is: another one after each reset, which deletes the topic of the manifest. State

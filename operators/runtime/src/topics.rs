@@ -27,12 +27,13 @@ pub struct TopicPlan {
 }
 
 impl TopicPlan {
-    /// Creates the internal topics that are missing.
+    /// Creates the internal topics that are missing. Tombstones of changelogs live for `delete_retention_ms` at least.
     ///
     /// # Errors
-    /// One exists with another partition count or cleanup.
-    pub fn create(&self, admin: &dyn Admin) -> Result<(), LogError> {
-        admin.ensure_topics(&self.internal)
+    /// One exists with another partition count, or could lose state or what isn't read yet.
+    pub fn create(&self, admin: &dyn Admin, delete_retention_ms: i64) -> Result<(), LogError> {
+        let tombstones = Duration::from_millis(u64::try_from(delete_retention_ms).unwrap_or(0));
+        admin.ensure_internal(&self.internal, tombstones)
     }
 }
 

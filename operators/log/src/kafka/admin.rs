@@ -22,6 +22,7 @@ use crate::record::TopicPartition;
 use crate::topic::{TopicDescription, TopicSpec};
 use crate::traits::{Admin, Isolation};
 
+use super::cleanups::Owner;
 use super::context::Quiet;
 use super::doubt::Doubt;
 use super::metadata::{
@@ -29,7 +30,7 @@ use super::metadata::{
 };
 use super::native::topic_ids;
 use super::settings::KafkaOptions;
-use super::topics::{check_partitions, check_policies, create};
+use super::topics::{check_cleanups, check_partitions, create};
 use super::triage::{code_of, is_unknown, sort, sort_question};
 use super::upkeep;
 
@@ -136,6 +137,25 @@ impl KafkaAdmin {
         answer
     }
 
+    fn ensure(&self, topics: &[TopicSpec], owner: Owner) -> Result<(), LogError> {
+        let timeout = self.options.request_timeout;
+        let mut absent = Vec::new();
+        for topic in topics {
+            if partition_count(self.client.inner(), &topic.name, timeout)?.is_none() {
+                absent.push(topic);
+            }
+        }
+        if !absent.is_empty() {
+            create(&self.client, &absent, owner, timeout)?;
+        }
+        // Those just made too: somebody else may have been faster, with others.
+        for topic in topics {
+            let found = wait_until_made(self.client.inner(), &topic.name, timeout)?;
+            check_partitions(topic, found)?;
+        }
+        self.asking_again(|| check_cleanups(&self.client, topics, owner, timeout))
+    }
+
     /// Repeats a question while the answer is that leaders or coordinators move.
     fn asking_again<T>(&self, mut ask: impl FnMut() -> Result<T, LogError>) -> Result<T, LogError> {
         let deadline = Instant::now() + self.options.request_timeout;
@@ -207,22 +227,11 @@ impl Admin for KafkaAdmin {
     }
 
     fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
-        let timeout = self.options.request_timeout;
-        let mut absent = Vec::new();
-        for topic in topics {
-            if partition_count(self.client.inner(), &topic.name, timeout)?.is_none() {
-                absent.push(topic);
-            }
-        }
-        if !absent.is_empty() {
-            create(&self.client, &absent, timeout)?;
-        }
-        // Those just made too: somebody else may have been faster, with others.
-        for topic in topics {
-            let found = wait_until_made(self.client.inner(), &topic.name, timeout)?;
-            check_partitions(topic, found)?;
-        }
-        self.asking_again(|| check_policies(&self.client, topics, timeout))
+        self.ensure(topics, Owner::Operator)
+    }
+
+    fn ensure_internal(&self, topics: &[TopicSpec], tombstones: Duration) -> Result<(), LogError> {
+        self.ensure(topics, Owner::Application { tombstones })
     }
 
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicDescription>>, LogError> {

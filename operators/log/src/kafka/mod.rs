@@ -13,6 +13,7 @@ pub mod settings;
 
 mod admin;
 mod appender;
+mod cleanups;
 mod context;
 mod deliveries;
 mod doubt;

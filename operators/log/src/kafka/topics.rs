@@ -1,7 +1,7 @@
 //! Making topics, and whether those that exist will do.
 //!
 //! Invariant: a topic passes only if its cleanup can't delete what its user
-//! relies on; how long records are kept is the operator's choice.
+//! relies on; how long a user's topic keeps its records is the operator's choice.
 
 use std::time::Duration;
 
@@ -13,28 +13,20 @@ use rdkafka::admin::{
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::error::LogError;
-use crate::topic::{Cleanup, TopicSpec};
+use crate::topic::TopicSpec;
 
+use super::cleanups::{Fault, Owner, faults, remedy, settings_of};
 use super::context::Quiet;
-use super::settings::MAX_BATCH_BYTES;
 use super::triage::{by_code, sort};
-
-/// How long a deleted key's tombstone can be read.
-const TOMBSTONES: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Compaction leaves the segment being written alone, so segments are small.
-const COMPACTED_SEGMENT_BYTES: usize = 50 * 1024 * 1024;
-
-/// How long a segment of few keys is written before it is compacted.
-const OFTEN: Duration = Duration::from_secs(10 * 60);
 
 /// Makes topics; one that somebody else makes meanwhile counts as made.
 pub(super) fn create(
     client: &AdminClient<Quiet>,
     topics: &[&TopicSpec],
+    owner: Owner,
     timeout: Duration,
 ) -> Result<(), LogError> {
-    let settings: Vec<_> = topics.iter().map(|topic| settings_of(&topic.cleanup)).collect();
+    let settings: Vec<_> = topics.iter().map(|topic| settings_of(&topic.cleanup, owner)).collect();
     let new: Vec<_> =
         topics.iter().zip(&settings).map(|(topic, all)| new_topic(topic, all)).collect();
     let made =
@@ -62,10 +54,11 @@ pub(super) fn check_partitions(topic: &TopicSpec, found: u32) -> Result<(), LogE
     )))
 }
 
-/// Compares `cleanup.policy` of topics that exist.
-pub(super) fn check_policies(
+/// Compares what topics that exist do with old records.
+pub(super) fn check_cleanups(
     client: &AdminClient<Quiet>,
     topics: &[TopicSpec],
+    owner: Owner,
     timeout: Duration,
 ) -> Result<(), LogError> {
     if topics.is_empty() {
@@ -74,21 +67,25 @@ pub(super) fn check_policies(
     let asked: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
     let found = block_on(client.describe_configs(&asked, &asking(timeout)))
         .map_err(|error| sort(&error, "asking for the settings of topics"))?;
-    topics.iter().zip(found).try_for_each(|(topic, found)| check_policy(topic, found))
+    topics.iter().zip(found).try_for_each(|(topic, found)| check_cleanup(topic, owner, found))
 }
 
 fn asking(timeout: Duration) -> AdminOptions {
     AdminOptions::new().request_timeout(Some(timeout))
 }
 
-fn check_policy(topic: &TopicSpec, found: ConfigResourceResult) -> Result<(), LogError> {
+fn check_cleanup(
+    topic: &TopicSpec,
+    owner: Owner,
+    found: ConfigResourceResult,
+) -> Result<(), LogError> {
     let name = &topic.name;
     let settings = match found {
         Ok(settings) => settings,
         Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
             tracing::warn!(
                 topic = name,
-                "cleanup.policy not checked: DESCRIBE_CONFIGS is not allowed to this client"
+                "settings not checked: DESCRIBE_CONFIGS is not allowed to this client"
             );
             return Ok(());
         }
@@ -101,102 +98,18 @@ fn check_policy(topic: &TopicSpec, found: ConfigResourceResult) -> Result<(), Lo
     if settings.specifier != OwnedResourceSpecifier::Topic(name.clone()) {
         return Err(LogError::Fatal(format!("settings of topic {name}: the broker told others")));
     }
-    let policy = settings.get("cleanup.policy").and_then(|entry| entry.value.as_deref());
-    match policy.and_then(|policy| misfit(&topic.cleanup, policy)) {
-        None => Ok(()),
-        Some(fault) => Err(LogError::Fatal(format!("topic {name} {fault}"))),
+    let found = |setting: &str| settings.get(setting).and_then(|entry| entry.value.as_deref());
+    let faults = faults(&topic.cleanup, owner, found);
+    if faults.is_empty() {
+        return Ok(());
     }
-}
-
-/// Why a topic with this policy would lose what it is for.
-fn misfit(wanted: &Cleanup, policy: &str) -> Option<String> {
-    let is = policy.split(',').any(|part| part.trim() == "compact");
-    let should = wanted.is_compacted();
-    let (wanted, loss) = match (is, should) {
-        (false, true) => (policy_of(wanted), "its retention would delete state"),
-        (true, false) => (policy_of(wanted), "compaction would delete events"),
-        _ => return None,
-    };
-    Some(format!(
-        "has cleanup.policy={policy}, not {wanted}, so {loss}: change it (`kafka-configs --alter \
-         --entity-type topics --add-config cleanup.policy=[{wanted}]`), or delete the topic"
-    ))
-}
-
-fn policy_of(cleanup: &Cleanup) -> &'static str {
-    match cleanup {
-        Cleanup::Delete(_) | Cleanup::Keep => "delete",
-        Cleanup::Compact | Cleanup::CompactOften => "compact",
-        Cleanup::CompactDelete(_) => "compact,delete",
-    }
+    let texts: Vec<String> = faults.iter().map(Fault::to_string).collect();
+    let (texts, remedy) = (texts.join("; "), remedy(name, &faults));
+    Err(LogError::Fatal(format!("topic {name} has {texts}. Change it: {remedy}")))
 }
 
 fn new_topic<'a>(topic: &'a TopicSpec, settings: &'a [(&'static str, String)]) -> NewTopic<'a> {
     let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
     let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(topic.replication));
     settings.iter().fold(new, |new, (name, value)| new.set(name, value))
-}
-
-/// Kafka's settings for what happens to old records.
-fn settings_of(cleanup: &Cleanup) -> Vec<(&'static str, String)> {
-    let millis = |time: &Duration| time.as_millis().to_string();
-    let mut settings = vec![("max.message.bytes", MAX_BATCH_BYTES.to_string())];
-    let policy = policy_of(cleanup);
-    let retention = match cleanup {
-        Cleanup::Delete(time) | Cleanup::CompactDelete(time) => Some(millis(time)),
-        Cleanup::Keep => Some("-1".to_owned()),
-        Cleanup::Compact | Cleanup::CompactOften => None,
-    };
-    settings.push(("cleanup.policy", policy.to_owned()));
-    settings.extend(retention.map(|time| ("retention.ms", time)));
-    if policy.starts_with("compact") {
-        settings.push(("delete.retention.ms", millis(&TOMBSTONES)));
-        settings.push(("segment.bytes", COMPACTED_SEGMENT_BYTES.to_string()));
-    }
-    if *cleanup == Cleanup::CompactOften {
-        settings.push(("segment.ms", millis(&OFTEN)));
-    }
-    settings
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(cleanup: &Cleanup, name: &str) -> Option<String> {
-        settings_of(cleanup).into_iter().find(|(found, _)| *found == name).map(|(_, value)| value)
-    }
-
-    #[test]
-    fn cleanup_becomes_topic_settings() {
-        let week = Duration::from_secs(7 * 86400);
-        assert_eq!(value(&Cleanup::Delete(week), "retention.ms").as_deref(), Some("604800000"));
-        assert_eq!(value(&Cleanup::Keep, "retention.ms").as_deref(), Some("-1"));
-        assert_eq!(value(&Cleanup::Compact, "retention.ms"), None);
-        assert_eq!(value(&Cleanup::Compact, "cleanup.policy").as_deref(), Some("compact"));
-        assert_eq!(value(&Cleanup::Compact, "segment.ms"), None);
-        assert_eq!(value(&Cleanup::CompactOften, "segment.ms").as_deref(), Some("600000"));
-        assert_eq!(value(&Cleanup::CompactOften, "cleanup.policy").as_deref(), Some("compact"));
-        let both = Cleanup::CompactDelete(week);
-        assert_eq!(value(&both, "cleanup.policy").as_deref(), Some("compact,delete"));
-        assert_eq!(value(&both, "delete.retention.ms").as_deref(), Some("86400000"));
-    }
-
-    #[test]
-    fn only_a_policy_that_loses_something_is_a_misfit() {
-        let day = Duration::from_secs(86_400);
-        for (wanted, policy, fits) in [
-            (Cleanup::Compact, "compact", true),
-            (Cleanup::Compact, "delete,compact", true),
-            (Cleanup::Compact, "delete", false),
-            (Cleanup::CompactDelete(day), "compact", true),
-            (Cleanup::CompactDelete(day), "delete", false),
-            (Cleanup::Keep, "delete", true),
-            (Cleanup::Delete(day), "delete", true),
-            (Cleanup::Delete(day), "compact", false),
-            (Cleanup::Keep, "compact,delete", false),
-        ] {
-            assert_eq!(misfit(&wanted, policy).is_none(), fits, "{wanted:?} on {policy}");
-        }
-    }
 }

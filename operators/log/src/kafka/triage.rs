@@ -187,6 +187,9 @@ mod tests {
     fn every_class_has_its_codes() {
         assert!(matches!(class(Code::ProducerFenced), LogError::Fenced(_)));
         assert!(matches!(class(Code::NotLeaderForPartition), LogError::Retriable(_)));
+        // A broker's disk is full; a broker is slow because of a quota.
+        assert!(matches!(class(Code::KafkaStorageError), LogError::Retriable(_)));
+        assert!(matches!(class(Code::ThrottlingQuotaExceeded), LogError::Retriable(_)));
         assert!(matches!(class(Code::IllegalGeneration), LogError::Abort(_)));
         assert!(matches!(class(Code::MessageSizeTooLarge), LogError::Refused(_)));
         assert!(matches!(class(Code::TopicAuthorizationFailed), LogError::Fatal(_)));
