@@ -78,8 +78,12 @@ impl World {
 
     /// Appends a record from outside; durable on return.
     pub fn append(&self, topic: &str, key: &[u8], value: &[u8]) {
-        let record =
-            NewRecord { key: Some(key), value: Some(value), timestamp: self.now(), headers: &[] };
+        self.append_at(self.now(), topic, key, value);
+    }
+
+    /// The same, with a timestamp of its own.
+    pub fn append_at(&self, timestamp: i64, topic: &str, key: &[u8], value: &[u8]) {
+        let record = NewRecord { key: Some(key), value: Some(value), timestamp, headers: &[] };
         let (send, receive) = std::sync::mpsc::channel();
         let done = Box::new(move |done| send.send(done).unwrap());
         self.faults.without(|| {

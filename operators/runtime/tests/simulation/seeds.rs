@@ -73,6 +73,11 @@ fn every_record_is_asked_about_and_has_one_result_whatever_happens() {
 }
 
 #[test]
+fn a_window_takes_what_is_in_time_whatever_was_aborted_or_restarted_meanwhile() {
+    run(&flows::windows());
+}
+
+#[test]
 fn a_seed_does_the_same_every_time() {
     for flow in flows::all() {
         let [first, second] = [(); 2].map(|()| simulate(&flow, 11, STEPS).unwrap());
