@@ -206,7 +206,9 @@ fn random_fault(dice: &mut Dice) -> Step {
             &[Fault::Late],
             200,
         ),
-        _ => (Operation::Poll, &[Fault::Unaware, Fault::Unaware, Fault::Retriable], 60),
+        _ => {
+            (Operation::Poll, &[Fault::Unaware, Fault::Unaware, Fault::Twice, Fault::Retriable], 60)
+        }
     };
     let fault = dice.choose(kinds);
     let most = if fault == Fault::Retriable { 2 } else { most };
