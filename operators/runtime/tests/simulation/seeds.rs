@@ -12,7 +12,7 @@ const SHRINKING: Duration = Duration::from_secs(20);
 const DAY_S: u64 = 86_400;
 
 /// So many kinds of disruption and of failing calls there are; see `schedule.rs` of the simulator.
-const KINDS: (usize, usize) = (6, 28);
+const KINDS: (usize, usize) = (7, 28);
 
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
