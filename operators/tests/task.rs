@@ -104,6 +104,25 @@ fn drain(task: &mut Task) -> Vec<i64> {
 }
 
 #[test]
+fn a_record_that_is_delivered_again_is_taken_once_and_moves_nothing_back() {
+    let (mut task, _dir) = task(&repeater());
+    task.set_position(0, 3);
+    push(&mut task, 0, 2, 10, 7);
+    for offset in [3, 5, 3, 5, 8] {
+        push(&mut task, 0, offset, offset, 9000 + offset);
+    }
+    while task.run_once(0).unwrap() == Ran::Record {}
+    push(&mut task, 0, 5, 20, 9005);
+    while task.run_once(0).unwrap() == Ran::Record {}
+    assert_eq!(drain(&mut task), [9003, 9005, 9008]);
+    assert_eq!(task.positions()[0], Some(9));
+    task.set_position(0, 5);
+    push(&mut task, 0, 5, 20, 9005);
+    while task.run_once(0).unwrap() == Ran::Record {}
+    assert_eq!(drain(&mut task), [9005], "a position that is set counts anew");
+}
+
+#[test]
 fn the_lowest_head_timestamp_goes_first_and_positions_follow() {
     let (mut task, _dir) = task(&repeater());
     for (source, offset, timestamp, n) in

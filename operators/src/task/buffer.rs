@@ -1,6 +1,6 @@
 //! Records that wait in a task, per source, first in first out.
 //!
-//! Invariant: offsets in a buffer ascend. Memory of processed records is reused, as far as there is room for it.
+//! Invariant: offsets in a buffer ascend, and none comes twice, whatever a client delivers again. Memory of processed records is reused, as far as there is room for it.
 
 use std::collections::VecDeque;
 
@@ -69,6 +69,8 @@ const SPARE: usize = 1024;
 
 pub(crate) struct Buffer {
     queue: VecDeque<Buffered>,
+    /// Records below this offset were pushed before, or lie before the position where the task began.
+    next: i64,
     /// Memory of the records in the queue.
     bytes: usize,
     spare: Vec<Buffered>,
@@ -80,6 +82,7 @@ impl Default for Buffer {
     fn default() -> Self {
         Self {
             queue: VecDeque::new(),
+            next: i64::MIN,
             bytes: 0,
             spare: Vec::new(),
             spare_bytes: 0,
@@ -89,7 +92,16 @@ impl Default for Buffer {
 }
 
 impl Buffer {
+    /// What comes next has this offset, or a higher one.
+    pub(crate) fn begin_at(&mut self, offset: i64) {
+        self.next = offset;
+    }
+
     pub(crate) fn push(&mut self, record: InputRecord<'_>) {
+        if record.offset < self.next {
+            return;
+        }
+        self.next = record.offset + 1;
         let mut buffered = self.spare.pop().unwrap_or_default();
         self.spare_bytes -= buffered.cost;
         buffered.fill(record);

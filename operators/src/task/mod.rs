@@ -200,7 +200,8 @@ impl Task {
         self.ctx.partitions = self.sources.first().and_then(|source| of(&source.topic));
     }
 
-    /// Copies a record into the buffer of a source (numbered as [`SubTopology::sources`]).
+    /// Copies a record into the buffer of a source (numbered as [`SubTopology::sources`]). One that came before is dropped:
+    /// clients may deliver a record twice.
     pub fn push(&mut self, source: usize, record: InputRecord<'_>) {
         self.sources[source].buffer.push(record);
     }
@@ -281,6 +282,7 @@ impl Task {
     /// Where a source begins, at assignment.
     pub fn set_position(&mut self, source: usize, next_offset: i64) {
         self.positions[source] = Some(next_offset);
+        self.sources[source].buffer.begin_at(next_offset);
     }
 
     /// The log has nothing more for this source below `next_offset` (markers, aborted

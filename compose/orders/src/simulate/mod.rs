@@ -15,7 +15,7 @@ use crate::output::say;
 use crate::progress::Progress;
 
 /// What can be simulated.
-pub(crate) const FLOWS: [&str; 4] = ["words", "deadlines", "calls", "orders"];
+pub(crate) const FLOWS: [&str; 5] = ["words", "deadlines", "calls", "windows", "orders"];
 
 /// Steps of a schedule for a flow of one application, and for the order flow, where each step is one of seven workers'.
 const STEPS: (usize, usize) = (1_000, 4_000);

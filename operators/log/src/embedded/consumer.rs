@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::cursor::Cursors;
+use super::doubled::Doubled;
 use super::faults::{Fault, Operation};
 use super::group::Pulse;
 use super::shared::Shared;
@@ -23,6 +24,7 @@ pub(super) struct Consumer {
     member: Option<String>,
     pulse: Arc<Pulse>,
     cursors: Cursors,
+    doubled: Doubled,
     /// Unsubscribed without being a member: its empty revoke, not answered yet.
     empty_revoke: EmptyRevoke,
 }
@@ -42,6 +44,7 @@ impl Consumer {
             member: None,
             pulse: Arc::default(),
             cursors: Cursors::new(Visibility::Written, Isolation::ReadCommitted),
+            doubled: Doubled::default(),
             empty_revoke: EmptyRevoke::No,
         }
     }
@@ -65,6 +68,7 @@ impl Consumer {
         let member = self.member.as_deref()?;
         let event = self.shared.core.lock().groups.take_event(&self.options.group, member)?;
         self.cursors.clear();
+        self.doubled.forget();
         Some(event)
     }
 
@@ -73,17 +77,27 @@ impl Consumer {
         timeout: Duration,
         max: usize,
         visit: &mut dyn FnMut(ConsumedRecord<'_>),
-        aware: bool,
+        fault: Option<Fault>,
     ) -> Result<Polled, LogError> {
         let until = deadline_after(timeout);
         let signal = Arc::clone(self.cursors.signal());
         loop {
             let seen = signal.seen();
             self.shared.alive()?;
-            if aware && let Some(event) = self.event() {
+            if fault != Some(Fault::Unaware)
+                && let Some(event) = self.event()
+            {
                 return Ok(event);
             }
-            let visited = self.cursors.visit(self.shared.engine.as_ref(), max, visit)?;
+            self.doubled.deliver(&self.cursors, visit);
+            let engine = self.shared.engine.as_ref();
+            let visited = match fault {
+                Some(Fault::Twice) => self.cursors.visit(engine, max, &mut |record| {
+                    self.doubled.keep(&record);
+                    visit(record);
+                })?,
+                _ => self.cursors.visit(engine, max, visit)?,
+            };
             let idle = visited == 0 && self.shared.options.background;
             if !idle || signal.take_wake() || Instant::now() >= until {
                 return Ok(Polled::Records(visited));
@@ -132,7 +146,7 @@ impl GroupConsumer for Consumer {
         let fault = self.shared.begin(Operation::Poll)?;
         self.seen();
         self.pulse.polling.store(true, Ordering::Release);
-        let polled = self.poll_inner(timeout, max, visit, fault != Some(Fault::Unaware));
+        let polled = self.poll_inner(timeout, max, visit, fault);
         self.seen();
         self.pulse.polling.store(false, Ordering::Release);
         self.shared.finish(fault)?;
@@ -183,6 +197,7 @@ impl GroupConsumer for Consumer {
     }
 
     fn seek(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+        self.doubled.forget();
         offsets.iter().try_for_each(|(at, offset)| self.cursors.seek(at, *offset))
     }
 

@@ -204,6 +204,10 @@ impl Cursors {
         Ok(())
     }
 
+    pub(super) fn is_paused(&self, at: &TopicPartition) -> bool {
+        self.find(at).is_some_and(|cursor| cursor.paused)
+    }
+
     fn find(&self, at: &TopicPartition) -> Option<&Cursor> {
         self.cursors.iter().find(|cursor| cursor.partition.at == *at)
     }

@@ -67,6 +67,9 @@ pub enum Fault {
     /// This poll of a group's member doesn't deliver the group's event yet: it goes on
     /// reading, as one does that hasn't heard of its loss.
     Unaware,
+    /// What this poll delivers to a group's member is delivered a second time by its next poll, unless the member has
+    /// been moved meanwhile.
+    Twice,
     /// The log crashes first: nothing done, every later call fails.
     CrashBefore,
     /// Done, then the log crashes, so that the caller doesn't learn it.

@@ -42,6 +42,7 @@ mod committer;
 mod compaction;
 mod consumer;
 mod cursor;
+mod doubled;
 mod faults;
 mod group;
 mod keys;

@@ -136,6 +136,7 @@ impl Shared {
             | Fault::AnswerLost
             | Fault::CrashAfter
             | Fault::Unaware
+            | Fault::Twice
             | Fault::Torn
             | Fault::Early
             | Fault::Late => Ok(Some(fault)),
@@ -152,7 +153,7 @@ impl Shared {
             Some(Fault::Torn) => {
                 Err(LogError::Abort("injected fault: a delivery failed".to_owned()))
             }
-            Some(Fault::Unaware | Fault::Early | Fault::Late) => Ok(()),
+            Some(Fault::Unaware | Fault::Twice | Fault::Early | Fault::Late) => Ok(()),
             Some(_) => Err(LogError::Unknown("injected fault after the operation".to_owned())),
             None => Ok(()),
         }

@@ -129,6 +129,7 @@ pub(super) fn name(fault: Fault) -> &'static str {
         Fault::Early => "delivers at once",
         Fault::Late => "comes late",
         Fault::Unaware => "hears no news of the group",
+        Fault::Twice => "delivers its records again the next time",
         Fault::CrashBefore | Fault::CrashAfter => "crashes the log",
     }
 }

@@ -18,8 +18,8 @@
 //! |---|---|
 //! | crashes at any step, and between any two phases of a commit | `Kill`, `PowerLoss`, `Lose`, `WorkUntil` before them |
 //! | torn batches | `Fault::Torn`, `Early`: a part of a transaction is in the log when it dies |
-//! | lost and doubled deliveries | `Fault::Retriable` and `UnknownNotDone` (the request is lost), `AnswerLost` and `UnknownDone` (it is done, and repeated) |
-//! | clock jumps | `Pass` of nine or ten seconds or an hour |
+//! | lost and doubled deliveries | `Fault::Retriable` and `UnknownNotDone` (the request is lost), `AnswerLost` and `UnknownDone` (it is done, and repeated), `Twice` (a client hands a record out again) |
+//! | clock jumps | `Pass` of nine or ten seconds or an hour; in two of five schedules `Jump`: the clock of one member goes ahead of the others', by milliseconds or by an hour |
 //! | rebalances at the worst moment | `Close`, `Freeze`, jumps beyond the session while others are in the middle of a commit |
 //! | members unaware of their loss | `Fault::Unaware`, zombies of frozen members, members that stand still in a commit and go on |
 //! | standbys, and their take-over by a task | none, one, or one on every other member, by the seed |

@@ -170,6 +170,10 @@ fn take(step: Step, cluster: &mut Cluster, scenario: &mut dyn Scenario, events: 
             cluster.world.pass(ms);
             cluster.world.tick();
         }
+        Step::Jump { member, ms } => {
+            happens("clocks ahead of others");
+            cluster.jump(member, ms);
+        }
         Step::Kill(member) => {
             if cluster.crash(member) {
                 happens("kills");

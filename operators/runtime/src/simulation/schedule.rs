@@ -38,6 +38,13 @@ pub enum Step {
     Zombie(usize),
     /// The clock jumps ahead by milliseconds, and the log does what is due.
     Pass(i64),
+    /// The clock of one member jumps ahead of everybody else's.
+    Jump {
+        /// Which member.
+        member: usize,
+        /// By how many milliseconds.
+        ms: i64,
+    },
     /// kill -9 of a member.
     Kill(usize),
     /// A member stands still and becomes its successor's zombie.
@@ -77,6 +84,9 @@ const TRANSACTION_IS_OVER: i64 = 10_000;
 /// Steps in which the others take over what a member had that stands still.
 const TAKE_OVER: usize = 80;
 
+/// How far a clock jumps ahead.
+const JUMPS: [i64; 6] = [1, 7, 150, SESSION_IS_OVER, 300_000, 3_600_000];
+
 const STAGES: [CommitStage; 5] = [
     CommitStage::Stage,
     CommitStage::Offsets,
@@ -92,7 +102,13 @@ impl Schedule {
         let mut dice = Dice::new(seed);
         let members = 1 + dice.choose(&[1, 1, 1, 1, 2, 3]);
         let mut made = Vec::with_capacity(steps);
+        // With wrong clocks a deadline is a matter of opinion, so most schedules go without.
+        let clocks_differ = seed % 5 < 2;
         while made.len() < steps {
+            if clocks_differ && dice.below(150) == 0 {
+                let member = dice.below(members as u64) as usize;
+                made.push(Step::Jump { member, ms: dice.choose(&JUMPS) });
+            }
             Self::more(&mut dice, members, workers, &mut made);
         }
         made.truncate(steps);
@@ -206,7 +222,9 @@ fn random_fault(dice: &mut Dice) -> Step {
             &[Fault::Late],
             200,
         ),
-        _ => (Operation::Poll, &[Fault::Unaware, Fault::Unaware, Fault::Retriable], 60),
+        _ => {
+            (Operation::Poll, &[Fault::Unaware, Fault::Unaware, Fault::Twice, Fault::Retriable], 60)
+        }
     };
     let fault = dice.choose(kinds);
     let most = if fault == Fault::Retriable { 2 } else { most };
@@ -224,6 +242,9 @@ impl fmt::Display for Step {
             }
             Self::Zombie(member) => write!(f, "the zombie of member {member} steps"),
             Self::Pass(ms) => write!(f, "{ms} ms pass"),
+            Self::Jump { member, ms } => {
+                write!(f, "the clock of member {member} jumps ahead by {ms} ms")
+            }
             Self::Kill(member) => write!(f, "kill -9 member {member}"),
             Self::Freeze(member) => write!(f, "member {member} stands still; its successor starts"),
             Self::Lose(member) => write!(f, "member {member} loses its machine and its files"),

@@ -44,6 +44,7 @@ fn smaller(flow: &Flow, mut least: Violation, go_on: &mut dyn FnMut() -> bool) -
         let simpler: &[Step] = match least.schedule.steps[number] {
             Step::Arrive(more) if more > 0 => &[Step::Arrive(0), Step::Arrive(1)],
             Step::Pass(more) if more > 1 => &[Step::Pass(1)],
+            Step::Jump { member, ms } if ms > 1 => &[Step::Jump { member, ms: 1 }],
             Step::Fault { operation, fault, times } if times > 1 => {
                 &[Step::Fault { operation, fault, times: 1 }]
             }

@@ -20,6 +20,8 @@ pub type Committed = (Vec<u8>, Vec<u8>);
 pub struct World {
     seed: u64,
     clock: Arc<AtomicI64>,
+    /// How far the clock that was ahead most ever was.
+    ahead_most: i64,
     disk: Arc<MemoryEngine>,
     log: Arc<EmbeddedLog>,
     faults: Faults,
@@ -39,7 +41,7 @@ impl World {
         let log = open(&disk, &clock, &faults, seed);
         log.admin().unwrap().ensure_topics(topics).unwrap();
         log.sync().unwrap();
-        Self { seed, clock, disk, log, faults }
+        Self { seed, clock, ahead_most: 0, disk, log, faults }
     }
 
     /// The faults of its calls.
@@ -54,16 +56,20 @@ impl World {
         &self.log
     }
 
-    /// The clock, for somebody who outlives a borrow.
-    #[must_use]
-    pub fn clock(&self) -> Arc<AtomicI64> {
-        self.clock.clone()
-    }
-
     /// Milliseconds since 1970.
     #[must_use]
     pub fn now(&self) -> i64 {
         self.clock.load(Ordering::SeqCst)
+    }
+
+    /// What the clock shows that is furthest ahead, or a little more: no member has seen a later time.
+    #[must_use]
+    pub fn latest(&self) -> i64 {
+        self.now() + self.ahead_most
+    }
+
+    pub(super) fn went_ahead(&mut self, ms: i64) {
+        self.ahead_most = self.ahead_most.max(ms);
     }
 
     /// Moves the clock.
@@ -78,8 +84,12 @@ impl World {
 
     /// Appends a record from outside; durable on return.
     pub fn append(&self, topic: &str, key: &[u8], value: &[u8]) {
-        let record =
-            NewRecord { key: Some(key), value: Some(value), timestamp: self.now(), headers: &[] };
+        self.append_at(self.now(), topic, key, value);
+    }
+
+    /// The same, with a timestamp of its own.
+    pub fn append_at(&self, timestamp: i64, topic: &str, key: &[u8], value: &[u8]) {
+        let record = NewRecord { key: Some(key), value: Some(value), timestamp, headers: &[] };
         let (send, receive) = std::sync::mpsc::channel();
         let done = Box::new(move |done| send.send(done).unwrap());
         self.faults.without(|| {

@@ -12,7 +12,7 @@ const SHRINKING: Duration = Duration::from_secs(20);
 const DAY_S: u64 = 86_400;
 
 /// So many kinds of disruption and of failing calls there are; see `schedule.rs` of the simulator.
-const KINDS: (usize, usize) = (6, 27);
+const KINDS: (usize, usize) = (7, 28);
 
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -70,6 +70,11 @@ fn every_question_has_one_outcome_and_answers_in_time_count() {
 #[test]
 fn every_record_is_asked_about_and_has_one_result_whatever_happens() {
     run(&flows::calls());
+}
+
+#[test]
+fn a_window_takes_what_is_in_time_whatever_was_aborted_or_restarted_meanwhile() {
+    run(&flows::windows());
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! record, in the order of its key.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,10 +52,11 @@ impl Service {
         process: u32,
         (call, request): (&Call, &str),
         completion: Completion<str>,
-        now: i64,
         is_durable: impl FnOnce(&str) -> bool,
     ) {
         self.calls += 1;
+        // By the clock of who calls.
+        let now = call.due_ms - call.timeout_ms;
         match self.ids.get(request) {
             Some(id) => assert_eq!(id, &*call.id, "an id for good"),
             None => {
@@ -175,12 +175,11 @@ impl Calls {
                 service.processes += 1;
                 service.processes
             };
-            let (service, survivors, clock) = (service.clone(), world.survivors(), world.clock());
+            let (service, survivors) = (service.clone(), world.survivors());
             worker.on_call(&Self::call(), move |call, request, completion| {
-                let now = clock.load(Ordering::SeqCst);
                 let durable = |id: &str| is_committed(&survivors(), id);
                 let mut service = service.lock().unwrap();
-                service.called(process, (call, request), completion, now, durable);
+                service.called(process, (call, request), completion, durable);
             });
         };
         Application { topology: Self::calling(call), prepare: Box::new(prepare) }

@@ -1,5 +1,6 @@
 //! Questions with a deadline, answered or not. Each has one outcome; one that was answered before its deadline is
-//! answered, however long the answer waited to be read: a timer fires after the backlog.
+//! answered, however long the answer waited to be read: a timer fires after the backlog. Before its deadline is: before any
+//! member's clock showed it.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ const DEADLINE_MS: i64 = 40;
 /// See the module page.
 #[derive(Debug, Default)]
 pub struct Deadlines {
-    /// By number: when it was asked, and when it was first answered.
+    /// By number: when it was asked, and what the clock furthest ahead showed when it was first answered.
     questions: Vec<(i64, Option<i64>)>,
 }
 
@@ -88,7 +89,7 @@ impl Scenario for Deadlines {
         if what == "ask" {
             self.questions.push((now, None));
         } else {
-            self.questions[number as usize].1.get_or_insert(now);
+            self.questions[number as usize].1.get_or_insert(world.latest());
         }
     }
 

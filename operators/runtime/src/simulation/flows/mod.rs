@@ -2,6 +2,7 @@
 
 mod calls;
 mod deadlines;
+mod windows;
 mod words;
 
 use log::{Cleanup, TopicSpec};
@@ -10,6 +11,7 @@ use super::Flow;
 
 pub use calls::{Calls, Service};
 pub use deadlines::Deadlines;
+pub use windows::Windows;
 pub use words::Words;
 
 /// Partitions of every topic here.
@@ -35,10 +37,17 @@ pub fn calls() -> Flow {
     Flow::new("calls", about, Calls::default)
 }
 
+/// Records that come late to their windows.
+#[must_use]
+pub fn windows() -> Flow {
+    let about = "every window takes the records that are in time by the log's order, and no other";
+    Flow::new("windows", about, Windows::default)
+}
+
 /// All of them.
 #[must_use]
 pub fn all() -> Vec<Flow> {
-    vec![words(), deadlines(), calls()]
+    vec![words(), deadlines(), calls(), windows()]
 }
 
 /// Topics that keep what is written, and the dead letters every worker needs.
