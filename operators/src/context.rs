@@ -25,6 +25,31 @@ pub struct Dropped {
     pub dead_letters: u64,
 }
 
+impl Dropped {
+    /// What was dropped after `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            incomplete: self.incomplete - before.incomplete,
+            late: self.late - before.late,
+            duplicates: self.duplicates - before.duplicates,
+            skipped: self.skipped - before.skipped,
+            dead_letters: self.dead_letters - before.dead_letters,
+        }
+    }
+
+    /// Each reason's name, as metrics have it, and number.
+    #[must_use]
+    pub fn reasons(&self) -> [(&'static str, u64); 5] {
+        [
+            ("incomplete", self.incomplete),
+            ("late", self.late),
+            ("duplicate", self.duplicates),
+            ("skipped", self.skipped),
+            ("dead_letter", self.dead_letters),
+        ]
+    }
+}
+
 /// Where the record at work was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {

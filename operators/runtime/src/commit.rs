@@ -206,7 +206,8 @@ impl Worker {
             }
             slot.task.committed(&next);
             let Slot { pace, task, .. } = slot;
-            pace.committed(now, &self.totals, |nodes| task.take_figures(nodes));
+            let dropped = pace.committed(now, &self.totals, |nodes| task.take_figures(nodes));
+            self.drops.committed(slot.id, &dropped);
             self.publisher.committed(slot.id, &slot.committed);
             slot.forget_failures();
         }

@@ -65,6 +65,7 @@ mod calls;
 mod clock;
 mod commit;
 mod dead_letters;
+mod drops;
 mod error;
 mod globals;
 mod lag;
@@ -105,7 +106,7 @@ pub use lag::{InputLag, LagWatch};
 pub use manifest::incarnation;
 pub use members::{Announcements, Member, members};
 pub use memory_plan::MemoryPlan;
-pub use pace::{NodePace, TaskPace};
+pub use pace::{DroppedRecords, NodePace, TaskPace};
 pub use parked::{LetGo, Parked, ParkedError, let_go, parked_keys};
 pub use queries::{
     Answer, AnsweredBy, PeerError, Peers, Queries, QueryDoor, QueryError, Render, Row, Stale,

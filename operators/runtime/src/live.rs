@@ -66,6 +66,7 @@ pub(crate) fn json(topology: &Topology, workers: &[WorkerStatus], lags: &[InputL
                 "per_second": task.pace.per_second,
                 "latency_ms": task.pace.latency_ms,
                 "latency_max_ms": task.pace.latency_max_ms,
+                "dropped": task.pace.dropped,
                 "inputs": task.inputs.iter().map(input).collect::<Vec<_>>(),
                 "nodes": task.pace.nodes.iter().map(node).collect::<serde_json::Map<_, _>>(),
             }));

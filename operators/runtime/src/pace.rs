@@ -4,7 +4,7 @@
 //! commit, rates are made when somebody may look, ten times a second at most.
 
 use metrics::{Counter, Histogram};
-use operators::{Figures, NodeInfo, TaskId, Topology};
+use operators::{Dropped, Figures, NodeInfo, TaskId, Topology};
 use serde::{Deserialize, Serialize};
 
 /// A rate is that of the last five to ten seconds.
@@ -21,8 +21,37 @@ pub struct TaskPace {
     pub latency_ms: Option<i64>,
     /// Of the last commit: from the time of its oldest record to the commit.
     pub latency_max_ms: Option<i64>,
+    /// Of those records and what they led to, what went no further.
+    #[serde(default)]
+    pub dropped: DroppedRecords,
     /// By the node's place in [`Topology::nodes`]: those of its sub-topology.
     pub nodes: Vec<NodePace>,
+}
+
+/// Records that a task dropped, by reason: [`operators::Dropped`], as it is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedRecords {
+    /// No key (or no value) where the operator needs one.
+    pub incomplete: u64,
+    /// Too late for what would have taken them.
+    pub late: u64,
+    /// Seen before.
+    pub duplicate: u64,
+    /// A node failed and its policy is to skip.
+    pub skipped: u64,
+    /// Put on `dead_letters`.
+    pub dead_letter: u64,
+}
+
+impl DroppedRecords {
+    fn add(&mut self, dropped: &Dropped) {
+        let Dropped { incomplete, late, duplicates, skipped, dead_letters } = dropped;
+        self.incomplete += incomplete;
+        self.late += late;
+        self.duplicate += duplicates;
+        self.skipped += skipped;
+        self.dead_letter += dead_letters;
+    }
 }
 
 /// What came to a node in one task.
@@ -53,7 +82,9 @@ pub(crate) struct Pace {
     /// The newer one last.
     marks: [Mark; 2],
     last: Option<(i64, i64)>,
+    dropped: DroppedRecords,
     counter: Counter,
+    latency: Histogram,
 }
 
 impl Pace {
@@ -70,17 +101,19 @@ impl Pace {
             marks: [mark.clone(), mark.clone()],
             now: mark,
             last: None,
+            dropped: DroppedRecords::default(),
             counter: metrics::counter!("stream_task_records_total", &labels),
+            latency: metrics::histogram!("stream_commit_latency_seconds", &labels),
         }
     }
 
-    /// A commit has ended: `take` adds what the task has counted.
+    /// A commit has ended: `take` adds what the task has counted. What was dropped is handed on.
     pub(crate) fn committed(
         &mut self,
         now: i64,
         totals: &NodeTotals,
         take: impl FnOnce(&mut [u64]) -> Figures,
-    ) {
+    ) -> Dropped {
         let mut fresh = vec![0; self.now.nodes.len()];
         let figures = take(&mut fresh);
         self.now.records += figures.records;
@@ -91,8 +124,10 @@ impl Pace {
         self.counter.increment(figures.records);
         if let Some((mean, oldest)) = figures.mean_ms().zip(figures.oldest_ms) {
             self.last = Some(((now - mean).max(0), (now - oldest).max(0)));
-            totals.latency.record((now - oldest).max(0) as f64 / 1_000.0);
+            self.latency.record((now - oldest).max(0) as f64 / 1_000.0);
         }
+        self.dropped.add(&figures.dropped);
+        figures.dropped
     }
 
     /// What is told at `now`, in ms of the worker's clock.
@@ -117,6 +152,7 @@ impl Pace {
             per_second: rate(self.now.records, since.records),
             latency_ms: self.last.map(|(mean, _)| mean),
             latency_max_ms: self.last.map(|(_, max)| max),
+            dropped: self.dropped,
             nodes: self.places.iter().map(node).collect(),
         }
     }
@@ -125,7 +161,6 @@ impl Pace {
 /// The metrics of a worker's nodes, over its tasks.
 pub(crate) struct NodeTotals {
     nodes: Vec<Counter>,
-    latency: Histogram,
 }
 
 impl NodeTotals {
@@ -136,8 +171,7 @@ impl NodeTotals {
             metrics::counter!("stream_node_records_total", &labels)
         };
         let nodes = topology.nodes().into_iter().map(counter).collect();
-        let latency = metrics::histogram!("stream_commit_latency_seconds", "application" => application.clone());
-        Self { nodes, latency }
+        Self { nodes }
     }
 
     fn add(&self, place: usize, records: u64) {
@@ -166,7 +200,7 @@ mod tests {
             pace.committed(now, &totals, |nodes| {
                 nodes.iter_mut().for_each(|node| *node += records);
                 Figures::default()
-            });
+            })
         };
         assert_eq!(pace.look(0).nodes[1].per_second, 0.0);
         for second in 1..=20 {

@@ -18,6 +18,7 @@ use state_stores::StateDir;
 use crate::backoff::Backoff;
 use crate::calls::Calls;
 use crate::commit::CommitStage;
+use crate::drops::Drops;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
 use crate::level::Waits;
@@ -163,6 +164,7 @@ pub struct Worker {
     pub(crate) calls: Calls,
     pub(crate) publisher: Publisher,
     pub(crate) totals: NodeTotals,
+    pub(crate) drops: Drops,
     /// None where nobody is to know of this member, and before the start.
     pub(crate) announcer: Option<Announcer>,
     /// The way that the workers of the process share; none: each has its own.
@@ -201,7 +203,8 @@ impl Worker {
         settings: WorkerSettings,
         replication: i32,
     ) -> Self {
-        let (purge, totals) = (Purge::new(&topology), NodeTotals::new(&topology));
+        let (purge, totals, drops) =
+            (Purge::new(&topology), NodeTotals::new(&topology), Drops::new(&topology));
         let group = group_of(&topology);
         let publisher = Publisher::default();
         let id = settings.transactional_id(topology.application_id());
@@ -234,6 +237,7 @@ impl Worker {
             calls: Calls::new(),
             publisher,
             totals,
+            drops,
             announcer: None,
             announcements: None,
             life: String::new(),
@@ -355,8 +359,9 @@ impl Worker {
         }
     }
 
-    /// Brings the rates in [`Self::status`] up to `now`.
+    /// Brings the rates in [`Self::status`] up to `now`, and says in the log what is to be said now and then.
     pub fn refresh(&mut self, now: i64) {
+        self.drops.warn(now);
         for slot in &mut self.slots {
             slot.told = slot.pace.look(now);
         }

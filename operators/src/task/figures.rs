@@ -4,6 +4,7 @@
 //! is ever told.
 
 use super::Task;
+use crate::context::Dropped;
 
 /// Records taken since the last commit, and their times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Figures {
     pub records: u64,
     /// Time of the oldest (ms since 1970).
     pub oldest_ms: Option<i64>,
+    /// What came of those that went no further.
+    pub dropped: Dropped,
     sum_ms: i128,
 }
 
@@ -38,7 +41,9 @@ impl Task {
         for (total, passed) in nodes.iter_mut().zip(&mut self.ctx.passed) {
             *total += std::mem::take(passed);
         }
-        std::mem::take(&mut self.figures)
+        let dropped = self.ctx.dropped.since(&self.dropped_before);
+        self.dropped_before = self.ctx.dropped;
+        Figures { dropped, ..std::mem::take(&mut self.figures) }
     }
 }
 

@@ -116,6 +116,8 @@ pub struct Task {
     dead_letters: u32,
     uncommitted: bool,
     figures: Figures,
+    /// As it was when figures were taken last.
+    dropped_before: Dropped,
 }
 
 impl Task {
@@ -185,6 +187,7 @@ impl Task {
             dead_letters,
             uncommitted: false,
             figures: Figures::default(),
+            dropped_before: Dropped::default(),
         }
     }
 

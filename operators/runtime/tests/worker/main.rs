@@ -8,11 +8,13 @@ mod clocked_log;
 mod commits;
 mod dead_letters;
 mod fenced;
+mod figures;
 mod full_disk;
 mod in_time;
 mod named_topics;
 mod offsets;
 mod partitions;
+mod recorder;
 mod threads;
 #[path = "../../../../state-stores/tests/torn/mod.rs"]
 mod torn;

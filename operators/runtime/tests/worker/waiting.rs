@@ -1,18 +1,15 @@
 //! What waits for something outside: calls for their answers, parked keys for a person. Both are shown, and a key is let
 //! go once.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use metrics::{
-    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
-    with_local_recorder,
-};
+use metrics::with_local_recorder;
 use operators::{AsyncCall, CallError, StreamsBuilder, Topic, Topology, Utf8};
 use operators_runtime::{Completion, LetGo, ParkedError, Worker, let_go, parked_keys};
 
 use crate::Scene;
+use crate::recorder::Metrics;
 
 fn ask() -> AsyncCall<str, str> {
     AsyncCall::new("ask", Utf8, Utf8).retry(9, 1, 1)
@@ -36,44 +33,6 @@ fn topology(broken: &Arc<AtomicBool>) -> Topology {
         .park_key("stuck")
         .to(&Topic::<str, String>::new("out", Utf8, Utf8));
     builder.build().unwrap()
-}
-
-/// Metrics by name and labels.
-#[derive(Default)]
-struct Metrics(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
-
-impl Metrics {
-    fn cell(&self, key: &Key) -> Arc<AtomicU64> {
-        let labels = key.labels().map(|label| format!(" {}={}", label.key(), label.value()));
-        let name = format!("{}{}", key.name(), labels.collect::<String>());
-        self.0.lock().unwrap().entry(name).or_default().clone()
-    }
-
-    fn gauge(&self, name: &str) -> f64 {
-        f64::from_bits(self.0.lock().unwrap()[name].load(Ordering::SeqCst))
-    }
-
-    fn counter(&self, name: &str) -> u64 {
-        self.0.lock().unwrap()[name].load(Ordering::SeqCst)
-    }
-}
-
-impl Recorder for Metrics {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(self.cell(key))
-    }
-
-    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::from_arc(self.cell(key))
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
 }
 
 type Open = Arc<Mutex<Vec<Completion<str>>>>;
