@@ -1,6 +1,7 @@
 //! Dead letters: the record as it came, with what went wrong in its headers (KIP-1034).
 
-use std::fmt::Display;
+use std::error::Error;
+use std::fmt::{self, Display};
 
 use crate::headers::Headers;
 
@@ -21,6 +22,26 @@ pub(crate) struct Cause<'a> {
     pub(crate) message: &'a dyn Display,
 }
 
+/// An error with what it came from, one after the other. A cause that its error has named already isn't repeated.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
+
+impl Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !said.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            said = text;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
 /// The record's own headers and the cause.
 pub(crate) fn headers(own: &Headers, cause: &Cause<'_>) -> Headers {
     let mut headers = own.clone();
@@ -34,4 +55,25 @@ pub(crate) fn headers(own: &Headers, cause: &Cause<'_>) -> Headers {
     set("orders.node", &cause.node);
     set("orders.application", &cause.application);
     headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Failed {
+        #[error("the order can't be read")]
+        Order(#[source] Box<Failed>),
+        #[error("line {0}: {1}")]
+        Line(usize, #[source] std::num::ParseIntError),
+    }
+
+    #[test]
+    fn a_message_has_the_causes_of_its_error() {
+        let number = "x".parse::<i32>().unwrap_err();
+        let failed = Failed::Order(Box::new(Failed::Line(3, number)));
+        let said = Chain(&failed).to_string();
+        assert_eq!(said, "the order can't be read: line 3: invalid digit found in string");
+    }
 }

@@ -124,7 +124,7 @@ fn bury(ctx: &mut TaskContext, (topic, id): (u32, TaskId), graph: &Graph, failed
         offset,
         timestamp: raw.timestamp,
         exception,
-        message: &failed.cause,
+        message: &dead_letter::Chain(failed.cause.as_ref()),
     };
     let headers = dead_letter::headers(raw.headers, &cause);
     let write = |bytes: Option<&[u8]>, out: &mut Vec<u8>| -> Result<bool, Infallible> {
