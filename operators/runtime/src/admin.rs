@@ -241,4 +241,51 @@ mod tests {
         }
         assert_eq!(runtime.block_on(ask("/state")), 200);
     }
+
+    #[tokio::test]
+    async fn the_flow_is_shown_with_its_rates() {
+        let builder = operators::StreamsBuilder::new("flow");
+        let topic =
+            |name: &str| operators::Topic::<str, str>::new(name, operators::Utf8, operators::Utf8);
+        builder.stream(&topic("in")).to(&topic("out"));
+        let topology = builder.build().unwrap();
+        // As another process of an older version tells it: without what was dropped.
+        let status: WorkerStatus = serde_json::from_value(serde_json::json!({
+            "application": "flow", "thread": 0, "phase": "running", "ready": true,
+            "tasks": [{
+                "id": "0_0", "inputs": [["in[0]", 7]], "stopped": null, "calls": [], "parked": [],
+                "pace": {
+                    "records": 7, "per_second": 3.5, "latency_ms": 4, "latency_max_ms": 9,
+                    "nodes": [{"place": 0, "records": 7, "per_second": 3.5}],
+                },
+            }],
+        }))
+        .unwrap();
+        let parts = AdminParts {
+            metrics: Arc::new(String::new),
+            workers: Arc::new(move || vec![status.clone(), status.clone()]),
+            ready: Arc::new(|| true),
+            topologies: Arc::new(vec![topology]),
+            lags: Arc::new(Vec::new),
+            queries: QueryDoor::new(Vec::new(), None),
+            describe: Arc::new(|_| None),
+        };
+        let router = router(parts);
+        let ask = async |format: &str| {
+            let path = format!("/topology?format={format}");
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let answer = router.clone().oneshot(request).await.unwrap();
+            let kind = answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+            (kind, String::from_utf8(body.to_vec()).unwrap())
+        };
+        let (kind, chart) = ask("mermaid").await;
+        assert!(kind == "text/vnd.mermaid" && chart.contains("<br>7.0/s"), "{chart}");
+        let (_, json) = ask("json").await;
+        let shown: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let node = &shown[0]["subtopologies"][0]["nodes"][0];
+        assert_eq!((&node["records"], &node["per_second"]), (&14.into(), &7.0.into()));
+        let task = &shown[0]["tasks"][0];
+        assert_eq!((&task["per_second"], &task["dropped"]["skipped"]), (&3.5.into(), &0.into()));
+    }
 }
