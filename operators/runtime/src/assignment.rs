@@ -21,6 +21,7 @@ use crate::level::Waits;
 use crate::pace::{Pace, TaskPace};
 use crate::restore::{Restore, RestoreError, Restoring};
 use crate::standby::Standbys;
+use crate::tasks::names;
 use crate::topics;
 use crate::worker::{Clients, Phase, Progress, Slot, TakeUp, Then, Worker, client_id};
 
@@ -169,8 +170,8 @@ impl Worker {
         }
         tracing::info!(
             application = self.topology.application_id(),
-            new = restoring.len(),
-            kept = self.slots.len(),
+            new = %names(restoring.iter().map(|task| task.id)),
+            kept = %names(self.slots.iter().map(|slot| slot.id)),
             "partitions assigned"
         );
         self.phase = self.restoring_phase(restoring, TakeUp::Assign);
@@ -252,7 +253,12 @@ impl Worker {
         let take_up = *take_up;
         let Some(clients) = &mut self.clients else { return Ok(Progress::Busy) };
         let max = self.settings.poll_records_max * 10;
-        match restore.step(self.log.as_ref(), clients.admin.as_ref(), &self.group, max, now) {
+        let admin = clients.admin.as_ref();
+        let stepped = restore.step(self.log.as_ref(), admin, &self.group, max, now);
+        let fresh = restore.fresh_rows();
+        self.restored_rows += fresh;
+        self.restored.read(fresh);
+        match stepped {
             Ok(true) => {}
             Ok(false) => return self.hear_group(Progress::IdleUntil(now + 1), now),
             Err(RestoreError::Log(error @ LogError::OffsetOutOfRange { .. })) => {
@@ -300,11 +306,9 @@ impl Worker {
         how: TakeUp,
         now: i64,
     ) -> Result<Progress, WorkerError> {
+        let took_ms = restore.took_ms(now);
         let (restored, rows) = restore.finish();
         let count = restored.len();
-        self.restored_rows += rows;
-        metrics::counter!("stream_restored_records_total", "application" => self.topology.application_id().to_owned())
-            .increment(rows);
         for one in restored {
             let slot = self.slot(one);
             self.slots.push(slot);
@@ -312,9 +316,11 @@ impl Worker {
         self.slots.sort_by_key(|slot| slot.id);
         self.route();
         if count > 0 {
+            self.restored.ended(took_ms);
             tracing::info!(
                 application = self.topology.application_id(),
-                tasks = count,
+                tasks = %names(self.slots.iter().map(|slot| slot.id)),
+                restored = count,
                 rows,
                 "tasks are level with the log"
             );

@@ -83,11 +83,13 @@ mod queries;
 mod recover;
 mod restore;
 mod restore_rows;
+mod restored;
 mod scan;
 mod settings;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod standby;
+mod tasks;
 mod thread;
 mod topics;
 mod turn;

@@ -11,6 +11,7 @@ use state_stores::StoreError;
 
 use crate::error::WorkerError;
 use crate::level::Waits;
+use crate::tasks::names;
 use crate::worker::{Phase, Progress, Slot, TakeUp, Worker};
 
 impl Slot {
@@ -63,6 +64,11 @@ impl Worker {
         }
     }
 
+    /// Tasks with a part in the open transaction.
+    fn at_work(&self) -> impl std::fmt::Display {
+        names(self.slots.iter().filter(|slot| slot.task.uncommitted()).map(|slot| slot.id))
+    }
+
     /// A failure inside a transaction.
     pub(crate) fn transaction_failed(
         &mut self,
@@ -75,6 +81,7 @@ impl Worker {
             LogError::Refused(reason) => {
                 tracing::warn!(
                     application,
+                    tasks = %self.at_work(),
                     reason,
                     "a record was refused; its transaction is tried again record by record"
                 );
@@ -85,6 +92,7 @@ impl Worker {
             LogError::Abort(reason) | LogError::Retriable(reason) => {
                 tracing::warn!(
                     application,
+                    tasks = %self.at_work(),
                     reason,
                     "transaction aborted; its input is processed again"
                 );
@@ -126,7 +134,8 @@ impl Worker {
         let application = self.topology.application_id().to_owned();
         let again = self.slots.get(number).is_some_and(|slot| slot.failed_once.contains(&at));
         let id = self.slots.get(number).map(|slot| slot.id);
-        tracing::error!(application, task = ?id, message, again, "processing failed");
+        let task = id.map(tracing::field::display);
+        tracing::error!(application, task, message, again, "processing failed");
         self.abort_and_replay(now)?;
         if let Some(slot) = self.slots.iter_mut().find(|slot| Some(slot.id) == id) {
             if again {

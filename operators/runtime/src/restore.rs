@@ -86,6 +86,9 @@ pub(crate) struct Restore {
     /// None: the worker's own thread does it all.
     pool: Option<ThreadPool>,
     rows: u64,
+    /// How many of them were told of.
+    told: u64,
+    began: Option<i64>,
     /// When reading began, and the last step.
     times: Option<(i64, i64)>,
 }
@@ -115,6 +118,8 @@ impl Restore {
             stage: Stage::Offsets,
             delete_retention_ms,
             rows: 0,
+            told: 0,
+            began: None,
             times: None,
         }
     }
@@ -128,6 +133,7 @@ impl Restore {
         poll: usize,
         now: i64,
     ) -> Result<bool, RestoreError> {
+        self.began.get_or_insert(now);
         self.times = self.times.map(|(began, _)| (began, now));
         match &mut self.stage {
             Stage::Offsets => {
@@ -191,6 +197,16 @@ impl Restore {
         self.starts.clear();
     }
 
+    /// Rows that were read since this was asked last.
+    pub(crate) fn fresh_rows(&mut self) -> u64 {
+        self.rows - std::mem::replace(&mut self.told, self.rows)
+    }
+
+    /// Since the first step.
+    pub(crate) fn took_ms(&self, now: i64) -> i64 {
+        now - self.began.unwrap_or(now)
+    }
+
     /// True without tasks.
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
@@ -212,7 +228,7 @@ impl Restore {
             for (input, ((committed, first), start)) in task.inputs.iter_mut().zip(begin) {
                 if let Some(lost) = committed.and_then(|next| gone(next, start)) {
                     let at = &input.0;
-                    tracing::error!(%at, committed, start, lost, "records were deleted that the application hadn't processed; it goes on behind them: keep them for longer, or make room");
+                    tracing::error!(task = %task.id, %at, committed, start, lost, "records were deleted that the application hadn't processed; it goes on behind them: keep them for longer, or make room");
                     metrics::counter!("stream_records_lost_total", "topic" => at.topic.to_string())
                         .increment(lost);
                 }
@@ -254,7 +270,7 @@ impl Restore {
                     delete_retention_ms: Some(self.delete_retention_ms),
                 };
                 if let Some(why) = task.state.needs_rebuild(store, &changelog, now) {
-                    tracing::warn!(changelog = %at, %why, "rebuilding a store from its changelog");
+                    tracing::warn!(task = %task.id, changelog = %at, %why, "rebuilding a store from its changelog");
                     task.state.rebuild(store)?;
                 }
                 if let Some(id) = id {

@@ -101,6 +101,7 @@ impl Shown<'_> {
         let status = worker.status();
         worker.report_waiting(&status, now);
         worker.report_standbys(&status);
+        worker.report_restoring(&status);
         if let Ok(mut shown) = self.status.lock() {
             *shown = status;
         }

@@ -27,6 +27,7 @@ use crate::pace::{NodeTotals, Pace, TaskPace};
 use crate::purge::Purge;
 use crate::queries::{Peers, Publisher, Queries, Render};
 use crate::restore::{Restore, RestoringStatus};
+use crate::restored::Restored;
 use crate::settings::WorkerSettings;
 use crate::standby::{StandbyStatus, Standbys};
 use crate::topics::TopicPlan;
@@ -179,6 +180,7 @@ pub struct Worker {
     pub(crate) standbys: Option<Standbys>,
     /// Read from changelogs to bring tasks level.
     pub(crate) restored_rows: u64,
+    pub(crate) restored: Restored,
     /// Tasks that took their state over from a standby here.
     pub(crate) takeovers: u64,
 }
@@ -209,6 +211,7 @@ impl Worker {
         let publisher = Publisher::default();
         let id = settings.transactional_id(topology.application_id());
         let backoff = Backoff::new(&id, settings.retry_min_ms, settings.retry_max_ms);
+        let restored = Restored::new(topology.application_id());
         let standbys = Standbys::new(topology.application_id(), &settings, publisher.serving());
         Self {
             topology,
@@ -245,6 +248,7 @@ impl Worker {
             held_up: false,
             standbys,
             restored_rows: 0,
+            restored,
             takeovers: 0,
         }
     }

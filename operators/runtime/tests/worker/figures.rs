@@ -7,6 +7,9 @@ use log::NewRecord;
 use log::embedded::{Fault, FaultPlan, Operation};
 use metrics::with_local_recorder;
 use operators::{ErrorPolicy, Materialized, StreamsBuilder, Topic, Topology, Utf8};
+use operators_runtime::{
+    Answer, LagWatch, Member, PeerError, Peers, QueryDoor, StoreQuery, render_plain,
+};
 use state_stores::MemoryEngine;
 
 use crate::Scene;
@@ -25,7 +28,7 @@ fn topology() -> Topology {
         .try_map_values(fails("bad"))
         .on_error(ErrorPolicy::Skip)
         .with_value_serde(Utf8)
-        .try_map_values(|value: &String| fails("worse")(value))
+        .try_map_values(move |value: &String| fails("worse")(value))
         .on_error(ErrorPolicy::DeadLetter)
         .with_value_serde(Utf8)
         .deduplicate_by_key("seen", 1_000_000)
@@ -51,9 +54,7 @@ fn dropped_records_are_counted_by_reason_once_they_are_committed() {
     let armed = Arc::<AtomicBool>::default();
     let (scene, metrics) = (scene(&armed), Metrics::default());
     let dropped = |reason: &str| {
-        metrics.counter(&format!(
-            "stream_dropped_records_total application=drops reason={reason}"
-        ))
+        metrics.counter(&format!("stream_dropped_records_total application=drops reason={reason}"))
     };
     with_local_recorder(&metrics, || {
         let mut worker = scene.worker(topology());
@@ -66,7 +67,8 @@ fn dropped_records_are_counted_by_reason_once_they_are_committed() {
             headers: &[],
         };
         let keyless = NewRecord { key: None, ..value(b"no key") };
-        let all = [value(b"bad"), value(b"bad"), value(b"worse"), value(b"a"), value(b"a"), keyless];
+        let all =
+            [value(b"bad"), value(b"bad"), value(b"worse"), value(b"a"), value(b"a"), keyless];
         armed.store(true, Ordering::SeqCst);
         all.into_iter().for_each(|record| scene.0.append("in", Some(0), record));
         scene.step(&mut worker, |_| dropped("skipped") > 0);
@@ -74,11 +76,116 @@ fn dropped_records_are_counted_by_reason_once_they_are_committed() {
         scene.0.settle(&mut worker).unwrap();
         worker.refresh(scene.0.now());
         let shown = worker.status().tasks[0].pace.dropped;
-        assert_eq!((shown.skipped, shown.dead_letter, shown.duplicate, shown.incomplete), (2, 1, 1, 1));
+        assert_eq!(
+            (shown.skipped, shown.dead_letter, shown.duplicate, shown.incomplete),
+            (2, 1, 1, 1)
+        );
         for (reason, records) in
             [("skipped", 2), ("dead_letter", 1), ("duplicate", 1), ("incomplete", 1), ("late", 0)]
         {
             assert_eq!(dropped(reason), records, "{reason}");
         }
+        let latencies = metrics.samples("stream_commit_latency_seconds application=drops task=0_0");
+        assert!(latencies.iter().any(|seconds| (0.001..10.0).contains(seconds)), "{latencies:?}");
+    });
+}
+
+const KEYS: usize = 500;
+
+#[test]
+fn a_restore_tells_how_far_it_is_while_it_runs() {
+    let (scene, metrics) = (scene(&Arc::default()), Metrics::default());
+    scene.append(("in", 0), scene.0.now(), (0..KEYS).map(|number| format!("key-{number}")));
+    let mut first = scene.worker(topology());
+    scene.step_until_ready(&mut first);
+    scene.0.settle(&mut first).unwrap();
+    scene.close(first);
+
+    let restored = "stream_restored_records_total application=drops";
+    let remaining = |what: &str| {
+        metrics.gauge(&format!("stream_restore_remaining_{what} application=drops thread=0"))
+    };
+    with_local_recorder(&metrics, || {
+        let (mut second, mut half_way) = (scene.worker(topology()), 0);
+        assert_eq!(metrics.counter(restored), 0);
+        while !second.status().ready {
+            second.step(scene.0.now()).unwrap();
+            scene.0.pass(1);
+            let status = second.status();
+            second.report_restoring(&status);
+            let Some(task) = status.restoring.first().filter(|task| task.read > 0) else {
+                continue;
+            };
+            half_way += 1;
+            assert!(task.id == "0_0" && task.total >= 2 * KEYS as i64, "{task:?}");
+            assert_eq!(remaining("records"), (task.total - task.read) as f64);
+            assert_eq!(remaining("seconds"), task.remaining_ms.unwrap() as f64 / 1_000.0);
+            assert!(metrics.counter(restored) > 0, "rows are counted as they are read");
+        }
+        assert!(half_way > 3, "it was seen {half_way} times on its way");
+        let status = second.status();
+        assert_eq!((remaining("records"), remaining("seconds")), (0.0, 0.0));
+        assert_eq!(metrics.counter(restored), status.restored_rows);
+        assert!(status.restored_rows >= 2 * KEYS as u64, "{status:?}");
+        let took = metrics.samples("stream_restore_seconds application=drops");
+        assert!(took.len() == 1 && (0.004..5.0).contains(&took[0]), "{took:?}");
+    });
+}
+
+#[test]
+fn what_lies_before_a_task_is_its_lag() {
+    let (scene, metrics) = (scene(&Arc::default()), Metrics::default());
+    let lag = || metrics.gauge("stream_lag_records group=drops-group topic=in partition=0");
+    let mut worker = scene.worker(topology());
+    scene.step_until_ready(&mut worker);
+    with_local_recorder(&metrics, || {
+        let mut watch = LagWatch::new(scene.0.log.clone());
+        scene.append(("in", 0), 1, ["a", "b", "c"].map(str::to_owned).into_iter());
+        let lags = watch.look(&[worker.status()]).unwrap();
+        assert_eq!((lags[0].records, lag()), (3, 3.0));
+        scene.0.settle(&mut worker).unwrap();
+        scene.0.pass(200);
+        scene.0.settle(&mut worker).unwrap();
+        watch.look(&[worker.status()]).unwrap();
+        assert_eq!(lag(), 0.0);
+        scene.append(("in", 0), 1, ["d".to_owned()].into_iter());
+        watch.look(&[worker.status()]).unwrap();
+        assert_eq!(lag(), 1.0);
+        watch.look(&[]).unwrap();
+        assert_eq!(lag(), 0.0, "the task is elsewhere");
+    });
+}
+
+struct Nobody;
+
+impl Peers for Nobody {
+    fn ask(&self, _: &Member, _: &str, _: &StoreQuery) -> Result<Answer, PeerError> {
+        Err(PeerError::Silent("nobody is there".to_owned()))
+    }
+}
+
+#[test]
+fn the_sizes_of_stores_and_of_what_is_in_memory_are_told() {
+    let (scene, metrics) = (scene(&Arc::default()), Metrics::default());
+    let keys = |name: &str| (0..KEYS).map(move |number| format!("{name}-{number}"));
+    let mut worker = scene.worker(topology());
+    scene.append(("in", 0), scene.0.now(), keys("first"));
+    scene.step_until_ready(&mut worker);
+    scene.0.settle(&mut worker).unwrap();
+    let queries = worker.queries(Arc::new(Nobody), Arc::new(render_plain));
+    let door = QueryDoor::new(vec![queries], None);
+    let stored = || metrics.gauge("state_store_bytes application=drops store=last");
+    let cached = |part: &str| metrics.gauge(&format!("state_cache_bytes part={part}"));
+    with_local_recorder(&metrics, || {
+        door.report_sizes();
+        assert_eq!(stored(), 0.0, "nothing is in files yet");
+        assert!(cached("live") >= (KEYS * 2 * "first-1".len()) as f64, "{}", cached("live"));
+        // The next commit finds the rows old enough to be written.
+        scene.0.pass(120_000);
+        scene.append(("in", 0), scene.0.now(), keys("second").take(1));
+        scene.step(&mut worker, |_| {
+            door.report_sizes();
+            stored() >= (KEYS * "first-1".len()) as f64
+        });
     });
 }

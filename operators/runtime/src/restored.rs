@@ -1,0 +1,54 @@
+//! What is told of restores, while they run and at their end (`docs/metrics.md`).
+
+use metrics::{Counter, Histogram};
+
+use crate::worker::{Worker, WorkerStatus};
+
+/// Of one worker.
+pub(crate) struct Restored {
+    records: Counter,
+    seconds: Histogram,
+    /// Whether the gauges say that something remains.
+    shown: bool,
+}
+
+impl Restored {
+    pub(crate) fn new(application: &str) -> Self {
+        let application = application.to_owned();
+        Self {
+            records: metrics::counter!("stream_restored_records_total", "application" => application.clone()),
+            seconds: metrics::histogram!("stream_restore_seconds", "application" => application),
+            shown: false,
+        }
+    }
+
+    pub(crate) fn read(&self, records: u64) {
+        if records > 0 {
+            self.records.increment(records);
+        }
+    }
+
+    /// Tasks are level, so long after their restore began.
+    pub(crate) fn ended(&self, took_ms: i64) {
+        self.seconds.record(took_ms.max(0) as f64 / 1_000.0);
+    }
+}
+
+impl Worker {
+    /// Sets the gauges of what the tasks that are being restored in `status` have before them; 0 once they are level.
+    pub fn report_restoring(&mut self, status: &WorkerStatus) {
+        if status.restoring.is_empty() && !self.restored.shown {
+            return;
+        }
+        self.restored.shown = !status.restoring.is_empty();
+        let labels = [
+            ("application", status.application.clone()),
+            ("thread", self.settings.thread.to_string()),
+        ];
+        let records: i64 = status.restoring.iter().map(|task| task.total - task.read).sum();
+        let remaining_ms = status.restoring.iter().filter_map(|task| task.remaining_ms).max();
+        metrics::gauge!("stream_restore_remaining_records", &labels).set(records as f64);
+        metrics::gauge!("stream_restore_remaining_seconds", &labels)
+            .set(remaining_ms.unwrap_or(0) as f64 / 1_000.0);
+    }
+}
