@@ -29,7 +29,7 @@ const QUERY_MAX: usize = 8_192;
 /// Where queries come in.
 #[derive(Clone)]
 pub struct QueryDoor {
-    applications: Arc<Vec<Queries>>,
+    pub(super) applications: Arc<Vec<Queries>>,
     token: Option<Arc<str>>,
     at_once: Arc<Semaphore>,
     passed_on: Arc<Semaphore>,

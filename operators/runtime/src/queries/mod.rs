@@ -23,6 +23,7 @@ mod render;
 mod request;
 mod route;
 mod serving;
+mod sizes;
 mod stand_in;
 mod standby;
 mod typed;
