@@ -257,3 +257,25 @@ fn every_metric_is_explained_and_every_explained_one_is_there() {
     let faults: Vec<String> = explained.symmetric_difference(&kept).cloned().collect();
     assert_none("metrics that docs/metrics.md or the sources lack", &faults);
 }
+
+/// The names of `reference/edges.md` §5.2.
+const CONTRACT: &str = "http_server_request_duration_seconds ratelimit_decisions_total \
+    ratelimit_check_duration_seconds ratelimit_backend_mode ratelimit_backend_errors_total ws_connections \
+    ws_subscriptions ws_disconnects_total ws_recover_total ws_send_queue_bytes ws_event_latency_seconds \
+    webhook_deliveries_total webhook_attempt_duration_seconds webhook_publish_to_delivered_seconds webhook_backlog \
+    webhook_oldest_pending_seconds webhook_endpoint_circuit webhook_ssrf_blocked_total stream_lag_records \
+    stream_lag_seconds state_store_bytes state_store_entries stream_restore_seconds order_stage_duration_seconds \
+    order_end_to_end_seconds outbox_oldest_seconds dead_letters_total";
+
+#[test]
+fn every_metric_of_the_contract_is_there_or_its_absence_has_a_reason() {
+    let page = fs::read_to_string(root().join("docs/metrics.md")).expect("docs/metrics.md");
+    let names: Vec<&str> = CONTRACT.split_whitespace().collect();
+    assert_eq!(names.len(), 27);
+    // That one is there only if the sources have it: the test before this one.
+    let ways = |name: &str| ["`", "*"].map(|mark| format!("\n| {mark}{name}{mark} |"));
+    let is_told = |name: &str| ways(name).iter().filter(|row| page.contains(*row)).count() == 1;
+    let faults: Vec<String> =
+        names.into_iter().filter(|name| !is_told(name)).map(str::to_owned).collect();
+    assert_none("metrics of the contract that docs/metrics.md has neither or both ways", &faults);
+}

@@ -16,6 +16,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::roles::bind;
 
+/// Of every histogram, in seconds. Quantiles that each process makes for itself can't be added up, and a summary's sketch
+/// grows to several hundred KiB, once per combination of labels.
+const BUCKETS: [f64; 20] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 300.0, 1_800.0, 14_400.0, 86_400.0,
+];
+
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Histograms keep every sample until somebody drains them.
@@ -24,7 +31,8 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// Installs the recorder that `/metrics` shows. Once per process.
 pub(crate) fn install_metrics() -> Result<()> {
     let handle = PrometheusBuilder::new()
-        .install_recorder()
+        .set_buckets(&BUCKETS)
+        .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| anyhow!("metrics can't be recorded: {error}"))?;
     let _first_wins = METRICS.set(handle);
     Ok(())
@@ -75,7 +83,7 @@ pub(crate) async fn serve(
     let Shown { topologies, log, watched, queries, describe } = shown;
     let (ready, looked_at) = (watched.clone(), watched.clone());
     let lags: Arc<Mutex<Vec<InputLag>>> = Arc::default();
-    let last = lags.clone();
+    let (last, sizes) = (lags.clone(), queries.clone());
     let shown = runtime::AdminParts {
         metrics: Arc::new(|| METRICS.get().map(PrometheusHandle::render).unwrap_or_default()),
         workers: Arc::new(move || watched.statuses()),
@@ -92,7 +100,9 @@ pub(crate) async fn serve(
             every.tick().await;
             if let Some(mut watching) = watch.take() {
                 let (workers, lags) = (looked_at.statuses(), lags.clone());
+                let sizes = sizes.clone();
                 let look = tokio::task::spawn_blocking(move || {
+                    sizes.report_sizes();
                     match watching.look(&workers) {
                         Ok(now) => *lags.lock().unwrap_or_else(PoisonError::into_inner) = now,
                         Err(error) => tracing::debug!(%error, "the lag isn't known"),

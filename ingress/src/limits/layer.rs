@@ -43,7 +43,6 @@ pub async fn limit(State(state): State<AppState>, request: Request, next: Next) 
 pub fn refusal(scopes: &[Scope], decision: &Decision) -> ApiError {
     let seconds = seconds_up(decision.retry_after_ms).max(1);
     let policy = decision.standing.map_or("", |standing| scopes[standing.scope].policy);
-    metrics::counter!("ratelimit_refused_total", "policy" => policy).increment(1);
     let error = ApiError::new(
         StatusCode::TOO_MANY_REQUESTS,
         "rate_limited",

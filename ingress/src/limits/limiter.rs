@@ -5,6 +5,7 @@
 //! each instance counts for itself (at most instances × limit get through).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::breaker::Breaker;
 use super::decision::{Decision, Scope};
@@ -26,6 +27,9 @@ impl Limiter {
     /// In process only, or in Redis with the process behind it.
     #[must_use]
     pub fn new(redis: Option<RedisLogs>) -> Self {
+        if redis.is_some() {
+            show_mode(false);
+        }
         Self(Arc::new(Inner { own: InProcess::default(), redis, breaker: Breaker::default() }))
     }
 
@@ -41,27 +45,32 @@ impl Limiter {
         if scopes.is_empty() {
             return Decision::unlimited(now_ms);
         }
-        match self.in_redis(scopes, now_ms).await {
+        let started = Instant::now();
+        let decision = match self.in_redis(scopes, now_ms).await {
             Some(decision) => decision,
             None => self.0.own.decide(scopes, now_ms),
-        }
+        };
+        measure(scopes, &decision, started);
+        decision
     }
 
     async fn in_redis(&self, scopes: &[Scope], now_ms: i64) -> Option<Decision> {
         let redis = self.0.redis.as_ref().filter(|_| self.0.breaker.may_ask(now_ms))?;
-        let failure =
+        let (kind, failure) =
             match tokio::time::timeout(PATIENCE, redis.decide(scopes, Clock::Server)).await {
                 Ok(Ok(decision)) => {
                     if self.0.breaker.answered() {
+                        show_mode(false);
                         tracing::info!("redis answers again; limits are shared");
                     }
                     return Some(decision);
                 }
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer in time".to_owned(),
+                Ok(Err(error)) => ("failed", error.to_string()),
+                Err(_) => ("timeout", "no answer in time".to_owned()),
             };
-        metrics::counter!("ratelimit_redis_failures_total").increment(1);
+        metrics::counter!("ratelimit_backend_errors_total", "kind" => kind).increment(1);
         if self.0.breaker.failed(now_ms) {
+            show_mode(true);
             tracing::warn!(
                 failure,
                 "redis does not answer; each instance limits by itself until it does"
@@ -80,4 +89,19 @@ impl Limiter {
             let _unanswered = tokio::time::timeout(PATIENCE, redis.forget(key)).await;
         }
     }
+}
+
+/// Whether each instance limits by itself though there is a Redis.
+fn show_mode(falls_back: bool) {
+    metrics::gauge!("ratelimit_backend_mode").set(f64::from(u8::from(falls_back)));
+}
+
+/// By the scope that decided: the one that refused, or has the least left.
+fn measure(scopes: &[Scope], decision: &Decision, started: Instant) {
+    let scope = decision.standing.and_then(|standing| scopes.get(standing.scope));
+    let scope = scope.map_or("", |scope| scope.policy);
+    let outcome = if decision.allowed { "allow" } else { "deny" };
+    metrics::counter!("ratelimit_decisions_total", "scope" => scope, "outcome" => outcome)
+        .increment(1);
+    metrics::histogram!("ratelimit_check_duration_seconds").record(started.elapsed().as_secs_f64());
 }
