@@ -300,35 +300,6 @@ impl Worker {
         }
     }
 
-    fn take_up(
-        &mut self,
-        restore: Restore,
-        how: TakeUp,
-        now: i64,
-    ) -> Result<Progress, WorkerError> {
-        let took_ms = restore.took_ms(now);
-        let (restored, rows) = restore.finish();
-        let count = restored.len();
-        for one in restored {
-            let slot = self.slot(one);
-            self.slots.push(slot);
-        }
-        self.slots.sort_by_key(|slot| slot.id);
-        self.route();
-        if count > 0 {
-            self.restored.ended(took_ms);
-            tracing::info!(
-                application = self.topology.application_id(),
-                tasks = %names(self.slots.iter().map(|slot| slot.id)),
-                restored = count,
-                rows,
-                "tasks are level with the log"
-            );
-        }
-        self.phase = Phase::TakingUp(how);
-        self.take_positions(how, now)
-    }
-
     /// Moves the consumer to where the tasks read on. Repeated until it has
     /// moved: records from anywhere else would be skipped or doubled.
     pub(crate) fn take_positions(
@@ -408,7 +379,7 @@ impl Worker {
         }
     }
 
-    fn slot(&self, restored: Restoring) -> Slot {
+    pub(crate) fn slot(&self, restored: Restoring) -> Slot {
         let globals = self.globals();
         let mut task = self.topology.task(restored.id, restored.state, globals);
         self.set_partitions(&mut task);

@@ -1,8 +1,11 @@
-//! What is told of restores, while they run and at their end (`docs/metrics.md`).
+//! The end of a restore, and what is told of restores while they run and then (`docs/metrics.md`).
 
 use metrics::{Counter, Histogram};
 
-use crate::worker::{Worker, WorkerStatus};
+use crate::error::WorkerError;
+use crate::restore::Restore;
+use crate::tasks::names;
+use crate::worker::{Phase, Progress, TakeUp, Worker, WorkerStatus};
 
 /// Of one worker.
 pub(crate) struct Restored {
@@ -35,6 +38,36 @@ impl Restored {
 }
 
 impl Worker {
+    /// The tasks of a restore that has ended become this worker's.
+    pub(crate) fn take_up(
+        &mut self,
+        restore: Restore,
+        how: TakeUp,
+        now: i64,
+    ) -> Result<Progress, WorkerError> {
+        let took_ms = restore.took_ms(now);
+        let (restored, rows) = restore.finish();
+        let count = restored.len();
+        for one in restored {
+            let slot = self.slot(one);
+            self.slots.push(slot);
+        }
+        self.slots.sort_by_key(|slot| slot.id);
+        self.route();
+        if count > 0 {
+            self.restored.ended(took_ms);
+            tracing::info!(
+                application = self.topology.application_id(),
+                tasks = %names(self.slots.iter().map(|slot| slot.id)),
+                restored = count,
+                rows,
+                "tasks are level with the log"
+            );
+        }
+        self.phase = Phase::TakingUp(how);
+        self.take_positions(how, now)
+    }
+
     /// Sets the gauges of what the tasks that are being restored in `status` have before them; 0 once they are level.
     pub fn report_restoring(&mut self, status: &WorkerStatus) {
         if status.restoring.is_empty() && !self.restored.shown {
