@@ -67,6 +67,7 @@ mod commit;
 mod dead_letters;
 mod error;
 mod globals;
+mod guarantee;
 mod lag;
 mod leave;
 mod level;
@@ -101,6 +102,7 @@ pub use dead_letters::{
     BadLetterId, DeadLetter, DeadLetterError, LetterId, Settle, dead_letters, settle_dead_letters,
 };
 pub use error::WorkerError;
+pub use guarantee::ProcessingGuarantee;
 pub use lag::{InputLag, LagWatch};
 pub use manifest::incarnation;
 pub use members::{Announcements, Member, members};
