@@ -411,6 +411,10 @@ impl Log for Deaf {
         self.0.txn_producer(client_id, transactional_id)
     }
 
+    fn plain_producer(&self, client_id: &str) -> Result<Box<dyn log::TxnProducer>, log::LogError> {
+        self.0.plain_producer(client_id)
+    }
+
     fn group_consumer(
         &self,
         options: &log::GroupOptions,

@@ -16,6 +16,7 @@
 //! | topics, offsets, groups, deletion | [`Admin`] | start, restore, repartition topics, commands |
 //! | append, acknowledged when durable | [`Appender`], [`AppendExt`] | ingress |
 //! | atomic transactions with input offsets | [`TxnProducer`] | workers |
+//! | the same steps without atomicity | [`Log::plain_producer`] | workers, at least once |
 //! | membership in a group | [`GroupConsumer`] | workers |
 //! | chosen partitions | [`Reader`] | restore, global tables |
 //! | all partitions of topics, asynchronous | [`Tail`] | ingress, egress |

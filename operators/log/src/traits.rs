@@ -304,6 +304,12 @@ pub trait Log: Send + Sync {
         client_id: &str,
         transactional_id: &str,
     ) -> Result<Box<dyn TxnProducer>, LogError>;
+    /// For a worker that promises no more than at least once: the steps of a [`TxnProducer`] without its transactions.
+    /// What was flushed is in the log and visible, and stays there. `init` and `begin` fence nobody. `commit` flushes and,
+    /// once all of it is acknowledged, commits the offsets; a stale generation is an error as in a transaction, and what
+    /// was flushed stays nevertheless. `abort` gives up what wasn't sent yet and returns when nothing more of the rest can
+    /// come.
+    fn plain_producer(&self, client_id: &str) -> Result<Box<dyn TxnProducer>, LogError>;
     /// For a worker.
     fn group_consumer(&self, options: &GroupOptions) -> Result<Box<dyn GroupConsumer>, LogError>;
     /// For restore, global tables and egress.

@@ -17,6 +17,7 @@ use state_stores::StoreError;
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
+use crate::guarantee::Failures;
 use crate::level::Waits;
 use crate::pace::{Pace, TaskPace};
 use crate::restore::{Restore, RestoreError, Restoring};
@@ -36,11 +37,7 @@ impl Worker {
             .map_err(|e| self.log_failed(e))?;
         let transactional_id = self.settings.transactional_id(&application);
         let client_id = client_id(&application, &self.settings.instance, self.settings.thread);
-        let mut producer = self
-            .log
-            .txn_producer(&format!("{application}-producer"), &transactional_id)
-            .map_err(|e| self.log_failed(e))?;
-        producer.init().map_err(|e| self.log_failed(e))?;
+        let mut producer = self.open_producer().map_err(|e| self.log_failed(e))?;
         self.keep(&agreed, producer.as_mut(), now)?;
         self.life = agreed.life;
         self.announcer = self.announcer();
@@ -379,7 +376,7 @@ impl Worker {
         }
     }
 
-    pub(crate) fn slot(&self, restored: Restoring) -> Slot {
+    pub(crate) fn slot(&mut self, restored: Restoring) -> Slot {
         let globals = self.globals();
         let mut task = self.topology.task(restored.id, restored.state, globals);
         self.set_partitions(&mut task);
@@ -389,6 +386,8 @@ impl Worker {
         }
         let (inputs, committed): (Vec<_>, Vec<_>) = restored.inputs.into_iter().unzip();
         let (pace, told) = (Pace::new(&self.topology, restored.id), TaskPace::default());
+        let Failures { failed_once, stopped } =
+            self.failures.remove(&restored.id).unwrap_or_default();
         Slot {
             pace,
             told,
@@ -400,8 +399,8 @@ impl Worker {
             committed,
             waits: Waits::default(),
             held_for: None,
-            failed_once: Vec::new(),
-            stopped: None,
+            failed_once,
+            stopped,
         }
     }
 
@@ -444,6 +443,8 @@ impl Worker {
     pub(crate) fn finish_revoke(&mut self) -> Result<(), WorkerError> {
         let Some((_, partitions)) = self.revoking.take() else { return Ok(()) };
         let gone: BTreeSet<TopicPartition> = partitions.into_iter().collect();
+        // Whoever gets them tries them anew.
+        self.failures.clear();
         self.slots.retain(|slot| !slot.inputs.iter().any(|at| gone.contains(at)));
         self.publisher.tell(&self.slots, false);
         self.route();

@@ -6,6 +6,14 @@
 //! | end | committed | new offsets; changelog tail gives the state |
 //! | apply | committed | the same |
 //!
+//! At least once has the same phases without a transaction (`guarantee`):
+//!
+//! | dies after | log | next owner |
+//! |---|---|---|
+//! | stage, offsets | outputs, perhaps rows; old offsets | processes the input again, on whatever rows are there |
+//! | flush | outputs and rows, old offsets | the same, on all of them |
+//! | end, apply | all of it | goes on |
+//!
 //! Invariant: offsets go into the transaction before the flush, so that a
 //! former owner's transaction is always found as unstable offsets by the next.
 
@@ -70,13 +78,13 @@ impl Worker {
     ) -> Result<Progress, WorkerError> {
         let started = Instant::now();
         let done = match stage {
-            CommitStage::Stage => match self.stage(now) {
+            CommitStage::Stage => match self.deliver_outputs().map(|()| self.stage(now)) {
                 // A row too large for its changelog can't be kept, so its task can't go on.
-                Err((slot, LogError::Refused(reason))) => {
+                Ok(Err((slot, LogError::Refused(reason)))) => {
                     let at = FailedAt::Elsewhere(reason.clone());
                     return self.task_failed(slot, at, &reason, now);
                 }
-                staged => staged.map_err(|(_, error)| error),
+                delivered => delivered.and_then(|staged| staged.map_err(|(_, error)| error)),
             },
             CommitStage::Offsets => self.send_offsets(),
             CommitStage::Flush => self.producer(|producer| producer.flush()),

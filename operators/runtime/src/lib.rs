@@ -68,6 +68,7 @@ mod dead_letters;
 mod drops;
 mod error;
 mod globals;
+mod guarantee;
 mod lag;
 mod leave;
 mod level;
@@ -104,6 +105,7 @@ pub use dead_letters::{
     BadLetterId, DeadLetter, DeadLetterError, LetterId, Settle, dead_letters, settle_dead_letters,
 };
 pub use error::WorkerError;
+pub use guarantee::ProcessingGuarantee;
 pub use lag::{InputLag, LagWatch};
 pub use manifest::incarnation;
 pub use members::{Announcements, Member, members};

@@ -1,8 +1,8 @@
 //! What a worker does about failures: abort and replay, restore again, or stop.
 //!
-//! Invariant: only a successful abort lets tasks keep their committed state
+//! Invariant: only a successful abort of a transaction lets tasks keep their committed state
 //! without looking at the changelogs (`ARCHITECTURE.md`, *Invariants*). Everything
-//! else goes through a tail restore, normally of zero records.
+//! else, and all of it without transactions (`guarantee`), goes through a tail restore, normally of zero records.
 
 use log::error::LogError;
 use log::record::TopicPartition;
@@ -86,7 +86,7 @@ impl Worker {
                     "a record was refused; its transaction is tried again record by record"
                 );
                 self.one_by_one = true;
-                self.abort_and_replay(now)?;
+                self.replay(now)?;
                 Ok(Progress::Busy)
             }
             LogError::Abort(reason) | LogError::Retriable(reason) => {
@@ -96,7 +96,7 @@ impl Worker {
                     reason,
                     "transaction aborted; its input is processed again"
                 );
-                self.abort_and_replay(now)?;
+                self.replay(now)?;
                 Ok(self.later(now))
             }
             LogError::Unknown(reason) => {
@@ -136,20 +136,20 @@ impl Worker {
         let id = self.slots.get(number).map(|slot| slot.id);
         let task = id.map(tracing::field::display);
         tracing::error!(application, task, message, again, "processing failed");
-        self.abort_and_replay(now)?;
-        if let Some(slot) = self.slots.iter_mut().find(|slot| Some(slot.id) == id) {
+        if let Some(slot) = self.slots.get_mut(number) {
             if again {
                 slot.stopped = Some(message.to_owned());
             } else {
                 slot.failed_once.push(at);
             }
         }
+        self.replay(now)?;
         Ok(Progress::Busy)
     }
 
     /// Aborts the open transaction; tasks start again at their committed
     /// positions, on their committed state.
-    fn abort_and_replay(&mut self, now: i64) -> Result<(), WorkerError> {
+    pub(crate) fn abort_and_replay(&mut self, now: i64) -> Result<(), WorkerError> {
         if self.in_transaction {
             let aborted = match &mut self.clients {
                 Some(clients) => clients.producer.abort(),
@@ -187,6 +187,7 @@ impl Worker {
     /// Drops what is uncommitted without trusting anything but the log: new
     /// producer, stable offsets, tail of the changelogs.
     pub(crate) fn restart_from_log(&mut self, _now: i64) -> Result<(), WorkerError> {
+        self.quiet();
         self.dirty_since = None;
         self.in_transaction = false;
         let mut tasks = Vec::new();
@@ -314,13 +315,7 @@ impl Worker {
 
     /// A new producer ends or fences whatever the old one left open.
     fn replace_producer(&mut self) -> Result<(), WorkerError> {
-        let application = self.topology.application_id().to_owned();
-        let transactional_id = self.settings.transactional_id(&application);
-        let mut producer = self
-            .log
-            .txn_producer(&format!("{application}-producer"), &transactional_id)
-            .map_err(|e| self.log_failed(e))?;
-        producer.init().map_err(|e| self.log_failed(e))?;
+        let producer = self.open_producer().map_err(|e| self.log_failed(e))?;
         if let Some(clients) = &mut self.clients {
             clients.producer = producer;
         }

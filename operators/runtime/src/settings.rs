@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::guarantee::ProcessingGuarantee;
+
 /// Settings of one worker thread. All intervals are in milliseconds of the
 /// clock that is passed to [`Worker::step`](crate::Worker::step).
 #[derive(Clone, Debug)]
@@ -12,6 +14,8 @@ pub struct WorkerSettings {
     pub instance: String,
     /// Number of this thread within the process.
     pub thread: u32,
+    /// Exactly once, unless told otherwise. The same for all members.
+    pub guarantee: ProcessingGuarantee,
     /// Makes the threads of this process static members of their groups (`group.instance.id`, KIP-345), each by this name
     /// and its number: one that is restarted within [`Self::session_timeout`] has its tasks again and disturbs nobody; one
     /// that goes for good is missed only after that time.
@@ -87,6 +91,7 @@ impl WorkerSettings {
         Self {
             instance: instance.into(),
             thread: 0,
+            guarantee: ProcessingGuarantee::default(),
             group_instance_id: None,
             commit_min_interval_ms: 5,
             commit_interval_ms: 100,

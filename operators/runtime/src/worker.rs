@@ -21,6 +21,7 @@ use crate::commit::CommitStage;
 use crate::drops::Drops;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
+use crate::guarantee::Failures;
 use crate::level::Waits;
 use crate::members::{Announcements, Announcer, Members};
 use crate::pace::{NodeTotals, Pace, TaskPace};
@@ -151,10 +152,13 @@ pub struct Worker {
     pub(crate) revoking: Option<(bool, Vec<TopicPartition>)>,
     /// A read position that the log doesn't have; judged by the next step that runs.
     pub(crate) out_of_range: Option<(TopicPartition, i64)>,
+    /// Without transactions: something was sent since the last commit.
     pub(crate) in_transaction: bool,
     /// The broker refused a record of the last transaction: until the next
     /// commit each task's records are flushed alone, to learn whose it is.
     pub(crate) one_by_one: bool,
+    /// Of tasks that are on their way through the log.
+    pub(crate) failures: HashMap<TaskId, Failures>,
     pub(crate) dirty_since: Option<i64>,
     pub(crate) last_commit: i64,
     pub(crate) fenced_at: Option<i64>,
@@ -230,6 +234,7 @@ impl Worker {
             out_of_range: None,
             in_transaction: false,
             one_by_one: false,
+            failures: HashMap::new(),
             dirty_since: None,
             last_commit: i64::MIN / 2,
             fenced_at: None,

@@ -8,8 +8,8 @@ mod reach;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-use runtime::MemoryPlan;
+use anyhow::{Result, anyhow, bail};
+use runtime::{MemoryPlan, ProcessingGuarantee};
 
 pub(crate) use env::Env;
 pub(crate) use group::Group;
@@ -49,6 +49,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "FRAUD_WINDOW_LIMIT",
     "CANCEL_GRACE_SECONDS",
     "INSTANCE_ID",
+    "PROCESSING_GUARANTEE",
     "GROUP_PROTOCOL",
     "GROUP_INSTANCE_ID",
     "GROUP_SESSION_TIMEOUT_SECONDS",
@@ -109,6 +110,8 @@ pub(crate) struct Config {
     pub fraud_limit: i64,
     pub cancel_grace_seconds: u32,
     pub instance_id: Option<String>,
+    /// Of all applications (`processing.guarantee`).
+    pub guarantee: ProcessingGuarantee,
     pub group: Group,
     /// Tokens of refused starts.
     pub accepted_changes: Vec<String>,
@@ -196,6 +199,7 @@ impl Config {
             group: Group::read(env)?,
             accepted_changes: env.list("ACCEPT_TOPOLOGY_CHANGE"),
             stream_threads: stream_threads(env)?,
+            guarantee: guarantee(env)?,
             standby_replicas: standby_replicas(env)?,
             state_memory_mib: state_memory(env)?,
             simulation_step_ms: simulation_step(env, development)?,
@@ -318,6 +322,12 @@ fn stream_threads(env: &Env) -> Result<u32> {
     env.within("STREAM_THREADS", "threads per application, from 1 to 64", 1..=64, 1)
 }
 
+fn guarantee(env: &Env) -> Result<ProcessingGuarantee> {
+    let name = env.text_or("PROCESSING_GUARANTEE", "exactly_once_v2");
+    let read = name.parse();
+    read.map_err(|why: String| anyhow!("PROCESSING_GUARANTEE={name:?} can't be read: {why}"))
+}
+
 fn standby_replicas(env: &Env) -> Result<u32> {
     env.within("STANDBY_REPLICAS", "copies on other processes, from 0 to 8", 0..=8, 0)
 }
@@ -427,6 +437,20 @@ mod tests {
             assert!(told(&[("ADMIN_ADVERTISED_ADDR", bad)]).is_err(), "{bad}");
         }
         assert!(Config::read(&Env::of(&[("QUERY_TOKEN", "short")])).is_err());
+    }
+
+    #[test]
+    fn work_is_done_exactly_once_unless_told_otherwise() {
+        let read = |pairs: &[(&str, &str)]| {
+            let config = Config::read(&Env::of(pairs)).map(|config| config.guarantee);
+            config.map_err(|error| error.to_string())
+        };
+        let name = "PROCESSING_GUARANTEE";
+        assert_eq!(read(&[]), Ok(ProcessingGuarantee::ExactlyOnce));
+        assert_eq!(read(&[(name, "exactly_once_v2")]), Ok(ProcessingGuarantee::ExactlyOnce));
+        assert_eq!(read(&[(name, "at_least_once")]), Ok(ProcessingGuarantee::AtLeastOnce));
+        let refused = "PROCESSING_GUARANTEE=\"twice\" can't be read: expected exactly_once_v2 or at_least_once";
+        assert_eq!(read(&[(name, "twice")]), Err(refused.to_owned()));
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub(crate) fn start(
         for thread in 0..config.stream_threads {
             let settings = WorkerSettings {
                 thread,
+                guarantee: config.guarantee,
                 group_instance_id: config.group.instance_id.clone(),
                 session_timeout: config.group.session_timeout,
                 commit_min_interval_ms: application.commit_min_interval_ms,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use log::kafka::{KafkaLog, KafkaOptions};
 use log::traits::Log;
-use runtime::{MemoryPlan, WorkerSettings};
+use runtime::{MemoryPlan, ProcessingGuarantee, WorkerSettings};
 use state_stores::{RocksEngine, RocksMemory, StateDir, StateOptions};
 
 const MIB: usize = 1 << 20;
@@ -104,6 +104,9 @@ pub(crate) struct Options {
     /// Threads that fill stores during a restore, of each worker.
     #[arg(long, default_value_t = 1)]
     restore_threads: usize,
+    /// `exactly_once_v2` or `at_least_once`.
+    #[arg(long, default_value = "exactly_once_v2")]
+    guarantee: ProcessingGuarantee,
     #[arg(long, default_value_t = 100)]
     pub(crate) commit_interval_ms: i64,
     /// Emptied before and after.
@@ -176,6 +179,7 @@ impl Options {
         let plan = self.plan();
         WorkerSettings {
             thread,
+            guarantee: self.guarantee,
             commit_interval_ms: self.commit_interval_ms,
             staged_bytes_max: plan.staged,
             restore_threads: self.restore_threads,

@@ -21,6 +21,13 @@ pub(crate) struct TimedLog {
     pub(crate) commits: Times,
 }
 
+impl TimedLog {
+    fn timed(&self, producer: Box<dyn TxnProducer>) -> Box<dyn TxnProducer> {
+        let (commits, ending) = (Arc::clone(&self.commits), None);
+        Box::new(TimedProducer { producer, commits, ending })
+    }
+}
+
 impl Log for TimedLog {
     fn admin(&self) -> Result<Box<dyn Admin>, LogError> {
         self.log.admin()
@@ -31,9 +38,11 @@ impl Log for TimedLog {
     }
 
     fn txn_producer(&self, client_id: &str, id: &str) -> Result<Box<dyn TxnProducer>, LogError> {
-        let producer = self.log.txn_producer(client_id, id)?;
-        let (commits, ending) = (Arc::clone(&self.commits), None);
-        Ok(Box::new(TimedProducer { producer, commits, ending }))
+        Ok(self.timed(self.log.txn_producer(client_id, id)?))
+    }
+
+    fn plain_producer(&self, client_id: &str) -> Result<Box<dyn TxnProducer>, LogError> {
+        Ok(self.timed(self.log.plain_producer(client_id)?))
     }
 
     fn group_consumer(&self, options: &GroupOptions) -> Result<Box<dyn GroupConsumer>, LogError> {

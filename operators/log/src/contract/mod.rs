@@ -25,6 +25,7 @@ pub mod kill;
 pub mod leaving;
 pub mod membership;
 pub mod open;
+pub mod plain;
 pub mod reading;
 pub mod records;
 pub mod scene;
@@ -92,6 +93,11 @@ macro_rules! contract_tests {
                 markers_leave_holes_that_readers_pass
                 transactions_follow_each_other_at_once
                 a_transaction_of_offsets_alone_commits
+            ];
+            plain: [
+                what_is_flushed_is_there_and_stays
+                offsets_are_committed_behind_the_records
+                a_stale_generation_commits_no_offsets
             ];
             groups: [
                 a_stale_generation_is_refused

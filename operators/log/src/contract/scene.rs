@@ -122,6 +122,13 @@ impl Scene {
         producer
     }
 
+    /// A producer without transactions.
+    pub fn plain_producer(&self) -> Box<dyn TxnProducer> {
+        let mut producer = self.log.plain_producer("contract-plain").unwrap();
+        producer.init().unwrap();
+        producer
+    }
+
     /// A member that joined with these topics.
     pub fn member(&self, group: &str, client_id: &str, topics: &[&str]) -> Member {
         let mut consumer = self.consumer(group, client_id);

@@ -19,7 +19,7 @@ pub enum Operation {
     Init,
     /// `TxnProducer::begin`.
     Begin,
-    /// `TxnProducer::send`; asked only where transactions lie open in the log.
+    /// `TxnProducer::send`; asked only where transactions lie open in the log, or where there are none.
     Send,
     /// `TxnProducer::send_offsets`.
     SendOffsets,

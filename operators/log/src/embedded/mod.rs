@@ -8,7 +8,7 @@
 //! | `topics`, `partition` | the log's content: numbers, newest records, who waits |
 //! | `shared` | the one write path, sync, failure |
 //! | `open` | transactions that lie open in the log (simulation) |
-//! | `appender`, `producer`, `reader`, `consumer`, `admin` | the clients of [`crate::traits`] |
+//! | `appender`, `producer`, `plain`, `reader`, `consumer`, `admin` | the clients of [`crate::traits`] |
 //! | `group`, `assignor` | the coordinator, pure |
 //! | `maintenance`, `compaction` | retention and compaction in bounded steps |
 //! | `upkeep` | offsets, groups and topics that a person changes |
@@ -49,7 +49,9 @@ mod keys;
 mod maintenance;
 mod open;
 mod options;
+mod outbox;
 mod partition;
+mod plain;
 mod producer;
 mod reader;
 mod shared;
@@ -129,6 +131,10 @@ impl Log for EmbeddedLog {
         transactional_id: &str,
     ) -> Result<Box<dyn TxnProducer>, LogError> {
         Ok(Box::new(producer::Producer::new(Arc::clone(&self.shared), transactional_id)))
+    }
+
+    fn plain_producer(&self, _client_id: &str) -> Result<Box<dyn TxnProducer>, LogError> {
+        Ok(Box::new(plain::PlainProducer::new(Arc::clone(&self.shared))))
     }
 
     fn group_consumer(&self, options: &GroupOptions) -> Result<Box<dyn GroupConsumer>, LogError> {

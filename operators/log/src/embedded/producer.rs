@@ -11,13 +11,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::appender;
-use super::batch::Builder;
 use super::faults::{Fault, Operation};
 use super::keys;
-use super::partition::Mark;
-use super::shared::{Core, Shared, Write};
-use super::topics::Topic;
+use super::outbox::{Outbox, counts, records};
+use super::shared::{Core, Shared};
 use crate::{GroupMetadata, LogError, NewRecord, TopicPartition, TxnProducer};
 
 pub(super) struct Producer {
@@ -25,16 +22,9 @@ pub(super) struct Producer {
     transactional_id: String,
     epoch: Option<u64>,
     open: bool,
-    /// By name; kept over transactions.
-    topics: hashbrown::HashMap<Box<str>, Slots>,
+    outbox: Outbox,
     offsets: Vec<(GroupMetadata, Vec<(TopicPartition, i64)>)>,
     acknowledged: BTreeMap<TopicPartition, i64>,
-}
-
-struct Slots {
-    topic: Arc<Topic>,
-    /// By partition.
-    batches: Vec<Vec<Builder>>,
 }
 
 impl Producer {
@@ -44,7 +34,7 @@ impl Producer {
             transactional_id: transactional_id.to_owned(),
             epoch: None,
             open: false,
-            topics: hashbrown::HashMap::new(),
+            outbox: Outbox::default(),
             offsets: Vec::new(),
             acknowledged: BTreeMap::new(),
         }
@@ -69,28 +59,10 @@ impl Producer {
         }
     }
 
-    /// What was sent, in a fixed order, and forgets it.
-    fn take_batches(&mut self) -> Vec<Write> {
-        let mut writes: Vec<Write> = self
-            .topics
-            .values_mut()
-            .flat_map(|slots| slots.topic.partitions.iter().zip(&mut slots.batches))
-            .filter(|(_, batches)| !batches.is_empty())
-            .map(|(partition, batches)| Write {
-                partition: Arc::clone(partition),
-                batches: std::mem::take(batches),
-                holes: 1,
-                mark: Mark::Whole,
-            })
-            .collect();
-        writes.sort_unstable_by_key(|write| (write.partition.topic, write.partition.at.partition));
-        writes
-    }
-
     fn forget(&mut self) {
         self.open = false;
         self.offsets.clear();
-        drop(self.take_batches());
+        drop(self.outbox.take(1));
     }
 
     fn write_commit(&mut self) -> Result<(), LogError> {
@@ -101,7 +73,7 @@ impl Producer {
             core.groups.check(group, offsets)?;
         }
         let rows = offset_rows(&shared, &self.offsets)?;
-        let writes = self.take_batches();
+        let writes = self.outbox.take(1);
         if writes.is_empty() && rows.is_empty() {
             return Ok(());
         }
@@ -128,7 +100,7 @@ impl Producer {
         let shared = Arc::clone(&self.shared);
         let core = &mut *shared.core.lock();
         self.check_epoch(core)?;
-        let mut writes = self.take_batches();
+        let mut writes = self.outbox.take(1);
         if torn {
             writes.truncate(writes.len() / 2);
         }
@@ -149,7 +121,7 @@ impl Producer {
 }
 
 /// Where which offset of a group goes in the engine.
-fn offset_rows(
+pub(super) fn offset_rows(
     shared: &Shared,
     offsets: &[(GroupMetadata, Vec<(TopicPartition, i64)>)],
 ) -> Result<Vec<(Vec<u8>, i64)>, LogError> {
@@ -161,14 +133,6 @@ fn offset_rows(
             Ok((keys::offset(&group.group, topic, at.partition), *offset))
         })
         .collect()
-}
-
-fn counts(writes: &[Write]) -> Vec<(TopicPartition, i64)> {
-    writes.iter().map(|write| (write.partition.at.clone(), records(&write.batches))).collect()
-}
-
-fn records(batches: &[Builder]) -> i64 {
-    batches.iter().map(|batch| i64::from(batch.records())).sum()
 }
 
 impl TxnProducer for Producer {
@@ -203,22 +167,7 @@ impl TxnProducer for Producer {
 
     fn send(&mut self, topic: &str, partition: u32, record: NewRecord<'_>) -> Result<(), LogError> {
         self.check_open()?;
-        if !self.topics.contains_key(topic) {
-            let found = self.shared.topics.get(topic)?;
-            let batches = found.partitions.iter().map(|_| Vec::new()).collect();
-            self.topics.insert(topic.into(), Slots { topic: found, batches });
-        }
-        let Some(slots) = self.topics.get_mut(topic) else { return Ok(()) };
-        appender::check(&slots.topic, partition, &record, self.shared.options.max_record_bytes)?;
-        let batches = &mut slots.batches[partition as usize];
-        match batches.last_mut() {
-            Some(batch) if !batch.is_full() => batch.push(&record),
-            _ => {
-                let mut batch = Builder::new();
-                batch.push(&record);
-                batches.push(batch);
-            }
-        }
+        self.outbox.push(&self.shared, topic, partition, &record)?;
         if self.lies_open() && self.shared.begin(Operation::Send)? == Some(Fault::Early) {
             return self.deliver(false);
         }
@@ -272,7 +221,7 @@ impl TxnProducer for Producer {
         let fault = self.shared.begin(Operation::Abort)?;
         self.open = false;
         self.offsets.clear();
-        let mut writes = self.take_batches();
+        let mut writes = self.outbox.take(1);
         if self.lies_open() {
             self.decide(false)?;
             return self.shared.finish(fault);

@@ -25,9 +25,10 @@ use super::context::Context;
 use super::native::group_epoch;
 use super::settings::GroupProtocol;
 
-enum Membership {
-    Captured(Arc<ConsumerGroupMetadata>),
-    Live(Weak<BaseConsumer<Context>>),
+struct Membership {
+    consumer: Weak<BaseConsumer<Context>>,
+    /// None in a KIP-848 group.
+    captured: Option<Arc<ConsumerGroupMetadata>>,
 }
 
 /// Captures where a member stands. `answered` counts its assignments.
@@ -38,11 +39,10 @@ pub(super) fn capture(
     client_id: &str,
     answered: i32,
 ) -> GroupMetadata {
-    let membership = match (protocol, consumer.group_metadata()) {
-        (_, None) => None,
-        (GroupProtocol::Classic, Some(metadata)) => Some(Membership::Captured(Arc::new(metadata))),
-        (GroupProtocol::Consumer, Some(_)) => Some(Membership::Live(Arc::downgrade(consumer))),
-    };
+    let membership = consumer.group_metadata().map(|metadata| Membership {
+        consumer: Arc::downgrade(consumer),
+        captured: (protocol == GroupProtocol::Classic).then(|| Arc::new(metadata)),
+    });
     // Asked after the capture: where librdkafka marks a loss, it does so in the
     // step in which it clears generation and member id.
     let out = consumer.assignment_lost();
@@ -65,14 +65,33 @@ pub(super) fn standing(metadata: &GroupMetadata) -> Result<Arc<ConsumerGroupMeta
     if metadata.generation < 0 || metadata.member.is_empty() {
         return Err(nobody());
     }
-    let native = metadata.native.as_ref().ok_or_else(nobody)?;
-    match native.0.downcast_ref::<Membership>() {
-        None => Err(LogError::Fatal(format!("group {group}: metadata of another kind of log"))),
-        Some(Membership::Captured(metadata)) => Ok(Arc::clone(metadata)),
-        Some(Membership::Live(consumer)) => {
-            let consumer = consumer.upgrade().ok_or_else(nobody)?;
-            let fresh = consumer.group_metadata().ok_or_else(nobody)?;
-            if consumer.assignment_lost() { Err(nobody()) } else { Ok(Arc::new(fresh)) }
-        }
+    let membership = membership_of(metadata)?;
+    if let Some(captured) = &membership.captured {
+        return Ok(Arc::clone(captured));
     }
+    let consumer = membership.consumer.upgrade().ok_or_else(nobody)?;
+    let fresh = consumer.group_metadata().ok_or_else(nobody)?;
+    if consumer.assignment_lost() { Err(nobody()) } else { Ok(Arc::new(fresh)) }
+}
+
+/// The consumer that may commit offsets without a transaction. It commits as what it is by then, so it has to be what it was.
+///
+/// # Errors
+/// [`LogError::Abort`]: the generation is over, or the consumer is gone.
+pub(super) fn committer(metadata: &GroupMetadata) -> Result<Arc<BaseConsumer<Context>>, LogError> {
+    standing(metadata)?;
+    let membership = membership_of(metadata)?;
+    let over = || LogError::Abort(format!("group {}: this generation is over", metadata.group));
+    let consumer = membership.consumer.upgrade().ok_or_else(over)?;
+    let same = membership.captured.is_none() || group_epoch(consumer.client()) == metadata.epoch;
+    if same && !consumer.assignment_lost() { Ok(consumer) } else { Err(over()) }
+}
+
+fn membership_of(metadata: &GroupMetadata) -> Result<&Membership, LogError> {
+    let group = &metadata.group;
+    let Some(native) = &metadata.native else {
+        return Err(LogError::Abort(format!("group {group}: this member isn't in the group")));
+    };
+    let other = || LogError::Fatal(format!("group {group}: metadata of another kind of log"));
+    native.0.downcast_ref().ok_or_else(other)
 }

@@ -24,6 +24,7 @@ mod membership;
 mod metadata;
 mod native;
 mod outgoing;
+mod plain;
 mod reader;
 mod told;
 mod topics;
@@ -68,6 +69,10 @@ impl Log for KafkaLog {
     ) -> Result<Box<dyn TxnProducer>, LogError> {
         let producer = txn::KafkaTxnProducer::connect(&self.options, client_id, transactional_id)?;
         Ok(Box::new(producer))
+    }
+
+    fn plain_producer(&self, client_id: &str) -> Result<Box<dyn TxnProducer>, LogError> {
+        Ok(Box::new(plain::KafkaPlainProducer::connect(&self.options, client_id)?))
     }
 
     fn group_consumer(&self, options: &GroupOptions) -> Result<Box<dyn GroupConsumer>, LogError> {

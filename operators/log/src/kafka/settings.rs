@@ -19,6 +19,7 @@
 //! | transactions | `retry.backoff.ms` 1 | back-to-back transactions meet CONCURRENT_TRANSACTIONS: p99 115 → 4 ms |
 //! | transactions | `linger.ms` 5000 | a batch goes when it is full, the rest when the flush before a commit lifts this. With less, librdkafka's thread polls without a pause while records older than this wait for an earlier batch of their partition to be acknowledged: at 1 twice the CPU, at 50 and with a busy broker ten times |
 //! | transactions | `transaction.timeout.ms` 10000 | Kafka Streams' value: how long a dead instance may hold readers up |
+//! | at least once | those of transactions without `transactional.id` | the same batches, flushed before the offsets are committed |
 //! | appender | `linger.ms` 1 | a caller waits for the acknowledgement |
 //! | transactions | `queue.buffering.max.messages` and `.kbytes` by [`KafkaOptions::send_bytes`], `batch.num.messages` an eighth | a full queue holds up the worker; smaller batches leave before it is full |
 //! | producers | `message.max.bytes` 8 MiB | batches; one record may have [`MAX_RECORD_BYTES`] |
@@ -237,8 +238,20 @@ impl KafkaOptions {
 
     /// For transactions.
     pub(super) fn transactions(&self, client_id: &str, transactional_id: &str) -> ClientConfig {
-        let ours = [("transactional.id", transactional_id), ("retry.backoff.ms", "1")];
-        let mut config = self.producer(client_id, &ours);
+        let mut config = self.batches(client_id);
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string());
+        self.finish(config)
+    }
+
+    /// For what transactions have, without them.
+    pub(super) fn plain(&self, client_id: &str) -> ClientConfig {
+        self.finish(self.batches(client_id))
+    }
+
+    fn batches(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.producer(client_id, &[("retry.backoff.ms", "1")]);
         // A record can't be waited for longer than its transaction lives.
         let delivery = self.delivery_timeout.min(self.transaction_timeout);
         let messages = (self.send_bytes / SENT_BYTES).max(1_000);
@@ -246,10 +259,9 @@ impl KafkaOptions {
             .set("queue.buffering.max.messages", messages.to_string())
             .set("queue.buffering.max.kbytes", (self.send_bytes >> 10).max(4 << 10).to_string())
             .set("batch.num.messages", (messages / 8).min(10_000).to_string())
-            .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
             .set("message.timeout.ms", delivery.as_millis().to_string())
             .set("linger.ms", (delivery / 2).as_millis().to_string());
-        self.finish(config)
+        config
     }
 
     /// For single acknowledged appends.

@@ -32,10 +32,10 @@ use super::triage::{is_unknown, judge_fence, sort};
 const QUEUE_FULL: Duration = Duration::from_millis(5);
 
 /// Longer than any delivery may take: past it the client is broken.
-const FLUSH_MARGIN: Duration = Duration::from_secs(5);
+pub(super) const FLUSH_MARGIN: Duration = Duration::from_secs(5);
 
 /// librdkafka answers within the time-out it is given, or, where the group's coordinator died at the wrong moment, never.
-const OFFSETS_MARGIN: Duration = Duration::from_secs(5);
+pub(super) const OFFSETS_MARGIN: Duration = Duration::from_secs(5);
 
 /// How long a commit or abort is repeated before its outcome counts as unknown.
 const END_PATIENCE: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ struct Partition {
 pub(super) struct KafkaTxnProducer {
     /// Before the producer, which they keep alive.
     targets: HashMap<String, Target>,
-    producer: Arc<Served<Deliveries>>,
+    pub(super) producer: Arc<Served<Deliveries>>,
     config: ClientConfig,
     options: KafkaOptions,
     id: String,
@@ -75,13 +75,20 @@ impl KafkaTxnProducer {
         client_id: &str,
         transactional_id: &str,
     ) -> Result<Self, LogError> {
-        let config = options.transactions(client_id, transactional_id);
-        let producer = client(&config, transactional_id)?;
+        Self::with(options, options.transactions(client_id, transactional_id), transactional_id)
+    }
+
+    /// `id` is for messages.
+    pub(super) fn with(
+        options: &KafkaOptions,
+        config: ClientConfig,
+        id: &str,
+    ) -> Result<Self, LogError> {
         Ok(Self {
-            producer,
+            producer: client(&config, id)?,
             config,
             options: options.clone(),
-            id: transactional_id.to_owned(),
+            id: id.to_owned(),
             targets: HashMap::new(),
             transaction: 0,
             began: Instant::now(),
@@ -148,7 +155,7 @@ impl KafkaTxnProducer {
     }
 
     /// Whether what the last transaction sent to is still there, where a broker said that it isn't.
-    fn settle(&mut self) -> Result<(), LogError> {
+    pub(super) fn settle(&mut self) -> Result<(), LogError> {
         let Self { doubt, targets, producer, transaction, .. } = self;
         if producer.context().take_unknown() {
             doubt.raise(Instant::now());
@@ -160,6 +167,30 @@ impl KafkaTxnProducer {
             Some((topic.as_str(), u32::try_from(highest).unwrap_or(u32::MAX)))
         });
         doubt.settle(Instant::now(), || first_missing(producer.client(), in_use))
+    }
+
+    /// A cold client waits half a second for its coordinator; one that knows
+    /// the brokers doesn't.
+    pub(super) fn look_for_brokers(&self) -> Result<(), LogError> {
+        self.producer
+            .client()
+            .fetch_metadata(None, self.options.request_timeout)
+            .map_err(|error| self.failed(&error, "looking for the brokers"))?;
+        Ok(())
+    }
+
+    /// What is sent from here on belongs together.
+    pub(super) fn count_anew(&mut self) {
+        self.transaction += 1;
+        self.began = Instant::now();
+        *self.producer.context().failure() = None;
+    }
+
+    /// Another client begins a new sequence of records.
+    pub(super) fn replace_client(&mut self) -> Result<(), LogError> {
+        self.targets.clear();
+        self.producer = client(&self.config, &self.id)?;
+        Ok(())
     }
 
     /// Commit or abort: asks again while the cluster doesn't answer.
@@ -188,7 +219,7 @@ impl KafkaTxnProducer {
 ///
 /// # Errors
 /// There is no thread for it: it wasn't made.
-fn within<T: Send + 'static>(
+pub(super) fn within<T: Send + 'static>(
     time: Duration,
     call: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<Option<T>> {
@@ -209,22 +240,15 @@ fn client(config: &ClientConfig, id: &str) -> Result<Arc<Served<Deliveries>>, Lo
 
 impl TxnProducer for KafkaTxnProducer {
     fn init(&mut self) -> Result<(), LogError> {
-        // A cold client waits half a second for its coordinator; one that knows
-        // the brokers doesn't.
+        self.look_for_brokers()?;
         let timeout = self.options.request_timeout;
-        self.producer
-            .client()
-            .fetch_metadata(None, timeout)
-            .map_err(|error| self.failed(&error, "looking for the brokers"))?;
         self.producer.init_transactions(timeout).map_err(|error| self.failed(&error, "init"))
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
         self.settle()?;
         self.producer.begin_transaction().map_err(|error| self.failed(&error, "begin"))?;
-        self.transaction += 1;
-        self.began = Instant::now();
-        *self.producer.context().failure() = None;
+        self.count_anew();
         Ok(())
     }
 
@@ -306,9 +330,8 @@ impl TxnProducer for KafkaTxnProducer {
         if matches!(failure, Some(LogError::Refused(_))) {
             // librdkafka 2.12 has counted the refused record and the broker
             // hasn't: the next transaction would fail with a gap in the sequence
-            // numbers. Another client begins a new sequence.
-            self.targets.clear();
-            self.producer = client(&self.config, &self.id)?;
+            // numbers.
+            self.replace_client()?;
             self.init()?;
         }
         Ok(())

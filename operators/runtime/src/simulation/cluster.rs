@@ -11,7 +11,9 @@ use state_stores::{Crash, MemoryEngine, StateDir, StateOptions};
 use super::faults::Faults;
 use super::stale;
 use super::world::World;
-use crate::{Progress, Queries, Worker, WorkerError, WorkerSettings, WorkerStatus};
+use crate::{
+    ProcessingGuarantee, Progress, Queries, Worker, WorkerError, WorkerSettings, WorkerStatus,
+};
 
 /// Called with every worker before it starts.
 pub type Prepare = Box<dyn Fn(&mut Worker, &World)>;
@@ -55,6 +57,8 @@ struct Place {
 pub struct Cluster {
     /// The log, the clock, the faults.
     pub world: World,
+    /// Of workers that are started from now on.
+    pub guarantee: ProcessingGuarantee,
     seed: u64,
     applications: Vec<Application>,
     /// By member, then by application.
@@ -99,7 +103,15 @@ impl Cluster {
         let place = || Place { files: new_files(), ..Place::default() };
         let members =
             (0..members).map(|_| applications.iter().map(|_| place()).collect()).collect();
-        Self { world: World::new(seed, faults, topics), seed, applications, members, ahead }
+        let guarantee = ProcessingGuarantee::default();
+        Self {
+            world: World::new(seed, faults, topics),
+            guarantee,
+            seed,
+            applications,
+            members,
+            ahead,
+        }
     }
 
     /// How many members there are.
@@ -152,6 +164,7 @@ impl Cluster {
         settings.max_poll_interval = Duration::from_secs(8);
         // A schedule must not depend on how fast the machine is.
         settings.turn = None;
+        settings.guarantee = self.guarantee;
         settings.poll_records_max = 3;
         settings.process_records_max = 2;
         settings.repartition_purge_interval_ms = 200;

@@ -14,6 +14,7 @@ use super::faults::{Faults, Happened};
 use super::schedule::{Schedule, Step};
 use super::stale::Committed;
 use super::world::World;
+use crate::ProcessingGuarantee;
 use log::TopicSpec;
 
 /// A flow under simulation: what arrives from outside, and what must be true of what comes out.
@@ -23,6 +24,11 @@ pub trait Scenario {
 
     /// The topics that are there before anything runs.
     fn topics(&self) -> Vec<TopicSpec>;
+
+    /// Of the members' workers.
+    fn guarantee(&self) -> ProcessingGuarantee {
+        ProcessingGuarantee::default()
+    }
 
     /// Called once, before anything runs or fails.
     fn begin(&mut self, _world: &World) {}
@@ -134,6 +140,7 @@ pub fn run(flow: &Flow, schedule: &Schedule) -> Result<Events, Box<Violation>> {
         let faults = Faults::default();
         let (seed, members) = (schedule.seed, schedule.members);
         let mut cluster = Cluster::new(seed, members, faults, &topics, applications);
+        cluster.guarantee = scenario.guarantee();
         let mut events = Events::default();
         scenario.begin(&cluster.world);
         cluster.world.faults().begin();

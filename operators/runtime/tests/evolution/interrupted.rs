@@ -40,6 +40,10 @@ impl Log for Interrupted {
         self.log.txn_producer(client, id)
     }
 
+    fn plain_producer(&self, client: &str) -> Result<Box<dyn TxnProducer>, LogError> {
+        self.log.plain_producer(client)
+    }
+
     fn reader(
         &self,
         client_id: &str,

@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something fails")]
 
+mod at_least_once;
 mod calls;
 mod counting;
 mod failures;

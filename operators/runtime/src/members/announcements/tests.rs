@@ -53,6 +53,10 @@ impl Log for Stuck {
         self.log.txn_producer(client, id)
     }
 
+    fn plain_producer(&self, client: &str) -> Result<Box<dyn TxnProducer>, LogError> {
+        self.log.plain_producer(client)
+    }
+
     fn group_consumer(&self, options: &GroupOptions) -> Result<Box<dyn GroupConsumer>, LogError> {
         self.log.group_consumer(options)
     }
