@@ -167,7 +167,7 @@ impl Peers for Nobody {
 #[test]
 fn the_sizes_of_stores_and_of_what_is_in_memory_are_told() {
     let (scene, metrics) = (scene(&Arc::default()), Metrics::default());
-    let keys = |name: &str| (0..KEYS).map(move |number| format!("{name}-{number}"));
+    let keys = |name: &'static str| (0..KEYS).map(move |number| format!("{name}-{number}"));
     let mut worker = scene.worker(topology());
     scene.append(("in", 0), scene.0.now(), keys("first"));
     scene.step_until_ready(&mut worker);
