@@ -4,18 +4,19 @@
 //! the next one. Neither can be lost alone: without a write-ahead log the engine's own memory is as volatile, and the
 //! changelog covers both. Below them are rows that were read from the base (`clean_rows`).
 
-use std::ops::ControlFlow;
+mod scan;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::base::{self, Mark, PREFIX_LEN, Place, with_joined};
+use crate::base::{self, Mark, Place, with_joined};
 use crate::clean_rows::{CleanBudget, CleanRows, Epoch};
 use crate::engine::Visit;
 use crate::holder::Holder;
 use crate::layer_budget::LayerShare;
-use crate::rows::{Few, Hashed, Merged, Rows, Upper};
+use crate::rows::{Hashed, Rows};
 use crate::state_dir::Shared;
 use crate::{Direction, Engine, StoreError, StoreKind, StoreSpec, WriteBatch};
 
@@ -245,63 +246,6 @@ impl Shelf {
         self.scan_of(&self.inner.read(), engine, &Rows::default(), range, since, visit)
     }
 
-    fn scan_of(
-        &self,
-        inner: &Committed,
-        engine: &dyn Engine,
-        overlay: &Rows,
-        (from, to, direction): (&[u8], Option<&[u8]>, Direction),
-        since: Option<i64>,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
-        if to.is_some_and(|to| to <= from) {
-            return Ok(());
-        }
-        let range = (from, to, direction);
-        if let Some(mut few) = Few::of([overlay, &inner.live, &inner.settled], from, to, direction)
-        {
-            return self.scan_below(inner, engine, &mut few, range, since, visit);
-        }
-        let layers = [overlay.sorted(), inner.live.sorted(), inner.settled.sorted()];
-        let mut merged = Merged::new(layers.each_ref(), from, to, direction);
-        self.scan_below(inner, engine, &mut merged, range, since, visit)
-    }
-
-    /// Visits rows of the base and those of `upper`, which lie above it.
-    fn scan_below<'a>(
-        &self,
-        inner: &Committed,
-        engine: &dyn Engine,
-        upper: &mut impl Upper<'a>,
-        (from, to, direction): (&[u8], Option<&[u8]>, Direction),
-        since: Option<i64>,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
-        let mut flow = ControlFlow::Continue(());
-        if inner.is_below(since) {
-            let (prefix, end) = (self.place.rows(), self.place.rows_end());
-            let mut visit_row = |full: &[u8], value: &[u8]| {
-                flow = visit_below(upper, &full[PREFIX_LEN..], value, direction, visit);
-                flow
-            };
-            let mut scan_to = |lower: &[u8], upper: &[u8]| {
-                engine.scan(lower, Some(upper), direction, &mut visit_row)
-            };
-            with_joined(&prefix, from, |lower| match to {
-                Some(to) => with_joined(&prefix, to, |upper| scan_to(lower, upper)),
-                None => scan_to(lower, &end),
-            })?;
-        }
-        while flow.is_continue()
-            && let Some((key, value)) = upper.pop()
-        {
-            if let Some(value) = value {
-                flow = visit(key, value);
-            }
-        }
-        Ok(())
-    }
-
     /// Takes over the rows of a committed transaction with the changelog offset that follows them.
     pub(crate) fn commit(
         &self,
@@ -485,33 +429,4 @@ impl Committed {
         self.position = position.or(self.position);
         self.changed = true;
     }
-}
-
-/// Visits the rows of the upper layers that come before `key` of the base, then `key` as the topmost layer has it.
-fn visit_below<'a>(
-    upper: &mut impl Upper<'a>,
-    key: &[u8],
-    value: &[u8],
-    direction: Direction,
-    visit: &mut Visit<'_>,
-) -> ControlFlow<()> {
-    let mut next = upper.peek();
-    while let Some(above) = next {
-        let order = above.cmp(key);
-        let (later, hides) = match direction {
-            Direction::Forward => (order.is_gt(), order.is_eq()),
-            Direction::Reverse => (order.is_lt(), order.is_eq()),
-        };
-        if later {
-            break;
-        }
-        if let Some((key, Some(value))) = upper.pop() {
-            visit(key, value)?;
-        }
-        if hides {
-            return ControlFlow::Continue(());
-        }
-        next = upper.peek();
-    }
-    visit(key, value)
 }
