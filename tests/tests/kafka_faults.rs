@@ -3,8 +3,8 @@
 //! itself.
 //!
 //! `KAFKA_FAULTS=30 cargo test --workspace --all-features --test kafka_faults -- again_and_again --nocapture` is the long
-//! run: so many failures of brokers instead of three, with two kills of members each. `KAFKA_FAULTS_SEED=<n>` repeats the
-//! order of a run.
+//! run: so many failures of brokers instead of three, with two kills of members each, or `KAFKA_FAULTS_KILLS=<n>`, two at
+//! least. `KAFKA_FAULTS_SEED=<n>` repeats the order of a run.
 //!
 //! Only with `KAFKA_CLUSTER=1`.
 
@@ -18,6 +18,8 @@ use system_tests::trial::{self, Trial};
 
 /// How many failures of brokers the long run has.
 const FAULTS: &str = "KAFKA_FAULTS";
+/// How many kills of members the long run has with each of them.
+const KILLS: &str = "KAFKA_FAULTS_KILLS";
 /// Which order.
 const SEED: &str = "KAFKA_FAULTS_SEED";
 const NODES: u32 = 3;
@@ -30,6 +32,8 @@ fn brokers_that_fail_again_and_again_cost_nothing() {
     let Some(cluster) = Cluster::start(NODES, &[]).unwrap() else { return };
     let long: Option<usize> = std::env::var(FAULTS).ok().map(|faults| faults.parse().unwrap());
     let faults = long.unwrap_or(3);
+    let asked = std::env::var(KILLS).ok().filter(|_| long.is_some());
+    let kills: usize = asked.map_or(2, |kills| kills.parse().unwrap());
     let seed = std::env::var(SEED)
         .map_or_else(|_| u64::from(std::process::id()), |it| it.parse().unwrap());
     eprintln!("{SEED}={seed}");
@@ -63,6 +67,11 @@ fn brokers_that_fail_again_and_again_cost_nothing() {
         if long.is_some() || fault == 0 {
             trial.kill(1 - slot);
             trial.bring(1 - slot);
+        }
+        for more in 2..kills {
+            trial.work(20 + dice.below(60));
+            trial.kill((slot + more) % 2);
+            trial.bring((slot + more) % 2);
         }
         eprintln!(
             "{:.0} s: {} of {faults}: broker {node} {outage:?}",
