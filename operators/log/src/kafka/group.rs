@@ -21,7 +21,7 @@ use super::fetch_ahead::FetchAhead;
 use super::lanes::Lanes;
 use super::membership;
 use super::metadata::{first_missing, list_of, partitions_of, wait_until_ready, with_offsets};
-use super::reader::{connect, seek, wait_a_slice};
+use super::reader::{connect, seek, tell, wait_a_slice};
 use super::settings::KafkaOptions;
 use super::told::{self, Told, sort_told};
 use super::triage::sort;
@@ -45,6 +45,8 @@ pub(super) struct KafkaGroupConsumer {
     awaiting: Option<Rebalance>,
     /// Answered: what librdkafka holds for us.
     owned: Vec<TopicPartition>,
+    /// Paused by librdkafka for a KIP-848 rebalance and resumed by its answer. Nothing is visited before it was told where.
+    resumed: Vec<TopicPartition>,
     answered: i32,
     leaving: bool,
     subscribed: Vec<String>,
@@ -68,6 +70,7 @@ impl KafkaGroupConsumer {
             client_id: member.client_id.clone(),
             awaiting: None,
             owned: Vec::new(),
+            resumed: Vec::new(),
             answered: 0,
             leaving: false,
             subscribed: Vec::new(),
@@ -112,6 +115,29 @@ impl KafkaGroupConsumer {
         }
         let in_use = subscribed.iter().map(|topic| (topic.as_str(), 0)).chain(lanes.partitions());
         doubt.settle(Instant::now(), || first_missing(consumer.client(), in_use))
+    }
+
+    /// Has librdkafka go on where this member has read to. By itself it takes the last offset that left its queue for that,
+    /// and a transaction's marker that leaves it while the rebalance pauses the partition counts, although the records
+    /// before it are thrown away. False: not yet.
+    fn tell_resumed(&mut self) -> Result<bool, LogError> {
+        let Self { resumed, lanes, .. } = self;
+        let place = |at: &TopicPartition| Some((at.clone(), lanes.position(at)?));
+        let offsets: Vec<_> = resumed.iter().filter_map(place).collect();
+        if !offsets.is_empty() {
+            match tell(&self.consumer, &offsets, SEEK_PATIENCE) {
+                Ok(()) => {}
+                Err(LogError::Retriable(reason)) => {
+                    tracing::debug!(group = self.group, reason, "going on after a rebalance");
+                    // If it lasts, a topic may be gone.
+                    self.doubt.raise(Instant::now());
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.resumed.clear();
+        Ok(true)
     }
 
     /// Waits for the topics as this client sees them; how many partitions they have.
@@ -180,13 +206,14 @@ impl KafkaGroupConsumer {
     /// Takes nothing of an assignment. In a KIP-848 group that answers it and
     /// nothing else: giving nothing up would count as the answer to a revoke
     /// that is under way, and this member would leave with a transaction open.
-    fn decline(&self) -> Result<(), LogError> {
+    fn decline(&mut self) -> Result<(), LogError> {
         if self.cooperative() { self.assign(&[]) } else { self.give_up(&[]) }
     }
 
-    fn assign(&self, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError> {
+    fn assign(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<(), LogError> {
         let list = with_offsets(offsets)?;
         let assigned = if self.cooperative() {
+            self.resumed.clone_from(&self.owned);
             self.consumer.incremental_assign(&list)
         } else {
             self.consumer.assign(&list)
@@ -256,7 +283,7 @@ impl GroupConsumer for KafkaGroupConsumer {
                 if let Some(event) = self.next_event()? {
                     return Ok(event);
                 }
-                let visited = self.lanes.drain(max, visit)?;
+                let visited = if self.tell_resumed()? { self.lanes.drain(max, visit)? } else { 0 };
                 self.settle()?;
                 if visited > 0 || self.lanes.take_levelled() {
                     return Ok(Polled::Records(visited));
@@ -308,6 +335,7 @@ impl GroupConsumer for KafkaGroupConsumer {
         if self.cooperative() {
             self.lanes.close(&partitions);
             self.owned.retain(|at| !partitions.contains(at));
+            self.resumed.clone_from(&self.owned);
         } else {
             self.lanes.clear();
             self.owned.clear();

@@ -54,6 +54,30 @@ fn passes(code: Code) -> bool {
     matches!(code, Code::State | Code::PreviousInProgress) || is_unknown(code)
 }
 
+/// Tells librdkafka where to go on, once. Where it doesn't read, there is nothing to tell.
+///
+/// # Errors
+/// Those that keep it from hearing; `Retriable` while it has lost sight of a partition.
+pub(super) fn tell(
+    consumer: &BaseConsumer<Context>,
+    offsets: &[(TopicPartition, i64)],
+    timeout: Duration,
+) -> Result<(), LogError> {
+    let told = consumer.seek_partitions(with_offsets(offsets)?, timeout);
+    let told = told.map_err(|error| sort(&error, format_args!("seeking {offsets:?}")))?;
+    for element in told.elements() {
+        let Err(error) = element.error() else { continue };
+        match error.rdkafka_error_code() {
+            Some(Code::State | Code::PreviousInProgress) => {}
+            Some(code) if is_unknown(code) => {
+                return Err(LogError::Retriable(format!("seeking {offsets:?}: {error}")));
+            }
+            _ => return Err(sort(&error, format_args!("seeking {offsets:?}"))),
+        }
+    }
+    Ok(())
+}
+
 /// Moves lanes to other offsets. `Retriable` when librdkafka doesn't read there within `timeout`: it never will again
 /// after an "offset out of range", until the partition is assigned anew.
 pub(super) fn seek(
