@@ -83,6 +83,11 @@ mod broker_assigned {
     }
 
     #[test]
+    fn rebalances_leave_no_gap() {
+        judge(contract::kept::rebalances_leave_no_gap);
+    }
+
+    #[test]
     fn nothing_arrives_before_the_answer() {
         judge(contract::membership::nothing_arrives_before_the_answer);
     }

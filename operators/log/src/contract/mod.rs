@@ -21,6 +21,7 @@
 
 pub mod deleting;
 pub mod groups;
+pub mod kept;
 pub mod kill;
 pub mod leaving;
 pub mod membership;
@@ -113,6 +114,9 @@ macro_rules! contract_tests {
                 a_group_reader_passes_markers
                 a_waker_ends_a_group_poll
                 an_unknown_topic_cannot_be_subscribed
+            ];
+            kept: [
+                rebalances_leave_no_gap
             ];
             leaving: [
                 leaving_hands_over
