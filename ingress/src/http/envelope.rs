@@ -80,7 +80,9 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     let order_data = path.starts_with("/api/");
     request.extensions_mut().insert(context.clone());
 
-    let mut response = render(next.run(request).await, &path, &context);
+    let response = next.run(request).await;
+    let code = response.extensions().get::<Problem>().map(|problem| problem.code);
+    let mut response = render(response, &path, &context);
     add_headers(response.headers_mut(), &context, order_data);
 
     let labels = [
@@ -98,6 +100,7 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
             method,
             route,
             status = status.as_u16(),
+            code,
             request_id = context.request_id,
             trace_id = context.trace_id,
             "request failed"
