@@ -17,6 +17,8 @@ pub(super) struct PlainProducer {
     outbox: Outbox,
     offsets: Vec<(GroupMetadata, Vec<(TopicPartition, i64)>)>,
     acknowledged: BTreeMap<TopicPartition, i64>,
+    /// Which half a torn delivery writes: brokers take partitions in any order.
+    is_upper: bool,
 }
 
 impl PlainProducer {
@@ -26,14 +28,19 @@ impl PlainProducer {
             outbox: Outbox::default(),
             offsets: Vec::new(),
             acknowledged: BTreeMap::new(),
+            is_upper: false,
         }
     }
 
-    /// Writes what is queued, or what goes to half of the partitions.
+    /// Writes what is queued, or what goes to half of the partitions, the upper and the lower in turn.
     fn deliver(&mut self, torn: bool) -> Result<(), LogError> {
         let mut writes = self.outbox.take(0);
         if torn {
-            writes.truncate(writes.len() / 2);
+            let upper = writes.split_off(writes.len() / 2);
+            self.is_upper = !self.is_upper;
+            if self.is_upper {
+                writes = upper;
+            }
         }
         if writes.is_empty() {
             return Ok(());
