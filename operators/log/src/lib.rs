@@ -102,7 +102,7 @@ pub mod traits;
 pub use append::{Acknowledged, AppendExt};
 pub use error::LogError;
 pub use group::{GroupDescription, GroupMember};
-pub use record::{ConsumedRecord, Header, NewRecord, TopicPartition};
+pub use record::{ConsumedRecord, Header, NewRecord, OwnedRecord, TopicPartition};
 pub use tail::{Tail, TailBatch, TailFrom, TailOptions, TailRecord};
 pub use topic::{Cleanup, TopicDescription, TopicSpec};
 pub use traits::{

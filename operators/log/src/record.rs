@@ -67,3 +67,57 @@ pub struct ConsumedRecord<'a> {
     /// As written.
     pub headers: &'a [Header<'a>],
 }
+
+/// A record that outlives its poll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedRecord {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// As [`ConsumedRecord::offset`].
+    pub offset: i64,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// None where the record has none.
+    pub key: Option<Vec<u8>>,
+    /// None is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// In the order they are kept.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl OwnedRecord {
+    /// Copies what a poll lends.
+    #[must_use]
+    pub fn of(record: ConsumedRecord<'_>) -> Self {
+        Self {
+            topic: record.topic.to_owned(),
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record
+                .headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+                .collect(),
+        }
+    }
+
+    /// Lends it as a poll does.
+    pub fn lend(&self, visit: &mut dyn FnMut(ConsumedRecord<'_>)) {
+        let headers: Vec<Header<'_>> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), &**value)).collect();
+        visit(ConsumedRecord {
+            topic: &self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers: &headers,
+        });
+    }
+}

@@ -5,31 +5,42 @@ use super::LogFixture;
 use super::scene::{Member, Scene, record, texts};
 use crate::{GroupMetadata, LogError, Polled, TopicPartition, TxnProducer};
 
+/// Two members of `group` with a partition each, and what the first was given before the second came.
+pub(super) fn outdated(scene: &Scene, input: &str) -> (Member, Member, GroupMetadata) {
+    scene.append(input, 0, &["a"]);
+    let mut old = scene.member("group", "00-old", &[input]);
+    scene.settle(&mut old);
+    let stale = old.membership().clone();
+    let mut new = scene.member("group", "01-new", &[input]);
+    scene.until("both own a partition", || {
+        old.turn(scene);
+        new.turn(scene);
+        old.owned.len() == 1 && new.owned.len() == 1
+    });
+    (old, new, stale)
+}
+
+/// An offset with stale metadata is refused, at once or by the commit.
+pub(super) fn refuses(producer: &mut dyn TxnProducer, at: &TopicPartition, stale: &GroupMetadata) {
+    let refused = match producer.send_offsets(&[(at.clone(), 1)], stale) {
+        Err(refused) => refused,
+        Ok(()) => producer.commit().expect_err("a stale generation must not commit"),
+    };
+    assert!(matches!(refused, LogError::Abort(_) | LogError::Fenced(_)), "{refused:?}");
+}
+
 /// Offsets with the metadata of a former generation are refused.
 pub fn a_stale_generation_is_refused(fixture: &dyn LogFixture) {
     let scene = Scene::new(fixture, "stale");
     let (input, output) = (scene.topic("in", 2), scene.topic("out", 1));
-    scene.append(&input, 0, &["a"]);
-    let mut old = scene.member("group", "00-old", &[&input]);
-    scene.settle(&mut old);
-    let stale = old.membership().clone();
-    let mut new = scene.member("group", "01-new", &[&input]);
-    scene.until("both own a partition", || {
-        old.turn(&scene);
-        new.turn(&scene);
-        old.owned.len() == 1 && new.owned.len() == 1
-    });
+    let (old, new, stale) = outdated(&scene, &input);
     let epochs = [&stale, old.membership(), new.membership()].map(|held| held.epoch.unwrap());
     assert!(epochs[0] < epochs[1] && epochs[0] < epochs[2], "{epochs:?}: later ones are higher");
     let at = TopicPartition::new(input.as_str(), 0);
     let mut producer = scene.producer("txn");
     producer.begin().unwrap();
     producer.send(&output, 0, record("k", "stale")).unwrap();
-    let refused = match producer.send_offsets(&[(at.clone(), 1)], &stale) {
-        Err(refused) => refused,
-        Ok(()) => producer.commit().expect_err("a stale generation must not commit"),
-    };
-    assert!(matches!(refused, LogError::Abort(_) | LogError::Fenced(_)), "{refused:?}");
+    refuses(&mut *producer, &at, &stale);
     producer.abort().unwrap();
     assert!(scene.read(&output, 1).is_empty());
     assert_eq!(old.committed(&scene, &at), None);

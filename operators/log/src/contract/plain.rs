@@ -1,8 +1,9 @@
 //! Producers without transactions: what stays, what is given up, and who may commit offsets.
 
 use super::LogFixture;
+use super::groups::{outdated, refuses};
 use super::scene::{Scene, record, texts};
-use crate::{Isolation, LogError, TopicPartition};
+use crate::{Isolation, TopicPartition};
 
 /// What was flushed is visible before any commit, and an abort takes only what wasn't.
 pub fn what_is_flushed_is_there_and_stays(fixture: &dyn LogFixture) {
@@ -58,25 +59,12 @@ pub fn offsets_are_committed_behind_the_records(fixture: &dyn LogFixture) {
 pub fn a_stale_generation_commits_no_offsets(fixture: &dyn LogFixture) {
     let scene = Scene::new(fixture, "plain-stale");
     let (input, output) = (scene.topic("in", 2), scene.topic("out", 1));
-    scene.append(&input, 0, &["a"]);
-    let mut old = scene.member("group", "00-old", &[&input]);
-    scene.settle(&mut old);
-    let stale = old.membership().clone();
-    let mut new = scene.member("group", "01-new", &[&input]);
-    scene.until("both own a partition", || {
-        old.turn(&scene);
-        new.turn(&scene);
-        old.owned.len() == 1 && new.owned.len() == 1
-    });
+    let (old, new, stale) = outdated(&scene, &input);
     let at = TopicPartition::new(input.as_str(), 0);
     let mut producer = scene.plain_producer();
     producer.begin().unwrap();
     producer.send(&output, 0, record("k", "stale")).unwrap();
-    let refused = match producer.send_offsets(&[(at.clone(), 1)], &stale) {
-        Err(refused) => refused,
-        Ok(()) => producer.commit().expect_err("a stale generation must not commit"),
-    };
-    assert!(matches!(refused, LogError::Abort(_) | LogError::Fenced(_)), "{refused:?}");
+    refuses(&mut *producer, &at, &stale);
     producer.abort().unwrap();
     assert_eq!(old.committed(&scene, &at), None);
     producer.begin().unwrap();

@@ -8,47 +8,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::LogFixture;
 use crate::{
-    Admin, Appended, Cleanup, ConsumedRecord, GroupConsumer, GroupMetadata, GroupOptions,
-    Isolation, Log, NewRecord, Polled, TopicPartition, TopicSpec, TxnProducer, Visibility,
+    Admin, Appended, Cleanup, GroupConsumer, GroupMetadata, GroupOptions, Isolation, Log,
+    NewRecord, Polled, TopicPartition, TopicSpec, TxnProducer, Visibility,
 };
 
-/// A record that outlives its poll.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owned {
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: u32,
-    /// Offset.
-    pub offset: i64,
-    /// Milliseconds since 1970.
-    pub timestamp: i64,
-    /// Key.
-    pub key: Option<Vec<u8>>,
-    /// Value.
-    pub value: Option<Vec<u8>>,
-    /// Headers.
-    pub headers: Vec<(String, Vec<u8>)>,
-}
+pub use crate::OwnedRecord as Owned;
 
 impl Owned {
-    /// Copies what a poll lends.
-    pub fn of(record: ConsumedRecord<'_>) -> Self {
-        Self {
-            topic: record.topic.to_owned(),
-            partition: record.partition,
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
-            headers: record
-                .headers
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
-                .collect(),
-        }
-    }
-
     /// The value as text; `-` for a tombstone.
     pub fn text(&self) -> String {
         self.value

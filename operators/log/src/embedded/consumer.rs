@@ -93,7 +93,7 @@ impl Consumer {
             let engine = self.shared.engine.as_ref();
             let visited = match fault {
                 Some(Fault::Twice) => self.cursors.visit(engine, max, &mut |record| {
-                    self.doubled.keep(&record);
+                    self.doubled.keep(record);
                     visit(record);
                 })?,
                 _ => self.cursors.visit(engine, max, visit)?,
