@@ -6,6 +6,7 @@ use state_stores::TaskState;
 use state_stores::keys::Sequence;
 
 use crate::globals::Globals;
+use crate::observed::Observation;
 use crate::outputs::{Mark, Outputs};
 use crate::timers::Timers;
 use crate::topology::TaskId;
@@ -114,6 +115,8 @@ pub(crate) struct TaskContext {
     /// Those of them that are to be parked, and why: they failed when the record at work was tried before.
     pub(crate) to_park: Vec<(u32, Arc<str>)>,
     pub(crate) dropped: Dropped,
+    /// Since the last commit.
+    pub(crate) observed: Vec<Observation>,
     /// How many records came to each node of the graph since the last commit.
     pub(crate) passed: Vec<u64>,
 }
@@ -124,6 +127,7 @@ pub(crate) struct Savepoint {
     outputs: Mark,
     stream_time: Option<i64>,
     dropped: Dropped,
+    observed: usize,
 }
 
 impl TaskContext {
@@ -137,6 +141,7 @@ impl TaskContext {
             outputs: self.outputs.mark(),
             stream_time: self.stream_time,
             dropped: self.dropped,
+            observed: self.observed.len(),
         }
     }
 
@@ -149,6 +154,7 @@ impl TaskContext {
         }
         self.stream_time = to.stream_time;
         self.dropped = to.dropped;
+        self.observed.truncate(to.observed);
     }
 
     /// Tells rows apart that have one key and time: derived from where the record at work was read, so that a replay

@@ -81,6 +81,7 @@ mod join_windows;
 mod joined;
 pub mod manifest;
 mod materialized;
+mod observed;
 mod ops;
 mod outputs;
 mod parked;
@@ -130,6 +131,7 @@ pub use self::join_windows::JoinWindows;
 pub use self::joined::Joined;
 pub use self::manifest::{Manifest, Verdict};
 pub use self::materialized::Materialized;
+pub use self::observed::Observation;
 pub use self::ops::{
     CogroupedKStream, Emit, EmitRecord, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord,
     GlobalView, Input, KGroupedStream, KGroupedTable, KeyValueDef, ListDef, MachineContext,

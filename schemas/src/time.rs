@@ -27,6 +27,12 @@ impl Micros {
         Self(millis.saturating_mul(1_000))
     }
 
+    /// Seconds from this to `later`; 0 if that is earlier, as clocks of two machines may say.
+    #[must_use]
+    pub fn seconds_until(self, later: Self) -> f64 {
+        later.0.saturating_sub(self.0).max(0) as f64 / 1_000_000.0
+    }
+
     /// RFC 3339, UTC, `Z`, exactly six decimals.
     #[must_use]
     pub fn to_rfc3339(self) -> String {

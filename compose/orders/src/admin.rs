@@ -18,9 +18,29 @@ use crate::roles::bind;
 
 /// Of every histogram, in seconds. Quantiles that each process makes for itself can't be added up, and a summary's sketch
 /// grows to several hundred KiB, once per combination of labels.
-const BUCKETS: [f64; 20] = [
-    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-    60.0, 300.0, 1_800.0, 14_400.0, 86_400.0,
+const BUCKETS: [f64; 22] = [
+    0.000_5,
+    0.001,
+    0.002_5,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    300.0,
+    1_800.0,
+    14_400.0,
+    86_400.0,
+    259_200.0,
+    1_209_600.0,
 ];
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();

@@ -6,7 +6,7 @@ mod common;
 
 use common::{order_id, postgres, sqlite};
 use read_model::Database;
-use read_model::deliveries::{Attempted, DeliveryChange, DeliveryStatus, NewDelivery};
+use read_model::deliveries::{Attempted, DeliveryChange, DeliveryStatus, NewDelivery, Owed};
 use uuid::Uuid;
 
 const READER: &str = "webhooks";
@@ -126,6 +126,18 @@ async fn retry_recover_and_give_up(database: &Database) {
     assert_eq!(rest, list[1..]);
 }
 
+async fn what_is_owed_is_counted_over_all_webhooks(database: &Database) {
+    assert_eq!(database.owed_deliveries().await.unwrap(), Owed::default());
+    let changes = [new(3, "b", 1, false), new(1, "a", 1, false), new(2, "a", 2, false)];
+    database.apply_deliveries(READER, &[], &changes, &[]).await.unwrap();
+    let owed = |deliveries, oldest| Owed { deliveries, oldest };
+    assert_eq!(database.owed_deliveries().await.unwrap(), owed(3, Some(1)));
+    let gone = [DeliveryChange::GiveUp { webhook_id: "a".to_owned() }];
+    database.apply_deliveries(READER, &[], &gone, &[]).await.unwrap();
+    assert_eq!(database.owed_deliveries().await.unwrap(), owed(1, Some(3)));
+    assert_eq!(database.prune_deliveries(2, 10).await.unwrap(), 1, "settled and made before 2");
+}
+
 macro_rules! on_both {
     ($($check:ident),* $(,)?) => {
         mod on_sqlite { $(#[tokio::test] async fn $check() { super::$check(&super::sqlite().await.database).await; })* }
@@ -145,4 +157,5 @@ on_both!(
     a_result_after_the_lease_was_lost_is_dropped,
     an_ordered_endpoint_gets_the_first_pending_only,
     retry_recover_and_give_up,
+    what_is_owed_is_counted_over_all_webhooks,
 );

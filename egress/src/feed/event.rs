@@ -1,7 +1,7 @@
 //! One event of the feed, rendered once for all its receivers.
 
 use schemas::messages::UserFeedEntry;
-use schemas::{OrderId, UserId};
+use schemas::{Micros, OrderId, UserId};
 use serde_json::{Value, json};
 
 use super::topic::Topic;
@@ -19,6 +19,8 @@ pub struct FeedEvent {
     pub version: i64,
     /// Webhook name, e.g. `order.paid`.
     pub event_type: &'static str,
+    /// When it happened.
+    pub occurred_at: Micros,
     /// `"sequence":…,…,"data":{…}}`: what is the same for every topic.
     tail: String,
 }
@@ -47,6 +49,7 @@ impl FeedEvent {
             order_id: event.order_id,
             version: event.version,
             event_type,
+            occurred_at: event.occurred_at,
             tail,
         }
     }

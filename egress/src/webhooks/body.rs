@@ -36,6 +36,16 @@ pub(super) fn of_event(entry: &UserFeedEntry) -> Vec<u8> {
     bytes
 }
 
+/// When that happened which a body tells of.
+pub(super) fn happened(body: &[u8]) -> Option<Micros> {
+    #[derive(serde::Deserialize)]
+    struct Stamped<'a> {
+        timestamp: &'a str,
+    }
+    let stamped: Stamped<'_> = serde_json::from_slice(body).ok()?;
+    Micros::parse_rfc3339(stamped.timestamp).ok()
+}
+
 /// The body of `webhook.test`.
 pub(super) fn of_test(webhook_id: &str, at: Micros) -> Vec<u8> {
     body("webhook.test", at, 0, &json!({"webhook_id": webhook_id}))

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::WebhookSettings;
+use super::body;
 use super::endpoints::Endpoints;
 use super::load::Load;
 use super::send::{Message, Outcome, Sender};
@@ -157,6 +158,9 @@ impl Deliverer {
                 };
                 let outcome = self.sender.attempt(endpoint, message).await;
                 self.measure(&claim, &outcome, began.elapsed());
+                if outcome.delivered() {
+                    self.measure_delivered(&claim);
+                }
                 if outcome.gone() {
                     self.endpoints.answered_gone(endpoint);
                 }
@@ -230,6 +234,18 @@ impl Deliverer {
             .increment(1);
         metrics::histogram!("webhook_attempt_duration_seconds").record(took.as_secs_f64());
         tracing::debug!(delivery_id = %claim.delivery_id, result, status = ?outcome.status_code, "webhook attempt");
+    }
+
+    /// From the event to the first answer that takes it, waits between attempts included. One that is sent again
+    /// because its owner asks is as old as the wish.
+    fn measure_delivered(&self, claim: &Claimed) {
+        if claim.attempts.iter().any(Attempt::delivered) {
+            return;
+        }
+        if let Some(happened) = body::happened(&claim.body) {
+            let took = happened.seconds_until(self.clock.now());
+            metrics::histogram!("webhook_publish_to_delivered_seconds").record(took);
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::WebhookSettings;
 use super::directory::{Directory, Tools};
 use super::endpoints::Endpoints;
+use super::owed::OwedWatch;
 use super::plan::{self, Traced};
 use crate::clock::Clock;
 use crate::codecs::Codecs;
@@ -102,7 +103,9 @@ impl Dispatcher {
         let mut positions =
             Positions::open(CONSUMER, &TOPICS, admin.as_ref(), reader.as_mut(), database, REMEDY)?;
         self.give_up(&mut directory, handle)?;
+        let mut owed = OwedWatch::default();
         while !self.shutdown.is_cancelled() {
+            owed.look(&self.database, self.clock.now(), handle);
             let mut collected = self.collect(reader.as_mut())?;
             if let Some(error) = collected.failed.take() {
                 return Err(error);

@@ -18,6 +18,7 @@ mod dispatch;
 mod endpoints;
 pub mod listen;
 mod load;
+mod owed;
 mod plan;
 mod schedule;
 mod send;

@@ -143,7 +143,7 @@ impl<'a> Session<'a> {
                     Err(end) => Err(end),
                 },
                 () = self.follower.news() => match self.follower.take(BATCH) {
-                    Ok(events) => self.events(&events).await,
+                    Ok(events) => self.live(&events).await,
                     Err(_) => Err(End::Close(Close::Slow)),
                 },
             };
@@ -220,12 +220,29 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn events(&mut self, events: &[Followed]) -> Result<(), End> {
-        let mut messages = Vec::with_capacity(events.len());
-        for followed in events {
-            messages.extend(self.message_of(followed)?);
+    /// Sends events that came while this followed their topics, and tells how long they took to get here. What a client
+    /// catches up on is as old as its absence, and says nothing of us.
+    async fn live(&mut self, events: &[Followed]) -> Result<(), End> {
+        let happened = self.events(events).await?;
+        let (now, latency) =
+            (self.shared.clock.now(), metrics::histogram!("ws_event_latency_seconds"));
+        for at in happened {
+            latency.record(at.seconds_until(now));
         }
-        self.send(messages).await
+        Ok(())
+    }
+
+    /// Sends those that the client lacks, and returns when they happened.
+    async fn events(&mut self, events: &[Followed]) -> Result<Vec<Micros>, End> {
+        let (mut messages, mut happened) = (Vec::with_capacity(events.len()), Vec::new());
+        for followed in events {
+            if let Some(message) = self.message_of(followed)? {
+                messages.push(message);
+                happened.push(followed.event.occurred_at);
+            }
+        }
+        self.send(messages).await?;
+        Ok(happened)
     }
 
     /// The message to send; none for an event that the client has, or wants no

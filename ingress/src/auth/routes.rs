@@ -16,7 +16,7 @@ use super::sessions::Refreshed;
 use super::{Caller, database_error};
 use crate::http::{ApiError, FieldErrors, JsonBody, Members};
 use crate::limits::layer::refusal;
-use crate::limits::policy::login_scopes;
+use crate::limits::policy::{NO_TIER, login_scopes};
 use crate::state::AppState;
 
 const PASSWORD: std::ops::RangeInclusive<usize> = 12..=128;
@@ -74,7 +74,7 @@ pub async fn login(
     let account = hex::encode(&Sha256::digest(email.as_bytes())[..8]);
     let scopes = login_scopes(&state.settings().limits, &account, address);
     if state.settings().limits.enabled {
-        let decision = state.limiter().decide(&scopes, state.now().as_millis()).await;
+        let decision = state.limiter().decide(&scopes, NO_TIER, state.now().as_millis()).await;
         if !decision.allowed {
             return Err(refusal(&scopes, &decision));
         }

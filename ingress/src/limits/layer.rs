@@ -23,10 +23,8 @@ pub async fn limit(State(state): State<AppState>, request: Request, next: Next) 
     };
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let scopes = state.settings().limits.scopes(counted, request.method(), route);
-    if scopes.is_empty() {
-        return next.run(request).await;
-    }
-    let decision = state.limiter().decide(&scopes, state.now().as_millis()).await;
+    let tier = counted.tier();
+    let decision = state.limiter().decide(&scopes, tier, state.now().as_millis()).await;
     if !decision.allowed {
         return refusal(&scopes, &decision).into_response();
     }

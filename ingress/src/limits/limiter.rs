@@ -40,9 +40,10 @@ impl Limiter {
     }
 
     /// Decides one request and records it if all scopes allow it. `now_ms` is
-    /// the process's clock; Redis uses its own.
-    pub async fn decide(&self, scopes: &[Scope], now_ms: i64) -> Decision {
+    /// the process's clock; Redis uses its own. `tier` is for the metrics.
+    pub async fn decide(&self, scopes: &[Scope], tier: &'static str, now_ms: i64) -> Decision {
         if scopes.is_empty() {
+            count("", tier, "bypass");
             return Decision::unlimited(now_ms);
         }
         let started = Instant::now();
@@ -50,7 +51,7 @@ impl Limiter {
             Some(decision) => decision,
             None => self.0.own.decide(scopes, now_ms),
         };
-        measure(scopes, &decision, started);
+        measure(scopes, tier, &decision, started);
         decision
     }
 
@@ -97,11 +98,15 @@ fn show_mode(falls_back: bool) {
 }
 
 /// By the scope that decided: the one that refused, or has the least left.
-fn measure(scopes: &[Scope], decision: &Decision, started: Instant) {
+fn measure(scopes: &[Scope], tier: &'static str, decision: &Decision, started: Instant) {
     let scope = decision.standing.and_then(|standing| scopes.get(standing.scope));
     let scope = scope.map_or("", |scope| scope.policy);
     let outcome = if decision.allowed { "allow" } else { "deny" };
-    metrics::counter!("ratelimit_decisions_total", "scope" => scope, "outcome" => outcome)
-        .increment(1);
+    count(scope, tier, outcome);
     metrics::histogram!("ratelimit_check_duration_seconds").record(started.elapsed().as_secs_f64());
+}
+
+fn count(scope: &'static str, tier: &'static str, outcome: &'static str) {
+    let labels = [("scope", scope), ("tier", tier), ("outcome", outcome)];
+    metrics::counter!("ratelimit_decisions_total", &labels).increment(1);
 }

@@ -107,6 +107,20 @@ pub enum Counted {
     Address(IpAddr),
 }
 
+/// What stands for the tier of those that have none.
+pub const NO_TIER: &str = "none";
+
+impl Counted {
+    /// The tier's name, [`NO_TIER`] for an address.
+    #[must_use]
+    pub fn tier(self) -> &'static str {
+        match self {
+            Self::User(_, tier) => tier.as_str(),
+            Self::Address(_) => NO_TIER,
+        }
+    }
+}
+
 impl LimitSettings {
     /// The scopes of a request to `route` (its template; none where no route
     /// matched). Empty = not limited.

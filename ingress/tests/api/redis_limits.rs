@@ -147,7 +147,7 @@ async fn without_redis_the_process_limits_by_itself_and_says_so() {
     let scope = scopes("down", 2);
     let mut allowed = 0;
     for _ in 0..10 {
-        allowed += usize::from(limiter.decide(&scope, 0).await.allowed);
+        allowed += usize::from(limiter.decide(&scope, "none", 0).await.allowed);
     }
     assert_eq!(allowed, 4, "the limit holds");
     assert!(limiter.degraded());

@@ -216,6 +216,7 @@ impl Worker {
             let Slot { pace, task, .. } = slot;
             let dropped = pace.committed(now, &self.totals, |nodes| task.take_figures(nodes));
             self.drops.committed(slot.id, &dropped);
+            self.observed.committed(slot.task.take_observations());
             self.publisher.committed(slot.id, &slot.committed);
             slot.forget_failures();
         }

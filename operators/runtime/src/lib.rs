@@ -76,6 +76,7 @@ mod live;
 mod manifest;
 mod members;
 mod memory_plan;
+mod observed;
 mod pace;
 mod parked;
 mod process;

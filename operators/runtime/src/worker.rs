@@ -24,6 +24,7 @@ use crate::globals::GlobalReader;
 use crate::guarantee::Failures;
 use crate::level::Waits;
 use crate::members::{Announcements, Announcer, Members};
+use crate::observed::Observed;
 use crate::pace::{NodeTotals, Pace, TaskPace};
 use crate::purge::Purge;
 use crate::queries::{Peers, Publisher, Queries, Render};
@@ -170,6 +171,7 @@ pub struct Worker {
     pub(crate) publisher: Publisher,
     pub(crate) totals: NodeTotals,
     pub(crate) drops: Drops,
+    pub(crate) observed: Observed,
     /// None where nobody is to know of this member, and before the start.
     pub(crate) announcer: Option<Announcer>,
     /// The way that the workers of the process share; none: each has its own.
@@ -211,6 +213,7 @@ impl Worker {
     ) -> Self {
         let (purge, totals, drops) =
             (Purge::new(&topology), NodeTotals::new(&topology), Drops::new(&topology));
+        let observed = Observed::new(topology.application_id());
         let group = group_of(&topology);
         let publisher = Publisher::default();
         let id = settings.transactional_id(topology.application_id());
@@ -246,6 +249,7 @@ impl Worker {
             publisher,
             totals,
             drops,
+            observed,
             announcer: None,
             announcements: None,
             life: String::new(),

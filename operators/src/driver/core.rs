@@ -17,6 +17,7 @@ use super::transactions::open_state;
 use crate::calls::Call;
 use crate::context::Dropped;
 use crate::globals::Globals;
+use crate::observed::Observation;
 use crate::task::{InputRecord, Ran, Task, TaskError};
 use crate::topology::{TaskId, Topology};
 
@@ -238,6 +239,11 @@ impl Core {
             let place = stores.iter().position(|spec| &*spec.name == store)?;
             Some((&mut running.task, StoreIndex(place)))
         })
+    }
+
+    /// What all tasks observed.
+    pub(super) fn observed(&self) -> Vec<Observation> {
+        self.tasks.values().flat_map(|running| running.task.observed()).copied().collect()
     }
 
     /// What all tasks dropped.

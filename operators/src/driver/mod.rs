@@ -25,6 +25,7 @@ use self::log::Stored;
 pub use self::topics::{TestInputTopic, TestOutputTopic, TestRecord};
 use crate::context::Dropped;
 use crate::headers::Headers;
+use crate::observed::Observation;
 use crate::task::TaskError;
 use crate::topic::Topic;
 use crate::topology::Topology;
@@ -240,6 +241,11 @@ impl TopologyTestDriver {
     /// What all tasks dropped since they were built, by reason.
     pub fn dropped(&self) -> Dropped {
         self.core.borrow().dropped()
+    }
+
+    /// What all tasks [observed](crate::ProcessorContext::observe) since they were built, task by task.
+    pub fn observed(&self) -> Vec<Observation> {
+        self.core.borrow().observed()
     }
 
     /// Names of all topics that have records, changelogs among them.

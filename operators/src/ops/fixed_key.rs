@@ -103,6 +103,16 @@ impl<K: ?Sized, VO: ?Sized> FixedKeyContext<'_, '_, K, VO> {
         self.0.record_metadata()
     }
 
+    /// See [`ProcessorContext::observe`].
+    pub fn observe(
+        &mut self,
+        metric: &'static str,
+        label: Option<(&'static str, &'static str)>,
+        value: f64,
+    ) {
+        self.0.observe(metric, label, value);
+    }
+
     /// See [`ProcessorContext::state`].
     pub fn state(&mut self) -> &mut state_stores::TaskState {
         self.0.state()

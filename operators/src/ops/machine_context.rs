@@ -5,6 +5,7 @@
 
 use crate::failure::BoxError;
 use crate::headers::Headers;
+use crate::observed::Observation;
 
 /// Why the step is called.
 #[derive(Debug)]
@@ -58,12 +59,19 @@ pub(crate) struct Effects<S, O> {
     /// None: the deadline stays as it is.
     pub(crate) deadline: Option<Option<i64>>,
     pub(crate) emits: Vec<Emit<O>>,
+    pub(crate) observed: Vec<Observation>,
     pub(crate) failure: Option<BoxError>,
 }
 
 impl<S, O> Effects<S, O> {
     pub(crate) fn new() -> Self {
-        Self { state: Change::Keep, deadline: None, emits: Vec::new(), failure: None }
+        Self {
+            state: Change::Keep,
+            deadline: None,
+            emits: Vec::new(),
+            observed: Vec::new(),
+            failure: None,
+        }
     }
 
     /// Forgets all; keeps the memory.
@@ -71,6 +79,7 @@ impl<S, O> Effects<S, O> {
         self.state = Change::Keep;
         self.deadline = None;
         self.emits.clear();
+        self.observed.clear();
         self.failure = None;
     }
 }
@@ -120,6 +129,17 @@ impl<S, O> MachineContext<'_, S, O> {
     /// restarts and fires once; without a call it stays as it is.
     pub fn deadline(&mut self, due: Option<i64>) {
         self.effects.deadline = Some(due);
+    }
+
+    /// Tells a histogram of the application's own metrics a value, once this step is committed; nothing if it fails or
+    /// is aborted. See [`Observation`].
+    pub fn observe(
+        &mut self,
+        metric: &'static str,
+        label: Option<(&'static str, &'static str)>,
+        value: f64,
+    ) {
+        self.effects.observed.push(Observation { metric, label, value });
     }
 
     /// The record can't be processed: nothing of this step happens, and the node's

@@ -12,6 +12,7 @@ use super::processor_times::Times;
 use crate::context::TaskContext;
 use crate::failure::{BoxError, Failure};
 use crate::graph::{NodeId, NodeKind, StoreDecl};
+use crate::observed::Observation;
 use crate::process::{Edge, Process, Shared, TimerHandler};
 use crate::punctuation::{Punctuation, PunctuationHandler};
 use crate::record::Record;
@@ -108,6 +109,17 @@ impl<KO: ?Sized, VO: ?Sized> ProcessorContext<'_, KO, VO> {
         if self.failure.is_none() {
             self.failure = self.next.process(record, self.ctx).err();
         }
+    }
+
+    /// Tells a histogram of the application's own metrics a value, once what led to it is committed; nothing of what is
+    /// aborted or fails. See [`Observation`].
+    pub fn observe(
+        &mut self,
+        metric: &'static str,
+        label: Option<(&'static str, &'static str)>,
+        value: f64,
+    ) {
+        self.ctx.observed.push(Observation { metric, label, value });
     }
 
     /// Sets a durable timer (ms since 1970, task clock). Several per key are fine; the same key and

@@ -101,6 +101,7 @@ impl<K: ?Sized, V: ?Sized, S, O> Core<K, V, S, O> {
                 ctx.set_timer(queue, due, key_bytes);
             }
         }
+        ctx.observed.append(&mut self.effects.observed);
         for emit in &self.effects.emits {
             let headers = emit.headers.as_ref().unwrap_or(headers);
             let record = Record {

@@ -5,6 +5,7 @@
 
 use super::Task;
 use crate::context::Dropped;
+use crate::observed::Observation;
 
 /// Records taken since the last commit, and their times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,16 @@ impl Task {
         let dropped = self.ctx.dropped.since(&self.dropped_before);
         self.dropped_before = self.ctx.dropped;
         Figures { dropped, ..std::mem::take(&mut self.figures) }
+    }
+
+    /// Hands over what the nodes observed since the last commit.
+    pub fn take_observations(&mut self) -> impl Iterator<Item = Observation> + '_ {
+        self.ctx.observed.drain(..)
+    }
+
+    /// What they observed and nobody has taken.
+    pub(crate) fn observed(&self) -> &[Observation] {
+        &self.ctx.observed
     }
 }
 

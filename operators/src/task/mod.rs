@@ -167,6 +167,7 @@ impl Task {
             arrivals: 0,
             to_park: Vec::new(),
             dropped: Dropped::default(),
+            observed: Vec::new(),
             passed: vec![0; graph.nodes.len()],
         };
         Self {

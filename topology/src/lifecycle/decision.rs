@@ -118,6 +118,9 @@ impl<'a> Decision<'a> {
         fill: impl FnOnce(&mut OrderEvent),
     ) {
         let moment = self.moment();
+        if previous_status != Some(self.status()) {
+            self.state.status_since = Some(moment);
+        }
         let order = &mut self.state.order;
         order.version += 1;
         order.updated_at = moment;

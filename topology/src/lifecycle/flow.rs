@@ -5,6 +5,7 @@ use operators::{Headers, KStream, MachineContext, StreamsBuilder, Topology};
 use schemas::messages::{OrderEvent, OrderEventType};
 use schemas::topics;
 
+use super::durations::Durations;
 use super::{Input, OrderState, Output, step};
 use crate::traced::{Traced, headers, trace_of};
 use crate::wire::{self, Wire};
@@ -102,11 +103,14 @@ fn decide(
     };
     let trace = trace_of(ctx.headers(), kept);
     let step = step(settings, kept.map(|kept| &kept.state), input, ctx.now());
+    let mut durations = Durations::of(kept.map(|kept| &kept.state));
     for output in step.outputs {
         let mut headers = headers(trace.as_deref());
         let mut timestamp = ctx.now();
         if let Output::Event(event) = &output {
             timestamp = event.occurred_at.as_millis();
+            durations
+                .observe(event, |metric, label, value| ctx.observe(metric, Some(label), value));
             name_event(&mut headers, event);
         }
         ctx.emit(output).at(timestamp).headers(headers);

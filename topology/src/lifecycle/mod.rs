@@ -14,6 +14,7 @@ mod amend;
 mod cancel;
 mod checks;
 mod decision;
+mod durations;
 pub mod flow;
 mod goods;
 mod lines;

@@ -80,6 +80,7 @@ fn new_state(order: Order, command: &OrderCommand) -> OrderState {
         money: Money::Untouched,
         requests: Vec::new(),
         attempts: Vec::new(),
+        status_since: Some(command.created_at),
         status_due: None,
         paid_at: None,
         refunds_refused: 0,

@@ -51,6 +51,9 @@ pub struct OrderState {
     pub requests: Vec<Request>,
     /// Highest attempt used per kind of request.
     pub attempts: Vec<(RequestKind, i32)>,
+    /// When the present status began; none in rows from before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_since: Option<Micros>,
     /// When the present status ends by itself, in ms.
     pub status_due: Option<i64>,
     /// When the money was captured.

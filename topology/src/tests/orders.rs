@@ -52,6 +52,46 @@ fn every_status_is_seen_on_the_way_when_steps_take_time() {
 }
 
 #[test]
+fn what_orders_take_is_observed_status_by_status_and_in_whole() {
+    let settings = FlowSettings { simulation_step_ms: 200, ..Default::default() };
+    let mut world = World::new(&settings);
+    let (order, refused) = (world.place(1, &[("a", 1, 1_000)], None), samples::order_id(2));
+    world.wait(60_000);
+    world.place(2, &[("a", 1, 999)], None);
+    world.wait(60_000);
+    assert_eq!((world.status(order), world.status(refused)), (Is::Delivered, Is::Failed));
+
+    let observed = world.app("order-lifecycle").driver.observed();
+    let of = |metric, label: &'static str| -> Vec<(&str, f64)> {
+        let of_metric = observed.iter().filter(|seen| seen.metric == metric);
+        of_metric
+            .map(|seen| seen.label.map(|of| (of.0, of.1, seen.value)).unwrap())
+            .map(|(name, value, seconds)| {
+                assert_eq!(name, label);
+                (value, seconds)
+            })
+            .collect()
+    };
+    let stages = of("order_stage_duration_seconds", "stage");
+    let names: Vec<_> = stages.iter().map(|(stage, _)| *stage).collect();
+    let expected =
+        ["pending", "validated", "processing", "paid", "fulfilled", "shipped", "pending"];
+    assert_eq!(names, expected);
+    let events = world.events(order);
+    for (pair, (stage, seconds)) in events.windows(2).zip(&stages).skip(1) {
+        let between = pair[1].occurred_at.0 - pair[0].occurred_at.0;
+        assert_eq!(*seconds, between as f64 / 1e6, "{stage}");
+    }
+    let ends = of("order_end_to_end_seconds", "status");
+    let last = events.last().unwrap();
+    let took = (last.occurred_at.0 - last.order.created_at.0) as f64 / 1e6;
+    assert_eq!(ends[0], ("delivered", took));
+    assert_eq!((ends[1].0, ends.len()), ("failed", 2));
+    let summed: f64 = stages[..6].iter().map(|(_, seconds)| seconds).sum();
+    assert!((summed - took).abs() < 1e-6, "{summed} of {took}");
+}
+
+#[test]
 fn records_carry_time_trace_and_names() {
     let mut world = World::new(&FlowSettings { simulation_step_ms: 200, ..Default::default() });
     let id = world.place(1, &[("a", 1, 1_000)], None);

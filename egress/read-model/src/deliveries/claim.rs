@@ -180,7 +180,7 @@ impl Database {
         on_writer!(self, |pool, _dialect| {
             let pruned = sqlx::query(
                 "DELETE FROM webhook_deliveries WHERE delivery_id IN (SELECT delivery_id FROM webhook_deliveries \
-                 WHERE status <> 'pending' AND created_at < $1 LIMIT $2)",
+                 WHERE status IN ('delivered', 'failed') AND created_at < $1 LIMIT $2)",
             )
             .bind(before)
             .bind(i64::from(limit))

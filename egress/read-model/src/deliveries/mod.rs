@@ -58,6 +58,14 @@ pub struct Attempt {
     pub error: Option<String>,
 }
 
+impl Attempt {
+    /// The receiver took it: it answered 2xx.
+    #[must_use]
+    pub fn delivered(&self) -> bool {
+        self.status_code.is_some_and(|code| (200..300).contains(&code))
+    }
+}
+
 /// A delivery as lists show it, without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRow {
@@ -118,6 +126,15 @@ impl TryFrom<RawDelivery> for DeliveryRow {
     }
 }
 
+/// What is owed to receivers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Owed {
+    /// Pending deliveries.
+    pub deliveries: i64,
+    /// When the oldest of them was made, microseconds since 1970.
+    pub oldest: Option<i64>,
+}
+
 const SELECT: &str = "SELECT delivery_id, webhook_id, event_id, event_type, order_id, status, \
      CAST(attempts AS TEXT) AS attempts, created_at, next_attempt_at FROM webhook_deliveries";
 
@@ -143,6 +160,13 @@ impl Database {
             query.build_query_as().fetch_all(pool).await?
         });
         raw.into_iter().map(DeliveryRow::try_from).collect()
+    }
+
+    /// What is pending, of all webhooks.
+    pub async fn owed_deliveries(&self) -> Result<Owed, ReadModelError> {
+        const SQL: &str = "SELECT COUNT(*) AS deliveries, MIN(created_at) AS oldest FROM webhook_deliveries \
+             WHERE status = 'pending'";
+        on_reader!(self, |pool, _dialect| { Ok(sqlx::query_as(SQL).fetch_one(pool).await?) })
     }
 
     /// One delivery of a webhook.

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use log::NewRecord;
 use log::embedded::{Fault, FaultPlan, Operation};
 use metrics::with_local_recorder;
-use operators::{ErrorPolicy, Materialized, StreamsBuilder, Topic, Topology, Utf8};
+use operators::{
+    BoxError, ErrorPolicy, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, Materialized,
+    StreamsBuilder, Topic, Topology, Utf8,
+};
 use operators_runtime::{
     Answer, LagWatch, Member, PeerError, Peers, QueryDoor, StoreQuery, render_plain,
 };
@@ -187,5 +190,42 @@ fn the_sizes_of_stores_and_of_what_is_in_memory_are_told() {
             door.report_sizes();
             stored() >= (KEYS * "first-1".len()) as f64
         });
+    });
+}
+
+/// Observes how long each value is.
+struct Lengths;
+
+impl FixedKeyProcessor<str, str, str> for Lengths {
+    fn process(
+        &mut self,
+        record: FixedKeyRecord<'_, str, str>,
+        ctx: &mut FixedKeyContext<'_, '_, str, str>,
+    ) -> Result<(), BoxError> {
+        ctx.observe("length", Some(("of", "value")), record.value().map_or(0, str::len) as f64);
+        ctx.forward(record);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_processor_observes_is_told_once_it_is_committed() {
+    let text = |name: &str| Topic::<str, str>::new(name, Utf8, Utf8);
+    let builder = StreamsBuilder::new("lengths");
+    let lengths = builder.stream(&text("in")).process_values("lengths", &[], |_| Box::new(Lengths));
+    lengths.with_value_serde(Utf8).to_table(&Materialized::as_("last", Utf8, Utf8));
+    let armed = Arc::<AtomicBool>::default();
+    let (scene, metrics) = (scene(&armed), Metrics::default());
+    with_local_recorder(&metrics, || {
+        let mut worker = scene.worker(builder.build().unwrap());
+        scene.step_until_ready(&mut worker);
+        armed.store(true, Ordering::SeqCst);
+        scene.append(("in", 0), scene.0.now(), ["a", "bc", "def"].map(str::to_owned).into_iter());
+        let done = "stream_task_records_total application=lengths task=0_0";
+        scene.step(&mut worker, |_| metrics.counter(done) == 3);
+        assert!(!armed.load(Ordering::SeqCst), "what was observed first was aborted");
+        scene.0.settle(&mut worker).unwrap();
+        let told = metrics.samples("length application=lengths of=value");
+        assert_eq!(told, [1.0, 2.0, 3.0]);
     });
 }
