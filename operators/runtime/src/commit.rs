@@ -76,6 +76,9 @@ impl Worker {
         then: Then,
         now: i64,
     ) -> Result<Progress, WorkerError> {
+        if stage == CommitStage::Stage {
+            self.last_commit = now;
+        }
         let started = Instant::now();
         let done = match stage {
             CommitStage::Stage => match self.deliver_outputs().map(|()| self.stage(now)) {
@@ -225,7 +228,6 @@ impl Worker {
         self.dirty_since = None;
         self.one_by_one = false;
         self.backoff.succeeded();
-        self.last_commit = now;
         self.write_back(now)?;
         self.purge(now);
         let then = match &self.phase {

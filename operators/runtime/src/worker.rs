@@ -161,6 +161,7 @@ pub struct Worker {
     /// Of tasks that are on their way through the log.
     pub(crate) failures: HashMap<TaskId, Failures>,
     pub(crate) dirty_since: Option<i64>,
+    /// When the last commit began.
     pub(crate) last_commit: i64,
     pub(crate) fenced_at: Option<i64>,
     pub(crate) closing: bool,
