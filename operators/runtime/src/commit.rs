@@ -60,7 +60,7 @@ impl Worker {
     /// input leads to nothing again.
     pub(crate) fn commit_due(&self, drained: bool, now: i64) -> Result<(), Option<i64>> {
         let Some(since) = self.dirty_since else { return Err(None) };
-        let earliest = self.last_commit + self.settings.commit_min_interval_ms;
+        let earliest = self.commit_not_before;
         let latest = since + self.settings.commit_interval_ms;
         let staged: usize = self.slots.iter().map(|slot| slot.task.staged_bytes()).sum();
         let awaited = drained && (self.in_transaction || staged > 0);
@@ -77,7 +77,7 @@ impl Worker {
         now: i64,
     ) -> Result<Progress, WorkerError> {
         if stage == CommitStage::Stage {
-            self.last_commit = now;
+            self.commit_began = now;
         }
         let started = Instant::now();
         let done = match stage {
@@ -228,6 +228,9 @@ impl Worker {
         self.dirty_since = None;
         self.one_by_one = false;
         self.backoff.succeeded();
+        // A commit that takes long does so because the log is busy: half of the time is free of commits.
+        self.commit_not_before = (self.commit_began + self.settings.commit_min_interval_ms)
+            .max(now + (now - self.commit_began));
         self.write_back(now)?;
         self.purge(now);
         let then = match &self.phase {

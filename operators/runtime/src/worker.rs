@@ -161,8 +161,9 @@ pub struct Worker {
     /// Of tasks that are on their way through the log.
     pub(crate) failures: HashMap<TaskId, Failures>,
     pub(crate) dirty_since: Option<i64>,
-    /// When the last commit began.
-    pub(crate) last_commit: i64,
+    /// When the last commit began, and when the next one may unless it must.
+    pub(crate) commit_began: i64,
+    pub(crate) commit_not_before: i64,
     pub(crate) fenced_at: Option<i64>,
     pub(crate) closing: bool,
     pub(crate) retry_at: i64,
@@ -240,7 +241,8 @@ impl Worker {
             one_by_one: false,
             failures: HashMap::new(),
             dirty_since: None,
-            last_commit: i64::MIN / 2,
+            commit_began: i64::MIN / 2,
+            commit_not_before: i64::MIN,
             fenced_at: None,
             closing: false,
             retry_at: i64::MIN,
