@@ -14,6 +14,7 @@ use log::traits::{GroupOptions, Polled};
 use operators::{Globals, Task, TaskId};
 use state_stores::StoreError;
 
+use crate::catch_up::CatchUp;
 use crate::commit::CommitStage;
 use crate::error::WorkerError;
 use crate::globals::GlobalReader;
@@ -160,8 +161,14 @@ impl Worker {
         let present: BTreeSet<TaskId> = kept.iter().map(|slot| slot.id).collect();
         self.slots = kept;
         self.publisher.tell(&self.slots, false);
+        let mut under_way = self.catching_up.take().map(CatchUp::into_restore).map(Restore::finish);
         let mut restoring = Vec::new();
         for (id, inputs) in tasks.into_iter().filter(|(id, _)| !present.contains(id)) {
+            let held = under_way.iter_mut().flatten().position(|task| task.id == id);
+            if let (Some(under_way), Some(held)) = (&mut under_way, held) {
+                restoring.push(under_way.swap_remove(held));
+                continue;
+            }
             let Some(task) = self.restoring(id, inputs)? else { return Ok(false) };
             restoring.push(task);
         }
@@ -176,9 +183,11 @@ impl Worker {
     }
 
     pub(crate) fn restoring_phase(&self, tasks: Vec<Restoring>, take_up: TakeUp) -> Phase {
-        let (retention_ms, threads) =
-            (self.settings.delete_retention_ms, self.settings.restore_threads);
-        Phase::Restoring(Box::new(Restore::new(tasks, retention_ms, threads)), take_up)
+        Phase::Restoring(Box::new(self.restore_of(tasks)), take_up)
+    }
+
+    pub(crate) fn restore_of(&self, tasks: Vec<Restoring>) -> Restore {
+        Restore::new(tasks, self.settings.delete_retention_ms, self.settings.restore_threads)
     }
 
     /// Tasks whose source partitions are all ours.
@@ -249,14 +258,11 @@ impl Worker {
         let Phase::Restoring(restore, take_up) = &mut self.phase else { return Ok(Progress::Busy) };
         let take_up = *take_up;
         let Some(clients) = &mut self.clients else { return Ok(Progress::Busy) };
-        let max = self.settings.poll_records_max * 10;
+        let poll = (self.settings.poll_records_max, Duration::ZERO);
         let admin = clients.admin.as_ref();
-        let stepped = restore.step(self.log.as_ref(), admin, &self.group, max, now);
-        let fresh = restore.fresh_rows();
-        self.restored_rows += fresh;
-        self.restored.read(fresh);
-        match stepped {
+        match restore.step(self.log.as_ref(), admin, &self.group, poll, now) {
             Ok(true) => {}
+            Ok(false) if restore.is_reading() => return self.take_up_level(now),
             Ok(false) => return self.hear_group(Progress::IdleUntil(now + 1), now),
             Err(RestoreError::Log(error @ LogError::OffsetOutOfRange { .. })) => {
                 // Retention has cut the changelog after its start was read.
@@ -304,7 +310,7 @@ impl Worker {
         how: TakeUp,
         now: i64,
     ) -> Result<Progress, WorkerError> {
-        let positions: Vec<(TopicPartition, i64)> = self
+        let mut positions: Vec<(TopicPartition, i64)> = self
             .slots
             .iter()
             .flat_map(|slot| {
@@ -313,6 +319,9 @@ impl Worker {
                 slot.inputs.iter().cloned().zip(next)
             })
             .collect();
+        if how == TakeUp::Assign {
+            positions.extend(self.catching_up.iter().flat_map(CatchUp::positions));
+        }
         let Some(clients) = &mut self.clients else { return Ok(Progress::Busy) };
         let taken = match how {
             TakeUp::Assign => clients
@@ -335,6 +344,7 @@ impl Worker {
                     self.announce(now);
                     self.standbys.iter_mut().for_each(Standbys::end_warm_up);
                 }
+                self.pause_catching_up()?;
                 Ok(Progress::Busy)
             }
             // The group has gone on without this member: its next event says how.
@@ -446,6 +456,7 @@ impl Worker {
         // Whoever gets them tries them anew.
         self.failures.clear();
         self.slots.retain(|slot| !slot.inputs.iter().any(|at| gone.contains(at)));
+        self.catch_up_without(&gone);
         self.publisher.tell(&self.slots, false);
         self.route();
         self.out_of_range = None;
@@ -456,7 +467,7 @@ impl Worker {
                 Phase::Replacing(left)
             }
             Phase::Restoring(restore, TakeUp::Seek) => {
-                let (mut left, _) = restore.finish();
+                let mut left = restore.finish();
                 left.retain(|task| !task.inputs.iter().any(|(at, _)| gone.contains(at)));
                 self.restoring_phase(left, TakeUp::Seek)
             }
@@ -469,7 +480,7 @@ impl Worker {
             Phase::Restoring(restore, _) => !restore.is_empty(),
             _ => false,
         };
-        if self.slots.is_empty() && !left {
+        if self.slots.is_empty() && !left && self.catching_up.is_none() {
             self.membership = None;
         }
         match &mut self.clients {

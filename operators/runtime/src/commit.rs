@@ -25,6 +25,7 @@ use operators::FailedAt;
 use state_stores::{StoreError, StoreIndex};
 
 use crate::error::WorkerError;
+use crate::guarantee::ProcessingGuarantee;
 use crate::worker::{Phase, Progress, Slot, Then, Worker};
 
 enum WriteBackError {
@@ -60,7 +61,7 @@ impl Worker {
     /// input leads to nothing again.
     pub(crate) fn commit_due(&self, drained: bool, now: i64) -> Result<(), Option<i64>> {
         let Some(since) = self.dirty_since else { return Err(None) };
-        let earliest = self.commit_not_before;
+        let earliest = self.commit_began + self.settings.commit_min_interval_ms;
         let latest = since + self.settings.commit_interval_ms;
         let staged: usize = self.slots.iter().map(|slot| slot.task.staged_bytes()).sum();
         let awaited = drained && (self.in_transaction || staged > 0);
@@ -70,14 +71,29 @@ impl Worker {
         if due { Ok(()) } else { Err(Some(if awaited { earliest } else { latest })) }
     }
 
+    /// When the transaction that has ended is over for the log, too. Kafka answers before it has written the markers, and
+    /// refuses the next transaction's first record until then (`CONCURRENT_TRANSACTIONS`): librdkafka tries that again after
+    /// 20 ms, whatever its settings are. Waiting for about as long as the markers take costs less. Not with a backlog:
+    /// there is enough to do meanwhile.
+    fn settling(&self, now: i64) -> i64 {
+        if !self.drained || self.settings.guarantee == ProcessingGuarantee::AtLeastOnce {
+            return now;
+        }
+        // They, and a record that says so: twice what the one before the answer took.
+        let markers_ms = 1 + 2 * (now - self.commit_ending);
+        now + markers_ms.min(self.settings.commit_min_interval_ms)
+    }
+
     pub(crate) fn commit_step(
         &mut self,
         stage: CommitStage,
         then: Then,
         now: i64,
     ) -> Result<Progress, WorkerError> {
-        if stage == CommitStage::Stage {
-            self.commit_began = now;
+        match stage {
+            CommitStage::Stage => self.commit_began = now,
+            CommitStage::End => self.commit_ending = now,
+            _ => {}
         }
         let started = Instant::now();
         let done = match stage {
@@ -228,9 +244,7 @@ impl Worker {
         self.dirty_since = None;
         self.one_by_one = false;
         self.backoff.succeeded();
-        // A commit that takes long does so because the log is busy: half of the time is free of commits.
-        self.commit_not_before = (self.commit_began + self.settings.commit_min_interval_ms)
-            .max(now + (now - self.commit_began));
+        self.settled_at = self.settling(now);
         self.write_back(now)?;
         self.purge(now);
         let then = match &self.phase {

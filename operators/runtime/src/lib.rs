@@ -62,6 +62,7 @@ pub mod app;
 mod assignment;
 mod backoff;
 mod calls;
+mod catch_up;
 mod clock;
 mod commit;
 mod dead_letters;

@@ -55,6 +55,10 @@ impl Worker {
         if let Some((at, position)) = self.out_of_range.take() {
             return self.judge_position(at, position, now);
         }
+        self.catch_up(now)?;
+        if !self.in_transaction && now < self.settled_at {
+            return Ok(Progress::IdleUntil(self.settled_at));
+        }
         self.look_round(now)?;
         self.read_globals(Duration::ZERO)?;
         self.take_answers();
@@ -71,8 +75,10 @@ impl Worker {
         }
         self.adjust_pauses()?;
         let more = self.follow(round.processed == 0, now)?;
-        match self.commit_due(round.processed == 0, now) {
+        let drained = round.processed == 0;
+        match self.commit_due(drained, now) {
             Ok(()) => {
+                self.drained = drained;
                 self.phase = Phase::Committing(CommitStage::Stage, Then::Run);
                 Ok(Progress::Busy)
             }
@@ -96,7 +102,8 @@ impl Worker {
             .filter_map(|slot| slot.task.next_timer())
             .min()
             .map(|due| if waiting { now + 2 } else { due.max(now + 1) });
-        let at = [commit_at, timer, call, level]
+        let behind = self.catching_up.as_ref().map(|catching_up| catching_up.next(now));
+        let at = [commit_at, timer, call, level, behind]
             .into_iter()
             .flatten()
             .min()

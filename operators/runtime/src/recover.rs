@@ -9,8 +9,10 @@ use log::record::TopicPartition;
 use operators::FailedAt;
 use state_stores::StoreError;
 
+use crate::catch_up::CatchUp;
 use crate::error::WorkerError;
 use crate::level::Waits;
+use crate::restore::Restore;
 use crate::tasks::names;
 use crate::worker::{Phase, Progress, Slot, TakeUp, Worker};
 
@@ -195,6 +197,10 @@ impl Worker {
             slot.task.into_state().discard();
             tasks.push((slot.id, slot.inputs));
         }
+        let behind = self.catching_up.take().map(CatchUp::into_restore).map(Restore::finish);
+        for task in behind.into_iter().flatten() {
+            tasks.push((task.id, task.inputs.into_iter().map(|(at, _)| at).collect()));
+        }
         self.publisher.tell(&self.slots, false);
         self.routes.clear();
         self.phase = Phase::Replacing(tasks);
@@ -300,6 +306,7 @@ impl Worker {
         for slot in std::mem::take(&mut self.slots) {
             slot.task.into_state().discard();
         }
+        self.catching_up = None;
         self.publisher.tell(&self.slots, false);
         if !std::mem::take(&mut self.in_transaction) {
             return;

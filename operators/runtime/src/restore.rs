@@ -6,8 +6,9 @@
 //! group's stable committed offsets were. A transaction of a former owner is
 //! then either wholly in the state and the offsets, or in neither.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::error::LogError;
 use log::record::TopicPartition;
@@ -124,13 +125,14 @@ impl Restore {
         }
     }
 
-    /// Does one bounded piece of work; true when every task is level.
+    /// Does one bounded piece of work; true when every task is level. `poll`: so many records at most, and how long to wait
+    /// for the first.
     pub(crate) fn step(
         &mut self,
         log: &dyn Log,
         admin: &dyn Admin,
         group: &str,
-        poll: usize,
+        poll: (usize, Duration),
         now: i64,
     ) -> Result<bool, RestoreError> {
         self.began.get_or_insert(now);
@@ -154,7 +156,7 @@ impl Restore {
                     .iter()
                     .all(|(at, end)| !self.targets.contains_key(at) || reader.reached(at, *end))
                 {
-                    self.settle();
+                    self.settle(&|_| true);
                     self.stage = Stage::Done;
                 }
             }
@@ -212,9 +214,96 @@ impl Restore {
         self.tasks.is_empty()
     }
 
-    /// The restored tasks, and how many rows were read.
-    pub(crate) fn finish(self) -> (Vec<Restoring>, u64) {
-        (self.tasks, self.rows)
+    /// Its tasks.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.tasks.iter().map(|task| task.id)
+    }
+
+    /// Inputs of its tasks, and where to begin to read them.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (TopicPartition, i64)> + '_ {
+        self.tasks.iter().flat_map(|task| task.inputs.iter().cloned())
+    }
+
+    /// Those of these tasks.
+    pub(crate) fn positions_of<'r>(
+        &'r self,
+        ids: &'r BTreeSet<TaskId>,
+    ) -> impl Iterator<Item = (TopicPartition, i64)> + 'r {
+        let tasks = self.tasks.iter().filter(move |task| ids.contains(&task.id));
+        tasks.flat_map(|task| task.inputs.iter().cloned())
+    }
+
+    /// True while it reads rows: what each task lacks is known.
+    pub(crate) fn is_reading(&self) -> bool {
+        matches!(self.stage, Stage::Rows(_))
+    }
+
+    /// Tasks that lack nothing any more.
+    pub(crate) fn level(&self) -> BTreeSet<TaskId> {
+        let behind: BTreeSet<usize> = match &self.stage {
+            Stage::Offsets | Stage::Stable => return BTreeSet::new(),
+            Stage::Done => BTreeSet::new(),
+            Stage::Rows(reader) => {
+                let lacks = |at: &TopicPartition| {
+                    self.ends.get(at).is_some_and(|end| !reader.reached(at, *end))
+                };
+                let targets = self.targets.iter().filter(|(at, _)| lacks(at));
+                targets.map(|(_, (task, _))| *task).collect()
+            }
+        };
+        let tasks = self.tasks.iter().enumerate();
+        tasks.filter(|(number, _)| !behind.contains(number)).map(|(_, task)| task.id).collect()
+    }
+
+    /// Hands out tasks that are [level](Self::level), and reads on for the others.
+    pub(crate) fn take_level(
+        &mut self,
+        level: &BTreeSet<TaskId>,
+    ) -> (Vec<Restoring>, Result<(), LogError>) {
+        self.settle(&|task| level.contains(&task.id));
+        let mut places = Vec::new();
+        let (mut taken, mut left) = (Vec::new(), Vec::new());
+        for task in std::mem::take(&mut self.tasks) {
+            let stays = !level.contains(&task.id);
+            places.push(stays.then_some(left.len()));
+            if stays { left.push(task) } else { taken.push(task) }
+        }
+        self.tasks = left;
+        let place = |task: usize| places.get(task).copied().flatten();
+        self.targets.retain(|_, (task, _)| place(*task).is_some());
+        for (task, _) in self.targets.values_mut() {
+            *task = place(*task).unwrap_or(*task);
+        }
+        self.starts.retain(|at, _| self.targets.contains_key(at));
+        self.batch = RestoreRows::new(&self.targets);
+        let read_on = self.read_on();
+        if read_on.is_err() {
+            // Where the reader is now isn't known.
+            self.again();
+        }
+        (taken, read_on)
+    }
+
+    /// Of the changelogs that are still read, from where their stores are.
+    fn read_on(&mut self) -> Result<(), LogError> {
+        let Stage::Rows(reader) = &mut self.stage else { return Ok(()) };
+        let next = |(at, start): (&TopicPartition, &i64)| {
+            let (task, store) = self.targets.get(at)?;
+            let next = self.tasks.get(*task)?.state.changelog_position(*store);
+            Some((at.clone(), next.unwrap_or(*start)))
+        };
+        let positions: Vec<_> = self.starts.iter().filter_map(next).collect();
+        reader.assign(&positions)
+    }
+
+    /// How many rows were read.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The tasks, as far as they are.
+    pub(crate) fn finish(self) -> Vec<Restoring> {
+        self.tasks
     }
 
     fn read_offsets(&mut self, admin: &dyn Admin, group: &str) -> Result<(), LogError> {
@@ -285,7 +374,7 @@ impl Restore {
             }
         }
         if positions.is_empty() {
-            self.settle();
+            self.settle(&|_| true);
             return Ok(Stage::Done);
         }
         let mut reader = log.reader("restore", Isolation::ReadCommitted, Visibility::Written)?;
@@ -294,9 +383,9 @@ impl Restore {
         Ok(Stage::Rows(reader))
     }
 
-    /// Every store now stands for its changelog's end.
-    fn settle(&mut self) {
-        for task in &mut self.tasks {
+    /// Every store of these tasks now stands for its changelog's end.
+    fn settle(&mut self, which: &dyn Fn(&Restoring) -> bool) {
+        for task in self.tasks.iter_mut().filter(|task| which(task)) {
             for (store, at) in task.changelogs.iter().enumerate() {
                 if let Some(end) = self.ends.get(at) {
                     task.state.restore(StoreIndex(store), std::iter::empty(), *end);

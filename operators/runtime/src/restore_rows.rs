@@ -18,7 +18,7 @@ use state_stores::{StoreIndex, TaskState};
 const WORTH_SHARING: usize = 1_000;
 
 /// How long to wait for the first row.
-const WAIT: Duration = Duration::from_millis(50);
+pub(crate) const FIRST_ROW_WAIT: Duration = Duration::from_millis(50);
 
 /// Memory that is used again, of all partitions together: a poll may bring the rows of any one of them, so each would come
 /// to have room for a whole poll.
@@ -65,10 +65,14 @@ impl RestoreRows {
         rows
     }
 
-    /// Takes up to `max` records, after those before were handed over; how many.
-    pub(crate) fn read(&mut self, reader: &mut dyn Reader, max: usize) -> Result<usize, LogError> {
+    /// Takes up to `max` records, after those before were handed over, and waits as long for the first; how many.
+    pub(crate) fn read(
+        &mut self,
+        reader: &mut dyn Reader,
+        (max, wait): (usize, Duration),
+    ) -> Result<usize, LogError> {
         let Self { batches, places } = self;
-        reader.poll(WAIT, max, &mut |record| {
+        reader.poll(wait, max, &mut |record| {
             let place = places
                 .get(record.topic)
                 .and_then(|partitions| partitions.get(record.partition as usize).copied());
@@ -204,7 +208,7 @@ mod tests {
             let show = |show: &mut Show<'_>| {
                 (0..ROWS).for_each(|row| show(partition, row, &row.to_be_bytes(), &[7; 100]));
             };
-            rows.read(&mut Fake(show), ROWS as usize).unwrap();
+            rows.read(&mut Fake(show), (ROWS as usize, FIRST_ROW_WAIT)).unwrap();
             rows.hand_over(&mut tasks, None);
         }
         let kept = |batch: &Batch| batch.bytes.capacity() + batch.lengths.capacity() * 24;
@@ -232,7 +236,7 @@ mod tests {
                     show(number % 4, i64::from(number), &key, &value);
                 });
             };
-            assert_eq!(rows.read(&mut Fake(show), 4_000).unwrap(), 4_000);
+            assert_eq!(rows.read(&mut Fake(show), (4_000, FIRST_ROW_WAIT)).unwrap(), 4_000);
             rows.hand_over(&mut tasks, (threads > 1).then_some(&pool));
             for (partition, task) in tasks.iter().enumerate() {
                 assert_eq!(

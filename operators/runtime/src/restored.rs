@@ -3,7 +3,7 @@
 use metrics::{Counter, Histogram};
 
 use crate::error::WorkerError;
-use crate::restore::Restore;
+use crate::restore::{Restore, Restoring};
 use crate::tasks::names;
 use crate::worker::{Phase, Progress, TakeUp, Worker, WorkerStatus};
 
@@ -38,34 +38,40 @@ impl Restored {
 }
 
 impl Worker {
-    /// The tasks of a restore that has ended become this worker's.
+    /// The tasks of a restore that found nothing to read become this worker's.
     pub(crate) fn take_up(
         &mut self,
         restore: Restore,
         how: TakeUp,
         now: i64,
     ) -> Result<Progress, WorkerError> {
-        let took_ms = restore.took_ms(now);
-        let (restored, rows) = restore.finish();
-        let count = restored.len();
-        for one in restored {
+        if !restore.is_empty() {
+            self.restored.ended(restore.took_ms(now));
+        }
+        self.own(restore.finish(), 0);
+        self.phase = Phase::TakingUp(how);
+        self.take_positions(how, now)
+    }
+
+    /// These tasks are level with the log, after so many rows: from now on they run when their records come.
+    pub(crate) fn own(&mut self, level: Vec<Restoring>, rows: u64) {
+        let new = names(level.iter().map(|task| task.id)).to_string();
+        let is_new = !level.is_empty();
+        for one in level {
             let slot = self.slot(one);
             self.slots.push(slot);
         }
         self.slots.sort_by_key(|slot| slot.id);
         self.route();
-        if count > 0 {
-            self.restored.ended(took_ms);
+        if is_new {
             tracing::info!(
                 application = self.topology.application_id(),
+                new,
                 tasks = %names(self.slots.iter().map(|slot| slot.id)),
-                restored = count,
                 rows,
                 "tasks are level with the log"
             );
         }
-        self.phase = Phase::TakingUp(how);
-        self.take_positions(how, now)
     }
 
     /// Sets the gauges of what the tasks that are being restored in `status` have before them; 0 once they are level.

@@ -17,6 +17,7 @@ use state_stores::StateDir;
 
 use crate::backoff::Backoff;
 use crate::calls::Calls;
+use crate::catch_up::CatchUp;
 use crate::commit::CommitStage;
 use crate::drops::Drops;
 use crate::error::WorkerError;
@@ -148,6 +149,8 @@ pub struct Worker {
     /// Slot and source number by topic, then partition.
     pub(crate) routes: HashMap<Arc<str>, Vec<Option<(usize, usize)>>>,
     pub(crate) membership: Option<GroupMetadata>,
+    /// Tasks that aren't level yet, while the slots run.
+    pub(crate) catching_up: Option<CatchUp>,
     /// An event that `wait` met; the next step handles it.
     pub(crate) pending: Option<Polled>,
     pub(crate) revoking: Option<(bool, Vec<TopicPartition>)>,
@@ -161,9 +164,13 @@ pub struct Worker {
     /// Of tasks that are on their way through the log.
     pub(crate) failures: HashMap<TaskId, Failures>,
     pub(crate) dirty_since: Option<i64>,
-    /// When the last commit began, and when the next one may unless it must.
+    /// When the last commit began, and when its transaction was ended.
     pub(crate) commit_began: i64,
-    pub(crate) commit_not_before: i64,
+    pub(crate) commit_ending: i64,
+    /// It was made because there was nothing else to do.
+    pub(crate) drained: bool,
+    /// The next transaction doesn't begin before.
+    pub(crate) settled_at: i64,
     pub(crate) fenced_at: Option<i64>,
     pub(crate) closing: bool,
     pub(crate) retry_at: i64,
@@ -234,6 +241,7 @@ impl Worker {
             slots: Vec::new(),
             routes: HashMap::new(),
             membership: None,
+            catching_up: None,
             pending: None,
             revoking: None,
             out_of_range: None,
@@ -242,7 +250,9 @@ impl Worker {
             failures: HashMap::new(),
             dirty_since: None,
             commit_began: i64::MIN / 2,
-            commit_not_before: i64::MIN,
+            commit_ending: i64::MIN / 2,
+            drained: false,
+            settled_at: i64::MIN,
             fenced_at: None,
             closing: false,
             retry_at: i64::MIN,
@@ -361,12 +371,14 @@ impl Worker {
         WorkerStatus {
             application: self.topology.application_id().to_owned(),
             thread: self.settings.thread,
-            phase: (if self.held_up { "waiting for state" } else { self.phase.name() }).into(),
+            phase: (if self.held_up { "waiting for state" } else { self.phase_name() }).into(),
             ready: matches!(self.phase, Phase::Running | Phase::Committing(..))
-                && self.membership.is_some(),
+                && self.membership.is_some()
+                && self.catching_up.is_none(),
             tasks: self.slots.iter().map(Slot::status).collect(),
-            restoring: match &self.phase {
-                Phase::Restoring(restore, _) => restore.progress(),
+            restoring: match (&self.phase, &self.catching_up) {
+                (Phase::Restoring(restore, _), _) => restore.progress(),
+                (_, Some(catching_up)) => catching_up.progress(),
                 _ => Vec::new(),
             },
             standbys: self.standbys.as_ref().map(Standbys::status).unwrap_or_default(),
@@ -383,9 +395,12 @@ impl Worker {
         }
     }
 
-    /// Its phase in words; `running` covers commits.
+    /// Its phase in words; `running` covers commits, `restoring` also that some tasks run already.
     pub(crate) fn phase_name(&self) -> &'static str {
-        self.phase.name()
+        match &self.phase {
+            Phase::Running | Phase::Committing(..) if self.catching_up.is_some() => "restoring",
+            phase => phase.name(),
+        }
     }
 
     /// Which phase of a commit the next step does, if it is one.

@@ -107,9 +107,12 @@ impl Serving {
         self.state().kept.get(&id).cloned()
     }
 
-    /// These are the worker's standbys, and no others.
-    pub(crate) fn keep(&self, kept: BTreeMap<TaskId, Kept>) {
-        self.state().kept = kept;
+    /// These are the worker's standbys, and no others but those of which `stays` says so.
+    pub(crate) fn keep(&self, kept: BTreeMap<TaskId, Kept>, stays: &dyn Fn(&TaskId) -> bool) {
+        let mut state = self.state();
+        state.kept.retain(|id, _| stays(id));
+        state.kept.extend(kept);
+        drop(state);
         self.changed.notify_all();
     }
 

@@ -212,7 +212,7 @@ mod tests {
         let position = state.borrow().changelog_position(StoreIndex(0)).unwrap();
         let (positions, ends, told) = (vec![position], vec![position], (0, Instant::now()));
         let kept = Kept { term: 1, positions, ends, as_of_ms: 0, told };
-        worker.publisher.serving().keep(BTreeMap::from([(task(info, 0), kept)]));
+        worker.publisher.serving().keep(BTreeMap::from([(task(info, 0), kept)]), &|_| false);
         let asked = StoreQuery::default().understand(info).unwrap();
         let read = |meanwhile: &dyn Fn()| {
             queries.visit_standby(info, 0, &asked, &mut |_| {

@@ -73,8 +73,10 @@ pub(crate) struct Around<'w> {
     pub(crate) state_dir: &'w StateDir,
     /// Tasks per sub-topology.
     pub(crate) tasks: &'w BTreeMap<u32, u32>,
-    /// Its own.
+    /// Its own, those that are restored among them.
     pub(crate) owned: BTreeSet<TaskId>,
+    /// Of its own, those whose state is being restored.
+    pub(crate) restoring: BTreeSet<TaskId>,
     pub(crate) delete_retention_ms: i64,
 }
 
@@ -93,8 +95,8 @@ pub(crate) struct Standbys {
     /// What was said until then has been heard; none before the topic has been read to an end.
     heard_ms: Option<i64>,
     copies: BTreeMap<TaskId, Copy>,
-    /// What tasks of this worker have taken over since the last look, and how far each was behind: they are restored, and
-    /// can be asked until then.
+    /// What tasks of this worker have taken over, and how far each was behind: they are restored, and can be asked until
+    /// the look that finds that done.
     given_up: BTreeMap<TaskId, Option<u64>>,
     /// Copy and store by topic, then partition.
     routes: HashMap<Arc<str>, Vec<Option<(TaskId, StoreIndex)>>>,
@@ -220,7 +222,9 @@ impl Standbys {
     fn look(&mut self, around: &Around<'_>, now: i64) -> Result<(), RestoreError> {
         self.confirm(now)?;
         let wanted = self.wanted(around);
-        self.is_stale |= !std::mem::take(&mut self.given_up).is_empty();
+        let before = self.given_up.len();
+        self.given_up.retain(|id, _| around.restoring.contains(id));
+        self.is_stale |= self.given_up.len() != before;
         let before = self.copies.len();
         self.drop_copies(&|id, copy| !wanted.contains(id) || !copy.is_held());
         self.is_stale |= self.copies.len() != before;
@@ -267,12 +271,16 @@ impl Standbys {
             let positions = copy.positions().map(|(_, next)| next).collect();
             Some((*id, Kept { term, positions, ends, as_of_ms: copy.level_at?, told }))
         };
-        self.serving.keep(self.copies.iter().filter_map(kept).collect());
+        let kept = self.copies.iter().filter_map(kept).collect();
+        self.serving.keep(kept, &|id| self.given_up.contains_key(id));
     }
 
     /// Those of which `is_over` says so. Queries hear of it before anything happens to their rows.
     fn drop_copies(&mut self, is_over: &dyn Fn(&TaskId, &Copy) -> bool) {
-        self.serving.keep_only(&|id| self.copies.get(id).is_some_and(|copy| !is_over(id, copy)));
+        self.serving.keep_only(&|id| {
+            let stays = self.copies.get(id).is_some_and(|copy| !is_over(id, copy));
+            stays || self.given_up.contains_key(id)
+        });
         self.copies.retain(|id, copy| !is_over(id, copy));
     }
 

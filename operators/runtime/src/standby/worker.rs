@@ -1,7 +1,6 @@
 //! The standbys' share of a worker's time, and what is told of them.
 
-use std::collections::BTreeSet;
-
+use crate::catch_up::CatchUp;
 use crate::error::WorkerError;
 use crate::standby::{Around, Standbys};
 use crate::worker::{Worker, WorkerStatus};
@@ -34,13 +33,15 @@ impl Worker {
         let (Some(standbys), Some(clients)) = (&mut self.standbys, &self.clients) else {
             return None;
         };
+        let restoring = self.catching_up.as_ref().map(CatchUp::ids).unwrap_or_default();
         let around = Around {
             topology: &self.topology,
             log: self.log.as_ref(),
             admin: clients.admin.as_ref(),
             state_dir: &self.state_dir,
             tasks: &clients.plan.tasks,
-            owned: self.slots.iter().map(|slot| slot.id).collect::<BTreeSet<_>>(),
+            owned: self.slots.iter().map(|slot| slot.id).chain(restoring.iter().copied()).collect(),
+            restoring,
             delete_retention_ms: self.settings.delete_retention_ms,
         };
         Some((standbys, around))

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something fails")]
 
 mod back_pressure;
+mod catch_up;
 #[path = "../machine/clocked_log.rs"]
 mod clocked_log;
 mod commits;
