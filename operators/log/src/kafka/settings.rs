@@ -16,7 +16,7 @@
 //! | static members | `group.instance.id` | only where asked for: a restart within the session timeout moves nothing |
 //! | KIP-848 groups | remote assignor `range` | the same; session and heartbeat are the broker's |
 //! | producers | `acks=all`, idempotent | nothing acknowledged is lost or doubled |
-//! | transactions | `retry.backoff.ms` 1 | back-to-back transactions meet CONCURRENT_TRANSACTIONS: p99 115 → 4 ms |
+//! | transactions | `retry.backoff.ms` 1 | back-to-back transactions meet CONCURRENT_TRANSACTIONS: p99 115 → 4 ms. Whoever sends a record then waits for 20 ms, whatever this says (`rd_kafka_txn_handle_AddPartitionsToTxn`): a worker begins its next transaction a little later |
 //! | transactions | `linger.ms` 5000 | a batch goes when it is full, the rest when the flush before a commit lifts this. With less, librdkafka's thread polls without a pause while records older than this wait for an earlier batch of their partition to be acknowledged: at 1 twice the CPU, at 50 and with a busy broker ten times |
 //! | transactions | `transaction.timeout.ms` 10000 | Kafka Streams' value: how long a dead instance may hold readers up |
 //! | at least once | those of transactions without `transactional.id` | the same batches, flushed before the offsets are committed |

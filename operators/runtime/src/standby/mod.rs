@@ -1,13 +1,12 @@
 //! Standbys (`num.standby.replicas`; R11, A04): copies of the stores of tasks that run on other instances, so that who
 //! takes such a task over restores the tail of its changelogs and not all of them.
 //!
-//! A worker follows its standbys between its own steps, a bounded batch each, while nothing of its own is restored. A
-//! copy holds committed rows only, forwards nothing and is written by nobody else. It lies in the state folder like any
+//! A worker follows its standbys between its own steps, a bounded batch each. A copy holds committed rows only, forwards nothing and is written by nobody else. It lies in the state folder like any
 //! task's state: the memory budget counts it, it is written back with the offsets it stands for, and a task takes it over
 //! by opening it, through the same tail check as a task that comes back (invariant 1 of `ARCHITECTURE.md`).
 //!
 //! Who has which standby follows from the members' topic alone (`placement`), as of the moment to which it was read: who
-//! doesn't listen for a while, because its own state is restored or the log is out of reach, thinks nobody gone. Members
+//! doesn't listen for a while, because it joins or the log is out of reach, thinks nobody gone. Members
 //! that have read different parts of it may keep one copy too many or too few for a moment; that is all a wrong view can
 //! do, for a copy decides nothing.
 //!
