@@ -17,7 +17,6 @@ pub struct Observation {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::numbers;
     use crate::{
         BoxError, ErrorPolicy, FixedKeyContext, FixedKeyProcessor, FixedKeyRecord, I64Be, Input,
