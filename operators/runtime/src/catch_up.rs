@@ -73,12 +73,9 @@ impl Worker {
             return Ok(Progress::Busy);
         };
         let level = restore.level();
-        let (level, begun) = restore.take_level(&level);
+        let level = restore.take_level(&level);
         self.catching_up = Some(self.catch_up_with(restore));
         self.own(level, 0);
-        if let Err(error) = begun {
-            self.catch_up_later(error, now)?;
-        }
         self.phase = Phase::TakingUp(how);
         self.take_positions(how, now)
     }
@@ -148,7 +145,7 @@ impl Worker {
             return self.catch_up_later(error, now);
         }
         let rows = catching_up.restore.rows();
-        let (level, read_on) = catching_up.restore.take_level(&level);
+        let level = catching_up.restore.take_level(&level);
         if catching_up.restore.is_empty() {
             self.restored.ended(catching_up.restore.took_ms(now));
             self.catching_up = None;
@@ -156,7 +153,7 @@ impl Worker {
         self.own(level, rows);
         self.publisher.tell(&self.slots, self.membership.is_some());
         self.announce(now);
-        read_on.or_else(|error| self.catch_up_later(error, now))
+        Ok(())
     }
 
     fn catch_up_later(&mut self, error: LogError, now: i64) -> Result<(), WorkerError> {

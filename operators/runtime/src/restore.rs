@@ -20,6 +20,9 @@ use state_stores::{ChangelogRange, StoreError, StoreIndex, TaskState};
 use crate::restore_rows::RestoreRows;
 use crate::topics;
 
+/// Rows that may be read in vain before there is another reader.
+const SKIPPED_MAX: usize = 50_000;
+
 /// A task whose state is being brought level.
 #[derive(Debug)]
 pub(crate) struct Restoring {
@@ -158,6 +161,8 @@ impl Restore {
                 {
                     self.settle(&|_| true);
                     self.stage = Stage::Done;
+                } else if self.batch.take_skipped(SKIPPED_MAX) {
+                    self.stage = self.read_on(log)?;
                 }
             }
             Stage::Done => {}
@@ -255,14 +260,10 @@ impl Restore {
         tasks.filter(|(number, _)| !behind.contains(number)).map(|(_, task)| task.id).collect()
     }
 
-    /// Hands out tasks that are [level](Self::level), and reads on for the others.
-    pub(crate) fn take_level(
-        &mut self,
-        level: &BTreeSet<TaskId>,
-    ) -> (Vec<Restoring>, Result<(), LogError>) {
+    /// Hands out tasks that are [level](Self::level).
+    pub(crate) fn take_level(&mut self, level: &BTreeSet<TaskId>) -> Vec<Restoring> {
         self.settle(&|task| level.contains(&task.id));
-        let mut places = Vec::new();
-        let (mut taken, mut left) = (Vec::new(), Vec::new());
+        let (mut places, mut taken, mut left) = (Vec::new(), Vec::new(), Vec::new());
         for task in std::mem::take(&mut self.tasks) {
             let stays = !level.contains(&task.id);
             places.push(stays.then_some(left.len()));
@@ -276,24 +277,21 @@ impl Restore {
         }
         self.starts.retain(|at, _| self.targets.contains_key(at));
         self.batch = RestoreRows::new(&self.targets);
-        let read_on = self.read_on();
-        if read_on.is_err() {
-            // Where the reader is now isn't known.
-            self.again();
-        }
-        (taken, read_on)
+        taken
     }
 
-    /// Of the changelogs that are still read, from where their stores are.
-    fn read_on(&mut self) -> Result<(), LogError> {
-        let Stage::Rows(reader) = &mut self.stage else { return Ok(()) };
+    /// A reader of what is still lacking, from where its stores are, in place of one that reads in vain what tasks write
+    /// that were handed out. A new one: what the old one has fetched is of other positions.
+    fn read_on(&self, log: &dyn Log) -> Result<Stage, LogError> {
         let next = |(at, start): (&TopicPartition, &i64)| {
             let (task, store) = self.targets.get(at)?;
             let next = self.tasks.get(*task)?.state.changelog_position(*store);
             Some((at.clone(), next.unwrap_or(*start)))
         };
         let positions: Vec<_> = self.starts.iter().filter_map(next).collect();
-        reader.assign(&positions)
+        let mut reader = log.reader("restore", Isolation::ReadCommitted, Visibility::Written)?;
+        reader.assign(&positions)?;
+        Ok(Stage::Rows(reader))
     }
 
     /// How many rows were read.

@@ -31,6 +31,8 @@ pub(crate) struct RestoreRows {
     batches: Vec<Batch>,
     /// Place in `batches` by topic, then partition.
     places: HashMap<Arc<str>, Vec<Option<usize>>>,
+    /// Nobody's.
+    skipped: usize,
 }
 
 #[derive(Debug)]
@@ -71,12 +73,14 @@ impl RestoreRows {
         reader: &mut dyn Reader,
         (max, wait): (usize, Duration),
     ) -> Result<usize, LogError> {
-        let Self { batches, places } = self;
+        let Self { batches, places, skipped } = self;
+        let mut taken = 0;
         reader.poll(wait, max, &mut |record| {
             let place = places
                 .get(record.topic)
                 .and_then(|partitions| partitions.get(record.partition as usize).copied());
             let Some(batch) = place.flatten().and_then(|place| batches.get_mut(place)) else {
+                *skipped += 1;
                 return;
             };
             if let Some(key) = record.key {
@@ -85,7 +89,18 @@ impl RestoreRows {
                 batch.lengths.push((key.len(), record.value.map(<[u8]>::len)));
             }
             batch.next = Some(record.offset + 1);
-        })
+            taken += 1;
+        })?;
+        Ok(taken)
+    }
+
+    /// True once more than so many were nobody's.
+    pub(crate) fn take_skipped(&mut self, max: usize) -> bool {
+        let many = self.skipped > max;
+        if many {
+            self.skipped = 0;
+        }
+        many
     }
 
     /// Hands the rows over to the stores, on the threads of `pool` if there is one and enough for them to do.
