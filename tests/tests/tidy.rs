@@ -233,9 +233,9 @@ fn every_mutation_still_fits_the_code() {
     assert_none("mutations that don't fit", &faults);
 }
 
-/// Names in `metrics::counter!("…"` and the like.
+/// Names in `metrics::counter!("…"` and the like, and of what an application observes.
 fn metrics_in(source: &str) -> impl Iterator<Item = &str> {
-    ["counter!(", "gauge!(", "histogram!("].into_iter().flat_map(move |call| {
+    ["counter!(", "gauge!(", "histogram!(", " observe("].into_iter().flat_map(move |call| {
         let calls = source.split(call).skip(1);
         calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
     })
@@ -251,7 +251,7 @@ fn every_metric_is_explained_and_every_explained_one_is_there() {
     let tests = root().join("tests");
     for path in all_sources().into_iter().filter(|path| !path.starts_with(&tests)) {
         let text = fs::read_to_string(&path).expect("source can be read");
-        let ours = text.contains("metrics::");
+        let ours = text.contains("metrics::") || text.contains(" observe(");
         kept.extend(metrics_in(&text).filter(|_| ours).map(str::to_owned));
     }
     let faults: Vec<String> = explained.symmetric_difference(&kept).cloned().collect();

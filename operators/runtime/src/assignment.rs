@@ -249,6 +249,7 @@ impl Worker {
             id,
             resets: inputs.iter().map(|at| self.topology.offset_reset(&at.topic)).collect(),
             inputs: inputs.into_iter().map(|at| (at, 0)).collect(),
+            is_placed: false,
             changelogs,
             state,
         }))
@@ -344,6 +345,8 @@ impl Worker {
                     self.announce(now);
                     self.standbys.iter_mut().for_each(Standbys::end_warm_up);
                 }
+                // Whatever was paused isn't any more.
+                self.slots.iter_mut().for_each(|slot| slot.paused.fill(false));
                 self.pause_catching_up()?;
                 Ok(Progress::Busy)
             }

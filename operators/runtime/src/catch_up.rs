@@ -13,10 +13,11 @@
 //! whatever was thrown away.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::error::LogError;
 use log::record::TopicPartition;
+use log::traits::Admin;
 use operators::TaskId;
 
 use crate::backoff::Backoff;
@@ -96,38 +97,55 @@ impl Worker {
         clients.consumer.pause(&inputs).map_err(|e| self.log_failed(e))
     }
 
-    /// A bounded piece of the restore, and the end of it.
+    /// A turn of the restore, as long as a task's, and the end of it.
     pub(crate) fn catch_up(&mut self, now: i64) -> Result<(), WorkerError> {
+        let begun = Instant::now();
+        loop {
+            let fresh = self.catch_up_once(now)?;
+            let again = |turn: Duration| fresh > 0 && begun.elapsed() < turn;
+            if !self.settings.turn.is_some_and(again) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A bounded piece of the restore; how many rows that brought.
+    fn catch_up_once(&mut self, now: i64) -> Result<u64, WorkerError> {
         // Alone it has the thread for itself.
         let alone = self.slots.is_empty();
         let share = self.settings.poll_records_max;
-        let (max, wait) =
-            if alone { (share * 10, FIRST_ROW_WAIT) } else { (share, Duration::ZERO) };
+        let poll = if alone { (share * 10, FIRST_ROW_WAIT) } else { (share, Duration::ZERO) };
         let (Some(catching_up), Some(clients)) = (&mut self.catching_up, &self.clients) else {
-            return Ok(());
+            return Ok(0);
         };
-        if now < catching_up.retry_at {
-            return Ok(());
+        let restore = &mut catching_up.restore;
+        // The log may take long to answer, and a transaction ends by the clock.
+        if now < catching_up.retry_at || (self.in_transaction && restore.is_asking()) {
+            catching_up.is_busy = false;
+            return Ok(0);
         }
         let admin = clients.admin.as_ref();
-        let restore = &mut catching_up.restore;
-        let stepped = restore.step(self.log.as_ref(), admin, &self.group, (max, wait), now);
+        let stepped = restore.step(self.log.as_ref(), admin, &self.group, poll, now);
         let fresh = restore.fresh_rows();
         catching_up.is_busy = fresh > 0;
         self.restored_rows += fresh;
         self.restored.read(fresh);
         match stepped {
-            Ok(_) => catching_up.backoff.succeeded(),
+            Ok(_) => {}
             Err(RestoreError::Log(error @ LogError::OffsetOutOfRange { .. })) => {
                 // Retention has cut the changelog after its start was read.
                 restore.again();
                 tracing::warn!(application = self.topology.application_id(), %error, "restoring anew");
             }
-            Err(RestoreError::Log(error)) => return self.catch_up_later(error, now),
+            Err(RestoreError::Log(error)) => {
+                self.catch_up_later(error, now)?;
+                return Ok(0);
+            }
             Err(RestoreError::Store(error)) => return Err(self.state_failed(error)),
         }
         self.write_back(now)?;
-        self.hand_in(now)
+        self.hand_in(now)?;
+        Ok(fresh)
     }
 
     /// Tasks that are level by now are read from where they go on, and are this worker's like its others.
@@ -141,9 +159,14 @@ impl Worker {
         }
         let positions: Vec<_> = catching_up.restore.positions_of(&level).collect();
         if let Err(error) = clients.consumer.seek(&positions) {
-            // The group may have gone on without this member, or be about to: its next event says so.
+            // The group may have gone on without this member, or be about to: its next event says so. What was deleted
+            // meanwhile can't be read any more, which nobody says of a partition that is paused.
+            if let Some((at, position)) = first_deleted(clients.admin.as_ref(), positions) {
+                return Err(self.log_failed(LogError::OffsetOutOfRange { at, position }));
+            }
             return self.catch_up_later(error, now);
         }
+        catching_up.backoff.succeeded();
         let rows = catching_up.restore.rows();
         let level = catching_up.restore.take_level(&level);
         if catching_up.restore.is_empty() {
@@ -169,14 +192,23 @@ impl Worker {
         Ok(())
     }
 
-    /// These partitions are somebody else's: what is left begins anew, on the rows it has.
+    /// These partitions are somebody else's.
     pub(crate) fn catch_up_without(&mut self, gone: &BTreeSet<TopicPartition>) {
-        let Some(catching_up) = self.catching_up.take() else { return };
-        let mut left = catching_up.into_restore().finish();
-        left.retain(|task| !task.inputs.iter().any(|(at, _)| gone.contains(at)));
-        if !left.is_empty() {
-            let restore = Box::new(self.restore_of(left));
-            self.catching_up = Some(self.catch_up_with(restore));
+        let Some(catching_up) = &mut self.catching_up else { return };
+        catching_up.restore.drop_those(&|task| task.inputs.iter().any(|(at, _)| gone.contains(at)));
+        if catching_up.restore.is_empty() {
+            self.catching_up = None;
         }
     }
+}
+
+/// The first of these positions that is below what the log still has; none where it can't be asked.
+fn first_deleted(
+    admin: &dyn Admin,
+    positions: Vec<(TopicPartition, i64)>,
+) -> Option<(TopicPartition, i64)> {
+    let partitions: Vec<TopicPartition> = positions.iter().map(|(at, _)| at.clone()).collect();
+    let starts = admin.start_offsets(&partitions).ok()?;
+    let mut both = positions.into_iter().zip(starts);
+    both.find_map(|(position, start)| (position.1 < start).then_some(position))
 }

@@ -57,7 +57,10 @@ impl Worker {
         }
         self.catch_up(now)?;
         if !self.in_transaction && now < self.settled_at {
-            return Ok(Progress::IdleUntil(self.settled_at));
+            self.adjust_pauses()?;
+            let behind = self.catching_up.as_ref().map(|catching_up| catching_up.next(now));
+            let at = behind.map_or(self.settled_at, |behind| behind.min(self.settled_at));
+            return Ok(if at <= now { Progress::Busy } else { Progress::IdleUntil(at) });
         }
         self.look_round(now)?;
         self.read_globals(Duration::ZERO)?;

@@ -27,8 +27,10 @@ const SKIPPED_MAX: usize = 50_000;
 #[derive(Debug)]
 pub(crate) struct Restoring {
     pub(crate) id: TaskId,
-    /// Source partitions with the offset to start reading at.
+    /// Source partitions with the offset to start reading at, once that is known.
     pub(crate) inputs: Vec<(TopicPartition, i64)>,
+    /// It is: where nothing was committed, it stays what it was.
+    pub(crate) is_placed: bool,
     /// Where these begin if nothing was committed.
     pub(crate) resets: Vec<OffsetReset>,
     pub(crate) changelogs: Vec<TopicPartition>,
@@ -243,6 +245,11 @@ impl Restore {
         matches!(self.stage, Stage::Rows(_))
     }
 
+    /// True before that, while it asks the log for offsets.
+    pub(crate) fn is_asking(&self) -> bool {
+        matches!(self.stage, Stage::Offsets | Stage::Stable)
+    }
+
     /// Tasks that lack nothing any more.
     pub(crate) fn level(&self) -> BTreeSet<TaskId> {
         let behind: BTreeSet<usize> = match &self.stage {
@@ -263,9 +270,18 @@ impl Restore {
     /// Hands out tasks that are [level](Self::level).
     pub(crate) fn take_level(&mut self, level: &BTreeSet<TaskId>) -> Vec<Restoring> {
         self.settle(&|task| level.contains(&task.id));
+        self.remove(&|task| level.contains(&task.id))
+    }
+
+    /// Lets go of tasks as they are.
+    pub(crate) fn drop_those(&mut self, which: &dyn Fn(&Restoring) -> bool) {
+        drop(self.remove(which));
+    }
+
+    fn remove(&mut self, which: &dyn Fn(&Restoring) -> bool) -> Vec<Restoring> {
         let (mut places, mut taken, mut left) = (Vec::new(), Vec::new(), Vec::new());
         for task in std::mem::take(&mut self.tasks) {
-            let stays = !level.contains(&task.id);
+            let stays = !which(&task);
             places.push(stays.then_some(left.len()));
             if stays { left.push(task) } else { taken.push(task) }
         }
@@ -276,6 +292,9 @@ impl Restore {
             *task = place(*task).unwrap_or(*task);
         }
         self.starts.retain(|at, _| self.targets.contains_key(at));
+        for at in taken.iter().flat_map(|task: &Restoring| &task.changelogs) {
+            self.ends.remove(at);
+        }
         self.batch = RestoreRows::new(&self.targets);
         taken
     }
@@ -319,8 +338,10 @@ impl Restore {
                     metrics::counter!("stream_records_lost_total", "topic" => at.topic.to_string())
                         .increment(lost);
                 }
+                let first = if task.is_placed { input.1 } else { first };
                 input.1 = committed.unwrap_or(first).max(start);
             }
+            task.is_placed = true;
         }
         let changelogs: Vec<TopicPartition> =
             self.tasks.iter().flat_map(|task| task.changelogs.clone()).collect();

@@ -7,11 +7,6 @@ use schemas::messages::OrderEvent;
 
 use super::state::OrderState;
 
-/// How long orders stood in a status that they left; label `stage`.
-const STAGE: &str = "order_stage_duration_seconds";
-/// From the command to the last status; label `status`, which is that one.
-const END_TO_END: &str = "order_end_to_end_seconds";
-
 /// Of one order, event by event.
 pub(super) struct Durations {
     /// When the status began that the next event may end.
@@ -28,7 +23,7 @@ impl Durations {
     pub(super) fn observe(
         &mut self,
         event: &OrderEvent,
-        mut tell: impl FnMut(&'static str, (&'static str, &'static str), f64),
+        mut observe: impl FnMut(&'static str, (&'static str, &'static str), f64),
     ) {
         let Some(left) = event.previous_status else {
             self.since = Some(event.order.created_at);
@@ -39,11 +34,12 @@ impl Durations {
         }
         let began = self.since.replace(event.occurred_at);
         if let Some(began) = began {
-            tell(STAGE, ("stage", left.as_str()), began.seconds_until(event.occurred_at));
+            let took = began.seconds_until(event.occurred_at);
+            observe("order_stage_duration_seconds", ("stage", left.as_str()), took);
         }
         if event.status.is_terminal() {
             let took = event.order.created_at.seconds_until(event.occurred_at);
-            tell(END_TO_END, ("status", event.status.as_str()), took);
+            observe("order_end_to_end_seconds", ("status", event.status.as_str()), took);
         }
     }
 }

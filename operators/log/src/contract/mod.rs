@@ -134,6 +134,7 @@ macro_rules! contract_tests {
                 an_empty_topic_is_at_its_end
                 an_unknown_topic_is_an_error
                 reading_starts_anywhere
+                an_assignment_replaces_what_was_fetched_for_the_one_before
                 a_durable_reader_sees_what_was_acknowledged
                 ends_agree_when_nothing_is_open
                 a_waker_ends_a_read

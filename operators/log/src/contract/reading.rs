@@ -71,6 +71,38 @@ pub fn reading_starts_anywhere(fixture: &dyn LogFixture) {
     }
 }
 
+/// In the middle of reading: of fewer partitions, then of others, from elsewhere.
+pub fn an_assignment_replaces_what_was_fetched_for_the_one_before(fixture: &dyn LogFixture) {
+    const RECORDS: i64 = 400;
+    let scene = Scene::new(fixture, "assigned-anew");
+    let topic = scene.topic("out", 3);
+    let all = scene.partitions(&topic, 3);
+    let values: Vec<String> = (0..RECORDS).map(|number| number.to_string()).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let first: Vec<i64> = (0..3).map(|at| scene.append(&topic, at, &values)[0]).collect();
+    let mut reader =
+        scene.log.reader("reader", Isolation::ReadCommitted, Visibility::Written).unwrap();
+    for (partitions, skip) in [(0..3, 0), (1..2, 100), (0..3, 50), (2..3, 10)] {
+        let begin: Vec<_> = partitions.map(|at| (all[at].clone(), first[at] + skip)).collect();
+        reader.assign(&begin).unwrap();
+        let mut next = begin.clone();
+        let mut read = 0;
+        // One at a time: the most of what comes is still there when others are assigned.
+        scene.until("a part of it is read", || {
+            let visited = reader.poll(Duration::from_millis(20), 1, &mut |found| {
+                let of = |(at, _): &&mut (TopicPartition, i64)| {
+                    *at.topic == *found.topic && at.partition == found.partition
+                };
+                let (at, due) = next.iter_mut().find(of).expect("a record unasked");
+                assert_eq!(found.offset, *due, "{at}");
+                *due += 1;
+            });
+            read += visited.unwrap();
+            read >= 30 * begin.len()
+        });
+    }
+}
+
 /// What was acknowledged, a durable reader shows.
 pub fn a_durable_reader_sees_what_was_acknowledged(fixture: &dyn LogFixture) {
     let scene = Scene::new(fixture, "durable");

@@ -123,6 +123,8 @@ pub(super) struct KafkaReader {
     client_id: String,
     isolation: Isolation,
     ahead: FetchAhead,
+    /// Was assigned something.
+    has_read: bool,
     doubt: Doubt,
 }
 
@@ -138,13 +140,15 @@ impl KafkaReader {
         let (lanes, client_id) = (Lanes::default(), client_id.to_owned());
         let options = options.clone();
         let doubt = Doubt::default();
-        Ok(Self { lanes, consumer, signal, options, client_id, isolation, ahead, doubt })
+        let has_read = false;
+        Ok(Self { lanes, consumer, signal, options, client_id, isolation, ahead, has_read, doubt })
     }
 
-    /// Another client where so many partitions must have less fetched ahead each, or may have more.
+    /// Another client where so many partitions must have less fetched ahead each, or may have more; and where this one has
+    /// read before, because what it has fetched would come to the common queue.
     fn fit(&mut self, partitions: usize) -> Result<(), LogError> {
         let ahead = self.options.fetch_ahead(partitions);
-        if ahead != self.ahead {
+        if ahead != self.ahead || std::mem::replace(&mut self.has_read, true) {
             self.consumer.context().close();
             let (options, client_id) = (&self.options, &self.client_id);
             self.consumer = consumer(options, client_id, self.isolation, (ahead, &self.signal))?;

@@ -35,7 +35,9 @@ struct Pair {
 fn worker(scene: &Scene, instance: &str) -> Worker {
     let options = StateOptions::new(scene.0.log_id());
     let state = StateDir::open(Arc::new(MemoryEngine::new()), options).unwrap();
-    let settings = WorkerSettings { poll_records_max: 7, ..WorkerSettings::new(instance) };
+    // A batch of seven in each step, not as many as come in a while.
+    let settings =
+        WorkerSettings { poll_records_max: 7, turn: None, ..WorkerSettings::new(instance) };
     Worker::new(counts(), scene.0.log.clone(), state, settings, 1)
 }
 

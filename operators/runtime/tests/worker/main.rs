@@ -68,7 +68,8 @@ impl Scene {
     fn worker(&self, topology: Topology) -> Worker {
         let options = StateOptions::new(self.0.log_id());
         let state = StateDir::open(Arc::new(MemoryEngine::new()), options).unwrap();
-        let settings = WorkerSettings { poll_records_max: 7, ..WorkerSettings::new("here") };
+        let settings =
+            WorkerSettings { poll_records_max: 7, turn: None, ..WorkerSettings::new("here") };
         Worker::new(topology, self.0.log.clone(), state, settings, 1)
     }
 
