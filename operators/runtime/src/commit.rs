@@ -61,7 +61,7 @@ impl Worker {
     /// input leads to nothing again.
     pub(crate) fn commit_due(&self, drained: bool, now: i64) -> Result<(), Option<i64>> {
         let Some(since) = self.dirty_since else { return Err(None) };
-        let earliest = self.commit_began + self.settings.commit_min_interval_ms;
+        let earliest = self.commit_not_before;
         let latest = since + self.settings.commit_interval_ms;
         let staged: usize = self.slots.iter().map(|slot| slot.task.staged_bytes()).sum();
         let awaited = drained && (self.in_transaction || staged > 0);
@@ -79,8 +79,8 @@ impl Worker {
         if !self.drained || self.settings.guarantee == ProcessingGuarantee::AtLeastOnce {
             return now;
         }
-        // They, and a record that says so: twice what the one before the answer took.
-        let markers_ms = 1 + 2 * (now - self.commit_ending);
+        // What the record before the answer took says how busy it is.
+        let markers_ms = 2 + (now - self.commit_ending);
         now + markers_ms.min(self.settings.commit_min_interval_ms)
     }
 
@@ -245,6 +245,9 @@ impl Worker {
         self.one_by_one = false;
         self.backoff.succeeded();
         self.settled_at = self.settling(now);
+        // A commit takes long where the log is busy, with those of other applications, too: half of the time is free of ours.
+        self.commit_not_before = (self.commit_began + self.settings.commit_min_interval_ms)
+            .max(now + (now - self.commit_began));
         self.write_back(now)?;
         self.purge(now);
         let then = match &self.phase {

@@ -20,7 +20,8 @@ pub struct WorkerSettings {
     /// and its number: one that is restarted within [`Self::session_timeout`] has its tasks again and disturbs nobody; one
     /// that goes for good is missed only after that time.
     pub group_instance_id: Option<String>,
-    /// At least this long from the beginning of a commit to that of the next (`commit.min.interval.ms`).
+    /// At least this long from the beginning of a commit to that of the next, and at least twice what the commit took
+    /// (`commit.min.interval.ms`).
     pub commit_min_interval_ms: i64,
     /// At most this long with something uncommitted (`commit.interval.ms`).
     pub commit_interval_ms: i64,

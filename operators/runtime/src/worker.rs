@@ -169,7 +169,8 @@ pub struct Worker {
     pub(crate) commit_ending: i64,
     /// It was made because there was nothing else to do.
     pub(crate) drained: bool,
-    /// The next transaction doesn't begin before.
+    /// The next commit doesn't begin before, unless it must; nor does the next transaction.
+    pub(crate) commit_not_before: i64,
     pub(crate) settled_at: i64,
     pub(crate) fenced_at: Option<i64>,
     pub(crate) closing: bool,
@@ -251,6 +252,7 @@ impl Worker {
             dirty_since: None,
             commit_began: i64::MIN / 2,
             commit_ending: i64::MIN / 2,
+            commit_not_before: i64::MIN,
             drained: false,
             settled_at: i64::MIN,
             fenced_at: None,
