@@ -236,8 +236,8 @@ impl Deliverer {
         tracing::debug!(delivery_id = %claim.delivery_id, result, status = ?outcome.status_code, "webhook attempt");
     }
 
-    /// From the event to the first answer that takes it, waits between attempts included. One that is sent again
-    /// because its owner asks is as old as the wish.
+    /// From the event to the first answer that takes it, waits between attempts included. What was taken before and is
+    /// sent again because its owner asks doesn't count.
     fn measure_delivered(&self, claim: &Claimed) {
         if claim.attempts.iter().any(Attempt::delivered) {
             return;

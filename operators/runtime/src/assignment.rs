@@ -183,11 +183,9 @@ impl Worker {
     }
 
     pub(crate) fn restoring_phase(&self, tasks: Vec<Restoring>, take_up: TakeUp) -> Phase {
-        Phase::Restoring(Box::new(self.restore_of(tasks)), take_up)
-    }
-
-    pub(crate) fn restore_of(&self, tasks: Vec<Restoring>) -> Restore {
-        Restore::new(tasks, self.settings.delete_retention_ms, self.settings.restore_threads)
+        let (retention_ms, threads) =
+            (self.settings.delete_retention_ms, self.settings.restore_threads);
+        Phase::Restoring(Box::new(Restore::new(tasks, retention_ms, threads)), take_up)
     }
 
     /// Tasks whose source partitions are all ours.

@@ -114,11 +114,16 @@ impl Pair {
         self.scene.append(("in", partition), self.scene.0.now(), keys);
     }
 
-    /// The worker of partition 1 leaves in order, and the other one begins to restore what it had.
-    fn leave(&mut self) {
-        let gone = self.workers.remove(&1).unwrap();
-        self.scene.close(gone);
-        self.step_until(|_, all| all[0].status().restoring.iter().any(|task| task.read > 0));
+    /// The worker of partition 1 has left in order, the other one restores what it had, and records come for both.
+    fn half_way() -> Self {
+        let mut pair = Self::new();
+        let gone = pair.workers.remove(&1).unwrap();
+        pair.scene.close(gone);
+        pair.step_until(|_, all| all[0].status().restoring.iter().any(|task| task.read > 0));
+        for partition in 0..2 {
+            pair.send(partition, 0..AGAIN);
+        }
+        pair
     }
 
     fn reads(&self) -> Reads<'_> {
@@ -141,11 +146,7 @@ fn assert_counted(pair: &Pair) {
 
 #[test]
 fn own_tasks_run_while_others_are_restored() {
-    let mut pair = Pair::new();
-    pair.leave();
-    for partition in 0..2 {
-        pair.send(partition, 0..AGAIN);
-    }
+    let mut pair = Pair::half_way();
     let mut meanwhile = 0;
     pair.step_until(|reads, all| {
         let status = all[0].status();
@@ -166,11 +167,7 @@ fn own_tasks_run_while_others_are_restored() {
 
 #[test]
 fn a_member_that_comes_in_the_middle_has_the_task_and_nothing_is_counted_twice() {
-    let mut pair = Pair::new();
-    pair.leave();
-    for partition in 0..2 {
-        pair.send(partition, 0..AGAIN);
-    }
+    let mut pair = Pair::half_way();
     let back = worker(&pair.scene, "two");
     pair.workers.insert(1, back);
     pair.step_until(|reads, all| {
